@@ -194,8 +194,8 @@ mod tests {
 
     #[test]
     fn other_shapes_are_found_too() {
-        let redactor = Redactor::new([&Secret::new("postgresql://app:p%40ss+word/9@db/app")]);
-        assert!(redactor.finds("the password is p%40ss+word"));
+        let redactor = Redactor::new([&Secret::new("postgresql://app:p%40ss+word@db/app")]);
+        assert!(redactor.finds("the password is p@ss+word"));
         let redactor = Redactor::new([&Secret::new("postgresql://app:p%40ssword9@db/app")]);
         assert!(redactor.finds("the password is p@ssword9"));
         for skip in 0..3 {
