@@ -1,6 +1,8 @@
 //! runplan: database rollbacks as code.
 
 pub mod clock;
+pub mod graph;
+pub mod plan;
 pub mod postgres;
 pub mod process;
 pub mod secret;

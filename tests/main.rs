@@ -1,1 +1,1 @@
-fn main() {}
+//! One test binary: it links once, and the real PostgreSQL is started once for all of it.

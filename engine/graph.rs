@@ -1,0 +1,187 @@
+//! The order of the steps. The only file that names petgraph; everything is by index into the flow.
+
+use crate::plan::{Flow, StepId};
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+
+/// The graph of a flow without cycles.
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    needs: Vec<Vec<usize>>,
+    dependents: Vec<Vec<usize>>,
+    waves: Vec<Vec<usize>>,
+}
+
+/// The steps of a cycle, each needing the next, the first again at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cycle(pub Vec<StepId>);
+
+impl Graph {
+    /// Unknown needs are left out; `check` reports them.
+    ///
+    /// # Errors
+    /// A cycle, as a path.
+    pub fn new(flow: &Flow) -> Result<Self, Cycle> {
+        let mut graph: DiGraph<usize, ()> = DiGraph::with_capacity(flow.len(), flow.len());
+        let nodes: Vec<NodeIndex> = (0..flow.len()).map(|at| graph.add_node(at)).collect();
+        for (at, step) in flow.steps().iter().enumerate() {
+            for need in Flow::needs(step) {
+                if let Some(before) = flow.index(need.as_str()) {
+                    graph.update_edge(nodes[before], nodes[at], ());
+                }
+            }
+        }
+        let Ok(order) = petgraph::algo::toposort(&graph, None) else {
+            return Err(Cycle(cycle(&graph, flow)));
+        };
+        let ends = |node: NodeIndex, direction| {
+            let mut ends: Vec<usize> = graph
+                .edges_directed(node, direction)
+                .map(|edge| if direction == petgraph::Incoming { edge.source() } else { edge.target() })
+                .map(|node| graph[node])
+                .collect();
+            ends.sort_unstable();
+            ends
+        };
+        let needs: Vec<Vec<usize>> = nodes.iter().map(|node| ends(*node, petgraph::Incoming)).collect();
+        let dependents = nodes.iter().map(|node| ends(*node, petgraph::Outgoing)).collect();
+        let waves = waves(order.into_iter().map(|node| graph[node]), &needs);
+        Ok(Self { needs, dependents, waves })
+    }
+
+    pub fn needs(&self, step: usize) -> &[usize] {
+        self.needs.get(step).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn dependents(&self, step: usize) -> &[usize] {
+        self.dependents.get(step).map_or(&[], Vec::as_slice)
+    }
+
+    /// The steps by the longest way to them: all of one wave could run at once.
+    pub fn waves(&self) -> &[Vec<usize>] {
+        &self.waves
+    }
+
+    /// Every step that is certainly finished before this one starts.
+    pub fn ancestors(&self, step: usize) -> Vec<usize> {
+        let mut seen = vec![false; self.needs.len()];
+        let mut stack = self.needs(step).to_vec();
+        let mut found = Vec::new();
+        while let Some(at) = stack.pop() {
+            if !std::mem::replace(&mut seen[at], true) {
+                found.push(at);
+                stack.extend(self.needs(at));
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// Whether `earlier` is certainly finished before `later` starts.
+    pub fn is_before(&self, earlier: usize, later: usize) -> bool {
+        let mut seen = vec![false; self.needs.len()];
+        let mut stack = self.needs(later).to_vec();
+        while let Some(at) = stack.pop() {
+            if at == earlier {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[at], true) {
+                stack.extend(self.needs(at));
+            }
+        }
+        false
+    }
+}
+
+fn waves(order: impl Iterator<Item = usize>, needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let mut depth = vec![0usize; needs.len()];
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    for step in order {
+        let own = needs[step].iter().map(|need| depth[*need] + 1).max().unwrap_or(0);
+        depth[step] = own;
+        if waves.len() <= own {
+            waves.resize_with(own + 1, Vec::new);
+        }
+        waves[own].push(step);
+    }
+    for wave in &mut waves {
+        wave.sort_unstable();
+    }
+    waves
+}
+
+fn cycle(graph: &DiGraph<usize, ()>, flow: &Flow) -> Vec<StepId> {
+    let components = petgraph::algo::tarjan_scc(graph);
+    let within = components
+        .into_iter()
+        .find(|nodes| nodes.len() > 1 || nodes.iter().any(|node| graph.contains_edge(*node, *node)))
+        .unwrap_or_default();
+    let Some(start) = within.iter().copied().min_by_key(|node| graph[*node]) else { return Vec::new() };
+    let within: std::collections::HashSet<NodeIndex> = within.into_iter().collect();
+    // Breadth first from the start back to itself: the shortest cycle through it.
+    let mut from = std::collections::HashMap::new();
+    let mut queue = std::collections::VecDeque::from([start]);
+    'search: while let Some(node) = queue.pop_front() {
+        for before in graph.neighbors_directed(node, petgraph::Incoming) {
+            if before == start {
+                from.insert(start, node);
+                break 'search;
+            }
+            if within.contains(&before) && !from.contains_key(&before) {
+                from.insert(before, node);
+                queue.push_back(before);
+            }
+        }
+    }
+    let id = |node: NodeIndex| flow.steps()[graph[node]].id.value.clone();
+    let mut path = vec![id(start)];
+    let mut at = from.get(&start).copied();
+    while let Some(node) = at {
+        path.push(id(node));
+        if node == start || path.len() > within.len() + 1 {
+            break;
+        }
+        at = from.get(&node).copied();
+    }
+    path.reverse();
+    if path.first() != path.last() {
+        path.insert(0, id(start));
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::load;
+
+    fn graph(steps: &str) -> Result<Graph, Cycle> {
+        let text = format!("runplan: 1\nname: t\nsteps:\n{steps}");
+        let loaded = load(("t.yaml", &text), None, &|_| Err(String::new()));
+        assert_eq!(loaded.findings, []);
+        Graph::new(&loaded.flow)
+    }
+
+    fn step(id: &str, needs: &str) -> String {
+        format!("  - {{ id: {id}, needs: [{needs}], notify: {{ channels: [console], message: m }} }}\n")
+    }
+
+    #[test]
+    fn waves_are_the_longest_way() {
+        let graph =
+            graph(&[step("a", ""), step("b", "a"), step("c", "a"), step("d", "b, c, a")].concat()).unwrap();
+        assert_eq!(graph.waves(), [vec![0], vec![1, 2], vec![3]]);
+        assert_eq!(graph.ancestors(3), [0, 1, 2]);
+        assert!(graph.is_before(0, 3) && !graph.is_before(1, 2));
+    }
+
+    #[test]
+    fn a_cycle_is_drawn_as_its_path() {
+        let Cycle(path) =
+            graph(&[step("a", "c"), step("b", "a"), step("c", "b"), step("d", "c")].concat()).unwrap_err();
+        let path: Vec<&str> = path.iter().map(StepId::as_str).collect();
+        assert_eq!(path, ["a", "c", "b", "a"]);
+        let Cycle(path) = graph(&step("a", "a")).unwrap_err();
+        assert_eq!(path.len(), 2);
+    }
+}

@@ -1,0 +1,73 @@
+//! What was reviewed is what runs: the digest of a plan, and of a plan with its values.
+
+use super::node::{self, Kind, Node, Style};
+use super::parse::Loaded;
+use super::source::FileId;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+/// SHA-256 of the canonical plan, its site file and SQL files; comments, order of keys and layout do not count.
+pub fn of_plan(loaded: &Loaded) -> String {
+    let mut hash = Sha256::new();
+    for (index, source) in loaded.sources.iter().enumerate() {
+        let is_sql = index > usize::from(loaded.site.is_some());
+        let canonical = if is_sql {
+            source.text.to_string()
+        } else {
+            let file = FileId(u16::try_from(index).unwrap_or(u16::MAX));
+            node::read(&source.text, file).map(|node| canonical(&node).to_string()).unwrap_or_default()
+        };
+        // Lengths keep one file's end from being taken for the next one's beginning.
+        hash.update((canonical.len() as u64).to_be_bytes());
+        hash.update(canonical.as_bytes());
+    }
+    hex(&hash.finalize())
+}
+
+/// The plan's digest with the values it is run with; secret ones count by their name alone.
+pub fn with_params(plan_digest: &str, params: &Map<String, Value>) -> String {
+    let mut sorted: Vec<(&String, &Value)> = params.iter().collect();
+    sorted.sort_by_key(|(name, _)| name.as_str());
+    let mut hash = Sha256::new();
+    hash.update(plan_digest.as_bytes());
+    for (name, value) in sorted {
+        let entry = Value::Array(vec![Value::String(name.clone()), value.clone()]).to_string();
+        hash.update((entry.len() as u64).to_be_bytes());
+        hash.update(entry.as_bytes());
+    }
+    hex(&hash.finalize())
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn canonical(node: &Node) -> Value {
+    match &node.kind {
+        // `1` and `"1"` mean different things to some fields; both forms are kept apart.
+        Kind::Scalar { text, style: Style::Plain } => Value::Array(vec![Value::String(text.clone())]),
+        Kind::Scalar { text, .. } => Value::String(text.clone()),
+        Kind::List(items) => {
+            let mut list = vec![Value::Null];
+            list.extend(items.iter().map(canonical));
+            Value::Array(list)
+        }
+        Kind::Map(entries) => {
+            let mut sorted: Vec<_> = entries.iter().collect();
+            sorted.sort_by_key(|(key, _)| key.value.as_str());
+            Value::Object(
+                sorted.into_iter().map(|(key, value)| (key.value.clone(), canonical(value))).collect(),
+            )
+        }
+    }
+}

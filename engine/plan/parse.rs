@@ -1,0 +1,157 @@
+//! Files -> a plan and its site, with every fault of shape in one pass. The files come through a function, so that a
+//! plan can be read from a directory or from a journal.
+
+use super::action::Action;
+use super::decode::{Decode, Reader};
+use super::expand;
+use super::finding::Finding;
+use super::flow::Flow;
+use super::node;
+use super::source::{Sources, Sp};
+use super::{MOST_STEPS, Plan, Site, Step, Text};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Everything that was read, and what is wrong with it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub sources: Sources,
+    /// None: the file is not a plan at all; the findings say why.
+    pub plan: Option<Arc<Plan>>,
+    pub site: Option<Arc<Site>>,
+    pub flow: Arc<Flow>,
+    /// The texts of `sql: { file }`, by the path as written.
+    pub files: Arc<HashMap<String, Arc<str>>>,
+    pub findings: Vec<Finding>,
+}
+
+/// Reads a file that the plan names, by the path as it is written there.
+pub type Read<'r> = &'r dyn Fn(&str) -> Result<String, String>;
+
+/// Reads a plan, its site file and the SQL files it names.
+pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> Loaded {
+    let mut sources = Sources::default();
+    let mut findings = Vec::new();
+    let plan_file = sources.add(plan.0, plan.1);
+    let site_file = site.map(|(name, text)| (sources.add(name, text), text));
+    let plan: Option<Plan> = decode(plan.1, plan_file, &mut findings);
+    let site = site_file.and_then(|(file, text)| decode::<Site>(text, file, &mut findings));
+    let mut files = HashMap::new();
+    if let Some(plan) = &plan {
+        let steps = plan.steps.iter().chain(plan.rehearsal.iter().flat_map(|rehearsal| &rehearsal.prepare));
+        for text in sql_files(steps) {
+            add_file(text, read, &mut sources, &mut files, &mut findings);
+        }
+        if plan.steps.len() > MOST_STEPS {
+            let message = format!("the plan has {} steps; {MOST_STEPS} are the most", plan.steps.len());
+            findings.push(Finding::error("runplan::plan::too_many_steps", plan.name.span, message));
+        }
+    }
+    let flow = plan.as_ref().map(expand::flow).unwrap_or_default();
+    Loaded {
+        sources,
+        plan: plan.map(Arc::new),
+        site: site.map(Arc::new),
+        flow: Arc::new(flow),
+        files: Arc::new(files),
+        findings,
+    }
+}
+
+fn decode<T: Decode>(text: &str, file: super::FileId, findings: &mut Vec<Finding>) -> Option<T> {
+    match node::read(text, file) {
+        Ok(node) => {
+            let mut reader = Reader::default();
+            let value = T::decode(&node, &mut reader);
+            findings.extend(reader.findings);
+            value
+        }
+        Err(found) => {
+            findings.extend(found);
+            None
+        }
+    }
+}
+
+fn sql_files<'s>(steps: impl Iterator<Item = &'s Step>) -> Vec<&'s Text> {
+    let mut texts = Vec::new();
+    for step in steps {
+        let undo = step.undo.as_ref().map(|undo| &undo.action);
+        for action in std::iter::once(&step.action).chain(undo) {
+            if let Sp { value: Action::Sql(sql), .. } = action {
+                texts.extend(sql.file.as_ref());
+            }
+        }
+    }
+    texts
+}
+
+fn add_file(
+    text: &Text,
+    read: Read<'_>,
+    sources: &mut Sources,
+    files: &mut HashMap<String, Arc<str>>,
+    findings: &mut Vec<Finding>,
+) {
+    if files.contains_key(&text.raw) {
+        return;
+    }
+    if text.has_template() {
+        let message = "the name of an SQL file cannot hold a template";
+        findings.push(Finding::error("runplan::plan::late_file", text.span, message).help(
+            "write the name out: the file is read with the plan, so that what was reviewed is what runs",
+        ));
+        return;
+    }
+    match read(&text.raw) {
+        Ok(content) if content.len() > node::LARGEST_FILE => {
+            let message = format!(
+                "`{}` has {} bytes; an SQL file may have {}",
+                text.raw,
+                content.len(),
+                node::LARGEST_FILE
+            );
+            findings.push(
+                Finding::error("runplan::plan::file_too_large", text.span, message)
+                    .help("load data with `restore` or a `shell` step"),
+            );
+        }
+        Ok(content) => {
+            let content: Arc<str> = content.into();
+            sources.add(text.raw.clone(), content.clone());
+            files.insert(text.raw.clone(), content);
+        }
+        Err(why) => {
+            let message = format!("`{}` cannot be read: {why}", text.raw);
+            findings.push(
+                Finding::error("runplan::plan::file_missing", text.span, message)
+                    .help("paths in a plan are relative to the plan's directory"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_plan_is_read_whole() {
+        let text = include_str!("../../plans/scenario-2.yaml");
+        let loaded = load(("scenario-2.yaml", text), None, &|_| Err("none".into()));
+        assert_eq!(loaded.findings, []);
+        let needs: Vec<String> = loaded
+            .flow
+            .steps()
+            .iter()
+            .map(|step| format!("{} <- {:?}", step.id.value, Flow::needs(step).collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(
+            needs.join("\n"),
+            "announce <- []\nscope <- [announce]\nrestored <- [scope]\nproven <- [restored]\n\
+             maintenance.open <- [proven]\nfrozen <- [maintenance.open]\nsafety_backup <- [frozen]\n\
+             lost <- [safety_backup]\ngo <- [lost]\nswitched <- [go]\nhealthy <- [switched]\n\
+             maintenance.close <- [healthy]"
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! What a template may name. Built by the edge for a step (with the secrets it uses) or by the core (without any).
+
+use minijinja::Value;
+use std::collections::BTreeMap;
+
+/// The values of `params secrets databases steps run site rehearsal`.
+#[derive(Clone)]
+pub struct Scope {
+    values: Value,
+    /// A review: what is not known yet is shown as `‹name›` instead of being an error.
+    late: bool,
+}
+
+impl Scope {
+    /// A scope for a run: a name without a value is an error.
+    pub fn new(values: impl IntoIterator<Item = (String, Value)>) -> Self {
+        Self { values: Value::from(values.into_iter().collect::<BTreeMap<_, _>>()), late: false }
+    }
+
+    /// A scope for a review: a name without a value is shown as itself.
+    pub fn review(values: impl IntoIterator<Item = (String, Value)>) -> Self {
+        Self { late: true, ..Self::new(values) }
+    }
+
+    pub fn values(&self) -> &Value {
+        &self.values
+    }
+
+    pub fn is_review(&self) -> bool {
+        self.late
+    }
+
+    /// Whether a dotted name has a value.
+    pub fn has(&self, path: &str) -> bool {
+        let mut value = self.values.clone();
+        for part in path.split('.') {
+            match value.get_attr(part) {
+                Ok(next) if !next.is_undefined() => value = next,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// How a value that is not known yet is shown.
+    pub fn placeholder(path: &str) -> String {
+        match path.split_once('.') {
+            Some(("secrets", name)) => format!("‹secret {name}›"),
+            Some(("params", name)) => format!("‹param {name}›"),
+            _ => format!("‹{path}›"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // It may hold secrets.
+        f.debug_struct("Scope").field("late", &self.late).finish_non_exhaustive()
+    }
+}
