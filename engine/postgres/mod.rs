@@ -1,1 +1,31 @@
-//! (being built)
+//! PostgreSQL: connections and TLS, errors with a class, a server's identity, the commit witness, the lock and the
+//! claim on a target, client programs, and the throw-away cluster. Must never know what a plan or a run is.
+
+mod accounts;
+pub mod claim;
+mod connection;
+mod error;
+pub mod identity;
+mod lock;
+mod programs;
+mod result;
+mod settings;
+mod tls;
+pub mod witness;
+
+pub use claim::{Claim, Place};
+pub use connection::{Backend, Connection, Notice};
+pub use error::{Class, Error, Kind};
+pub use identity::Identity;
+pub use lock::{Acquired, TargetLock};
+pub use postgres_protocol::escape::{escape_identifier, escape_literal};
+pub use programs::{Program, Programs, ServerPrograms};
+pub use result::{ResultSet, Row};
+pub use settings::{
+    CLIENT_VARIABLES, ChannelBinding, Host, Keepalives, Roots, Session, Settings, SslMode, Tls,
+};
+pub use witness::{Verdict, Witness};
+
+/// Turns a timestamptz in `to_char(value {UTC})` into text that neither the session's time zone nor its DateStyle
+/// touches, to the microsecond.
+const UTC: &str = r#"AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"#;

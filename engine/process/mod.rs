@@ -1,1 +1,3 @@
-//! (being built)
+//! Starting programs.
+
+pub mod plain;
