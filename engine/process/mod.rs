@@ -1,3 +1,51 @@
-//! Starting programs.
+//! Starts programs so that nothing about them is lost: one small supervisor for a run, in a session of its own,
+//! which outlives the engine. Must never put a secret into argv or a file, and never kill by a number alone.
+//!
+//! Each attempt has four files in the run's process directory:
+//!
+//! | file | what |
+//! |---|---|
+//! | `KEY.start.json` | what was about to start (written before the fork) and, as a second line, its group and start time; locked through a descriptor that the whole process tree inherits |
+//! | `KEY.stdout`, `KEY.stderr` | the output, redacted as it streamed |
+//! | `KEY.exit.json` | how it ended; complete or absent (renamed into place), trusted only with the same boot id |
+//!
+//! What a death in each window means, as `Supervisor::find` says it:
+//!
+//! | the supervisor died | files | found |
+//! |---|---|---|
+//! | before it took the request | none | `Nothing` |
+//! | before or during the fork | start, one line | `Orphaned` while the lock is held, else `Lost`: it may have run |
+//! | while the program ran | start, two lines | `Orphaned` while anything of the tree lives, else `Lost` |
+//! | after the program's end was recorded | start, exit | `Exited` |
+//!
+//! No record is synced to disk, apart from the list of boots: after a reboot nothing here is proof, and everything
+//! that may have been started is `Lost`.
 
+mod attempt;
+mod boot;
+mod command;
+mod connection;
+mod error;
+mod exit;
+mod find;
+mod launch;
+mod link;
+mod output;
 pub mod plain;
+mod proc;
+mod record;
+mod serve;
+mod server;
+mod supervisor;
+mod tree;
+mod which;
+mod wire;
+
+pub use boot::boot_id;
+pub use command::{Command, Stdin};
+pub use error::Error;
+pub use exit::{Captured, Exit};
+pub use find::Found;
+pub use serve::supervise_main;
+pub use supervisor::{Running, Supervisor};
+pub use which::which;

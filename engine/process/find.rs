@@ -1,0 +1,134 @@
+//! What became of an attempt, asked after a crash. Must never guess: what is not certain is `Lost`, with the
+//! evidence.
+
+use super::link::Progress;
+use super::record::{self, Begun, Paths, StartRecord};
+use super::supervisor::{Running, Supervisor};
+use super::tree::{self, Scope, Tree};
+use super::wire::Request;
+use super::{Error, Exit, boot};
+use std::time::Duration;
+
+/// Between SIGTERM and SIGKILL for what a dead supervisor left behind.
+const GRACE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub enum Found {
+    /// It was certainly never started.
+    Nothing,
+    /// It is under way, under a living supervisor.
+    Running(Running),
+    /// Its supervisor is dead, something of it lives: `end_orphans` before anything else.
+    Orphaned {
+        pgid: Option<i32>,
+        evidence: String,
+    },
+    Exited(Exit),
+    /// It may have run, and nothing of it is left; how it ended is not known.
+    Lost {
+        evidence: String,
+    },
+}
+
+impl Supervisor {
+    pub async fn find(&self, key: &str) -> Result<Found, Error> {
+        let paths = Paths::new(&self.directory, key)?;
+        if let Some(running) = self.under_way(key, &paths).await? {
+            return Ok(Found::Running(running));
+        }
+        match record::read_exit(&paths)? {
+            Some(exit) if boot::is_current(&exit.boot_id) => {
+                return Exit::read(exit, &paths).map(Found::Exited);
+            }
+            Some(exit) => return Ok(Found::Lost { evidence: rebooted(&exit.boot_id) }),
+            None => {}
+        }
+        let Some(begun) = record::read_start(&paths)? else { return Ok(self.without_record()) };
+        let Some(start) = begun.start else {
+            let evidence = format!("the start record {} is damaged", paths.start().display());
+            return Ok(Found::Lost { evidence });
+        };
+        if !boot::is_current(&start.boot_id) {
+            return Ok(Found::Lost { evidence: rebooted(&start.boot_id) });
+        }
+        Ok(left_behind(&start, &Tree::of(&start, begun.group, paths.start())))
+    }
+
+    /// Ends whatever of the attempt is alive, waits until it is gone, and says whether there was anything.
+    pub async fn end_orphans(&self, key: &str) -> Result<bool, Error> {
+        let paths = Paths::new(&self.directory, key)?;
+        if let Some(running) = self.under_way(key, &paths).await? {
+            return running.cancel(GRACE).await.map(|()| true);
+        }
+        let Some(Begun { start: Some(start), group }) = record::read_start(&paths)? else { return Ok(false) };
+        if !boot::is_current(&start.boot_id) {
+            return Ok(false);
+        }
+        let tree = Tree::of(&start, group, paths.start());
+        let (ended, gone) = tree.end(Scope::Everything, GRACE).await;
+        if gone && !tree.is_locked() {
+            return Ok(!ended.is_empty());
+        }
+        let left = tree.members(Scope::Everything);
+        let evidence = if left.is_empty() { unseen() } else { tree::describe(&left) };
+        Err(Error::Survivors { key: key.into(), evidence })
+    }
+
+    async fn under_way(&self, key: &str, paths: &Paths) -> Result<Option<Running>, Error> {
+        let Some(link) = self.attach()? else { return Ok(None) };
+        let progress = link.ask(key, &Request::Attach { key: key.into() })?;
+        let program = record::read_start(paths)?.and_then(|begun| begun.start).map(|start| start.program);
+        let program = program.unwrap_or_default();
+        let mut running = Running { key: key.into(), program, paths: paths.clone(), link, progress };
+        match running.until(|progress| !matches!(progress, Progress::Asked)).await {
+            Progress::Queued | Progress::Started { .. } => Ok(Some(running)),
+            // The files tell, also when the supervisor died this instant.
+            _ => Ok(None),
+        }
+    }
+
+    /// No file about it: proof that it was never started, unless a reboot may have taken the file away.
+    fn without_record(&self) -> Found {
+        match boot::seen(&self.directory).iter().find(|id| !boot::is_current(id)) {
+            None => Found::Nothing,
+            Some(earlier) => Found::Lost {
+                evidence: format!(
+                    "{}; a record of this attempt may not have reached the disk",
+                    rebooted(earlier)
+                ),
+            },
+        }
+    }
+}
+
+fn left_behind(start: &StartRecord, tree: &Tree) -> Found {
+    let alive = tree.members(Scope::Everything);
+    let pgid = tree.group.map(|group| group.pgid);
+    let when = format!(
+        "{} was started at {}; its supervisor (pid {}) is gone",
+        start.program, start.started_at, start.session
+    );
+    if !alive.is_empty() {
+        return Found::Orphaned {
+            pgid,
+            evidence: format!("{when}; still alive: {}", tree::describe(&alive)),
+        };
+    }
+    if tree.is_locked() {
+        return Found::Orphaned { pgid, evidence: format!("{when}; {}", unseen()) };
+    }
+    let what = match pgid {
+        Some(pgid) => format!("nothing is left of process group {pgid}, and no exit was recorded"),
+        None => "it died while starting the program, so whether the program ran is not known".into(),
+    };
+    Found::Lost { evidence: format!("{when}; {what}") }
+}
+
+fn unseen() -> String {
+    "its lock is held by a process that cannot be seen from here (another user's, or in another container)"
+        .into()
+}
+
+fn rebooted(boot: &str) -> String {
+    format!("the machine was restarted since (boot {boot} then, {} now)", boot::boot_id())
+}
