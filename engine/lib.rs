@@ -5,5 +5,6 @@ pub mod graph;
 pub mod plan;
 pub mod postgres;
 pub mod process;
+pub mod run;
 pub mod secret;
 pub mod sql;

@@ -3,12 +3,14 @@
 //! place; only messages use the whole language.
 
 mod place;
+mod results;
 mod scan;
 mod scope;
 
 pub use place::{Script, SqlText, message, plain, script, sql, sql_literal, url, value};
+pub use results::Results;
 pub use scan::{Piece, Reference, condition_references, pieces, references};
-pub use scope::Scope;
+pub use scope::{Scope, value_of};
 
 use minijinja::{Environment, UndefinedBehavior, Value};
 use std::ops::Range;

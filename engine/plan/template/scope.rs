@@ -3,6 +3,11 @@
 use minijinja::Value;
 use std::collections::BTreeMap;
 
+/// Data as a template's value.
+pub fn value_of(data: &serde_json::Value) -> Value {
+    Value::from(minijinja::value::Serde(data))
+}
+
 /// The values of `params secrets databases steps run site rehearsal`.
 #[derive(Clone)]
 pub struct Scope {

@@ -1,0 +1,457 @@
+//! (state, input, now) -> events. Decides everything; does nothing.
+
+use super::event::{Event, Finish};
+use super::input::{Input, Post, Resolution};
+use super::outcome::{Ask, Failure, Outcome};
+use super::parked::Why;
+use super::record::Actor;
+use super::reversal::{Reversal, reversal};
+use super::state::{Phase, State};
+use super::transition::StepState;
+use crate::plan::template::{self, Scope};
+use crate::plan::{OnFailure, Step, StepId};
+use jiff::Timestamp;
+
+/// What follows from an input. The caller applies the events, then asks again with `Input::Next` until nothing comes.
+pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec<Event> {
+    match input {
+        Input::Begin(started) => vec![Event::RunStarted(started)],
+        Input::Resume { attended, wait } => resume(state, attended, wait),
+        Input::Next => next(state, now),
+        Input::Tick => tick(state, now),
+        Input::Outcome { step, attempt, outcome } => finish(state, &step, attempt, outcome, now),
+        Input::Undone { step, attempt, outcome } => undone(state, step, attempt, outcome),
+        Input::Note { step, attempt, fact } => {
+            // A fact of an attempt that is over came too late to matter.
+            let live = state
+                .entry(&step)
+                .is_some_and(|entry| matches!(entry.state, StepState::Running | StepState::Undoing));
+            if live { vec![Event::FactNoted { step, attempt, fact }] } else { Vec::new() }
+        }
+        Input::Warning { step, message } => vec![Event::Warned { step, message }],
+        Input::HandlerFinished { occasion, index, failure } => {
+            vec![Event::HandlerFinished { occasion, index, failure }]
+        }
+        Input::Stop { hard, reason } => stop(state, hard, reason),
+        Input::Post(post) => posted(state, actor, post),
+    }
+}
+
+/// When the run wants to be asked again although nothing happens.
+pub fn next_wakeup(state: &State) -> Option<Timestamp> {
+    let retry = state.retrying.keys().next().map(|(at, _)| *at);
+    let expiry = state.awaiting().filter_map(|id| state.entry(id)?.ask.as_ref()?.expires_at).min();
+    [retry, expiry, deadline(state)].into_iter().flatten().min()
+}
+
+fn deadline(state: &State) -> Option<Timestamp> {
+    if state.phase != Phase::Forward || state.is_stopping() {
+        return None;
+    }
+    let limit = state.shape.plan.limits.deadline?;
+    state.started_at?.checked_add(limit.std()).ok()
+}
+
+fn resume(state: &State, attended: bool, wait: bool) -> Vec<Event> {
+    let mut events = vec![Event::RunResumed { attended, wait }];
+    let resumed = || "the run was resumed".to_owned();
+    for (id, entry) in state.entries() {
+        match entry.state {
+            StepState::Running | StepState::Undoing => {
+                let attempt = entry.attempts;
+                events.push(Event::SettleStarted { step: id.clone(), attempt });
+            }
+            // A retry that was waiting starts at once.
+            StepState::Retrying { .. } => {
+                events.push(Event::StepReopened { step: id.clone(), reason: resumed() });
+            }
+            StepState::Failed if state.phase == Phase::Forward => {
+                let may_fail =
+                    state.shape.flow.step(id.as_str()).is_some_and(|step| step.continue_on_failure);
+                if !may_fail {
+                    events.push(Event::StepReopened { step: id.clone(), reason: resumed() });
+                }
+            }
+            StepState::Failed
+            | StepState::Waiting
+            | StepState::AwaitingApproval
+            | StepState::Done
+            | StepState::Unknown
+            | StepState::Skipped
+            | StepState::Undone
+            | StepState::UndoFailed => {}
+        }
+    }
+    events
+}
+
+fn next(state: &State, now: Timestamp) -> Vec<Event> {
+    if state.started.is_none() || state.parked.is_some() {
+        return Vec::new();
+    }
+    match state.phase {
+        Phase::Finished => Vec::new(),
+        Phase::Forward => forward(state, now),
+        Phase::Backward => backward(state),
+    }
+}
+
+fn forward(state: &State, now: Timestamp) -> Vec<Event> {
+    if let Some(reason) = &state.stopping {
+        return match state.running.is_empty() {
+            true => vec![Event::Parked { why: Why::Stopped { reason: reason.clone() } }],
+            false => Vec::new(),
+        };
+    }
+    let free = usize::from(state.shape.plan.limits.parallel.value).saturating_sub(state.running.len());
+    let started: Vec<Event> = state.ready.iter().take(free).filter_map(|at| start(state, *at, now)).collect();
+    if !started.is_empty() {
+        return started;
+    }
+    if !state.running.is_empty() || !state.retrying.is_empty() {
+        return Vec::new();
+    }
+    if state.is_complete() {
+        return vec![Event::RunFinished { result: Finish::Done }];
+    }
+    stand_still(state)
+}
+
+/// Nothing can go on by itself.
+fn stand_still(state: &State) -> Vec<Event> {
+    if let Some(step) = state.unknown().next() {
+        // On a terminal the operator is being asked.
+        return match state.attended {
+            true => Vec::new(),
+            false => vec![Event::Parked { why: Why::Unknown { step: step.clone() } }],
+        };
+    }
+    if state.awaiting().next().is_some() && (state.attended || state.wait) {
+        return Vec::new();
+    }
+    if let Some(step) = state.failed().next() {
+        if state.shape.plan.on_failure == OnFailure::Undo {
+            let reason = format!("step {step} failed, and the plan says `on_failure: undo`");
+            return vec![Event::UndoRequested { to: None, reason }];
+        }
+        return vec![Event::Parked { why: Why::Failed { step: step.clone() } }];
+    }
+    if let Some(step) = state.awaiting().next() {
+        return vec![Event::Parked { why: Why::Approval { step: step.clone() } }];
+    }
+    Vec::new()
+}
+
+fn start(state: &State, at: usize, now: Timestamp) -> Option<Event> {
+    let step = state.shape.flow.steps().get(at)?;
+    let id = step.id.value.clone();
+    let attempt = state.entry_at(at)?.attempts + 1;
+    match is_wanted(state, step, now) {
+        Ok(true) => Some(Event::StepStarted { step: id, attempt }),
+        Ok(false) => {
+            let condition = step.when.as_ref().map(|when| when.raw.trim().to_owned()).unwrap_or_default();
+            Some(Event::StepSkipped { step: id, reason: format!("`when` is false: {condition}") })
+        }
+        Err(error) => {
+            let failure = Failure::new("runplan::run::when", format!("`when` cannot be computed: {error}"));
+            Some(Event::StepFailed { step: id, attempt, failure: failure.permanent() })
+        }
+    }
+}
+
+fn is_wanted(state: &State, step: &Step, now: Timestamp) -> Result<bool, template::Error> {
+    let Some(when) = &step.when else { return Ok(true) };
+    let references = template::condition_references(&when.raw)?;
+    let scope = scope(state, &references, now);
+    template::condition(&when.raw, &scope)
+}
+
+/// What a condition may read: no secrets, and of the steps only those it names.
+fn scope(state: &State, references: &[template::Reference], now: Timestamp) -> Scope {
+    let value = |value: serde_json::Value| template::value_of(&value);
+    let mut steps = serde_json::Map::new();
+    for reference in references {
+        if let Some(id) = step_of_path(&reference.path, state)
+            && let Some(results) = state.results(&id)
+        {
+            insert_nested(&mut steps, id.as_str(), results);
+        }
+    }
+    let params = state.started.as_ref().map(|started| started.params.clone()).unwrap_or_default();
+    Scope::new([
+        ("params".to_owned(), value(params.into())),
+        ("steps".to_owned(), value(steps.into())),
+        ("run".to_owned(), value(state.run_values(now))),
+    ])
+}
+
+/// The step that `steps.a.database` or `steps.maintenance.open.exit_code` names.
+fn step_of_path(path: &str, state: &State) -> Option<StepId> {
+    let rest = path.strip_prefix("steps.")?;
+    let mut parts = rest.split('.');
+    let one = parts.next()?;
+    if let Some(step) = state.shape.flow.step(one) {
+        return Some(step.id.value.clone());
+    }
+    let two = format!("{one}.{}", parts.next()?);
+    state.shape.flow.step(&two).map(|step| step.id.value.clone())
+}
+
+fn insert_nested(into: &mut serde_json::Map<String, serde_json::Value>, id: &str, value: serde_json::Value) {
+    match id.split_once('.') {
+        None => drop(into.insert(id.to_owned(), value)),
+        Some((outer, inner)) => {
+            let entry = into.entry(outer.to_owned()).or_insert_with(|| serde_json::json!({}));
+            if let serde_json::Value::Object(map) = entry {
+                insert_nested(map, inner, value);
+            }
+        }
+    }
+}
+
+fn tick(state: &State, now: Timestamp) -> Vec<Event> {
+    let mut events = Vec::new();
+    if deadline(state).is_some_and(|deadline| deadline <= now) && state.parked.is_none() {
+        let limit = state.shape.plan.limits.deadline.map(|limit| limit.to_string()).unwrap_or_default();
+        events.push(Event::StopRequested {
+            hard: false,
+            reason: format!("the deadline of {limit} has passed"),
+        });
+    }
+    for id in state.awaiting() {
+        let Some(entry) = state.entry(id) else { continue };
+        if entry.ask.as_ref().and_then(|ask| ask.expires_at).is_some_and(|at| at <= now) {
+            let failure =
+                Failure::new("runplan::approve::expired", "nobody decided in time, which counts as no")
+                    .help("resume the run to ask again")
+                    .permanent();
+            events.push(Event::StepFailed { step: id.clone(), attempt: entry.attempts, failure });
+        }
+    }
+    if state.phase == Phase::Forward && !state.is_stopping() && state.parked.is_none() {
+        let free = usize::from(state.shape.plan.limits.parallel.value).saturating_sub(state.running.len());
+        for (at, step) in state.retrying.keys().take(free) {
+            if *at <= now
+                && let (Some(id), Some(entry)) = (state.id_at(*step), state.entry_at(*step))
+            {
+                events.push(Event::StepStarted { step: id.clone(), attempt: entry.attempts + 1 });
+            }
+        }
+    }
+    events
+}
+
+fn finish(state: &State, step: &StepId, attempt: u32, outcome: Outcome, now: Timestamp) -> Vec<Event> {
+    let Some(at) = state.shape.flow.index(step.as_str()) else { return Vec::new() };
+    let Some(entry) = state.entry_at(at) else { return Vec::new() };
+    if entry.state != StepState::Running || entry.attempts != attempt {
+        return Vec::new();
+    }
+    let step = step.clone();
+    vec![match outcome {
+        Outcome::Done(outputs) => Event::StepDone { step, attempt, outputs },
+        Outcome::Unknown(evidence) => Event::StepUnknown { step, attempt, evidence },
+        Outcome::Asked(ask) => Event::ApprovalRequested { step, attempt, ask: *ask },
+        Outcome::Skipped(reason) => Event::StepSkipped { step, reason },
+        Outcome::Again(reason) => Event::StepReopened { step, reason },
+        Outcome::Failed(failure) => match retry_at(state, at, attempt, &failure, now) {
+            Some(at) => Event::RetryScheduled { step, attempt, at, failure },
+            None => Event::StepFailed { step, attempt, failure },
+        },
+    }]
+}
+
+/// Only a certain failure is ever tried again.
+fn retry_at(state: &State, at: usize, attempt: u32, failure: &Failure, now: Timestamp) -> Option<Timestamp> {
+    let retry = state.shape.flow.steps().get(at)?.retry.as_ref()?;
+    let allowed = attempt < retry.attempts.value && !failure.permanent;
+    if !allowed || state.is_stopping() || state.is_cancelled(at) {
+        return None;
+    }
+    now.checked_add(retry.wait(attempt).std()).ok()
+}
+
+fn stop(state: &State, hard: bool, reason: String) -> Vec<Event> {
+    if state.phase == Phase::Finished || state.parked.is_some() {
+        return Vec::new();
+    }
+    let mut events = Vec::new();
+    if !state.is_stopping() || hard {
+        events.push(Event::StopRequested { hard, reason });
+    }
+    if hard {
+        for id in state.running() {
+            let cancelled = state.shape.flow.index(id.as_str()).is_some_and(|at| state.is_cancelled(at));
+            if let Some(entry) = state.entry(id).filter(|_| !cancelled) {
+                events.push(Event::CancelRequested { step: id.clone(), attempt: entry.attempts });
+            }
+        }
+    }
+    events
+}
+
+fn posted(state: &State, actor: &Actor, post: Post) -> Vec<Event> {
+    match post {
+        Post::Approve { step, comment } => approve(state, actor, step, comment),
+        Post::Reject { step, reason } => reject(state, actor, step, reason),
+        Post::Resolve { step, resolution, reason } => resolve(state, actor, step, resolution, reason),
+        Post::Stop { hard, reason } => stop(state, hard, reason),
+        Post::Undo { to, reason } => undo(state, actor, to, reason),
+    }
+}
+
+fn refuse(step: StepId, actor: &Actor, reason: impl Into<String>) -> Vec<Event> {
+    vec![Event::DecisionRefused { step, by: actor.name.clone(), reason: reason.into() }]
+}
+
+/// Whether this person may decide.
+fn may_decide(state: &State, actor: &Actor, ask: &Ask) -> Result<(), String> {
+    if !ask.people.is_empty() && !ask.people.contains(&actor.name) {
+        return Err(format!("{} is none of: {}", actor.name, ask.people.join(", ")));
+    }
+    let own = state.requester.as_ref().is_some_and(|requester| requester.name == actor.name);
+    if own && !ask.allow_requester && !ask.people.is_empty() {
+        return Err(format!("{} started the run and cannot approve it", actor.name));
+    }
+    Ok(())
+}
+
+fn approve(state: &State, actor: &Actor, step: StepId, comment: String) -> Vec<Event> {
+    let Some(entry) = state.entry(&step) else { return Vec::new() };
+    let Some(ask) = entry.ask.as_ref().filter(|_| entry.state == StepState::AwaitingApproval) else {
+        return refuse(step, actor, "it does not wait for an approval");
+    };
+    if let Err(why) = may_decide(state, actor, ask) {
+        return refuse(step, actor, why);
+    }
+    if ask.confirm && comment.trim().is_empty() {
+        return refuse(step, actor, "a human task wants its evidence as the comment");
+    }
+    if entry.decisions.iter().any(|decision| decision.approved && decision.actor == *actor) {
+        return refuse(step, actor, format!("{} has approved already", actor.name));
+    }
+    let by = actor.name.clone();
+    let given = entry.decisions.iter().filter(|decision| decision.approved).count() + 1;
+    let mut events =
+        vec![Event::ApprovalGiven { step: step.clone(), by: by.clone(), comment: comment.clone() }];
+    if given >= usize::from(ask.count.max(1)) {
+        let mut names: Vec<String> = entry.decisions.iter().map(|decision| decision.by.clone()).collect();
+        names.push(by);
+        let mut outputs = serde_json::Map::new();
+        outputs.insert("approved_by".to_owned(), names.join(", ").into());
+        outputs.insert("comment".to_owned(), comment.into());
+        outputs.insert("signed".to_owned(), false.into());
+        events.push(Event::StepDone { step, attempt: entry.attempts, outputs });
+    }
+    events
+}
+
+fn reject(state: &State, actor: &Actor, step: StepId, reason: String) -> Vec<Event> {
+    let Some(entry) = state.entry(&step) else { return Vec::new() };
+    let Some(ask) = entry.ask.as_ref().filter(|_| entry.state == StepState::AwaitingApproval) else {
+        return refuse(step, actor, "it does not wait for an approval");
+    };
+    if let Err(why) = may_decide(state, actor, ask) {
+        return refuse(step, actor, why);
+    }
+    let by = actor.name.clone();
+    let failure = Failure::new("runplan::approve::rejected", format!("{by} said no: {reason}"))
+        .help("`runplan undo` goes back; `runplan resume` asks again")
+        .permanent();
+    vec![
+        Event::ApprovalRejected { step: step.clone(), by, reason },
+        Event::StepFailed { step, attempt: entry.attempts, failure },
+    ]
+}
+
+fn resolve(state: &State, actor: &Actor, step: StepId, resolution: Resolution, reason: String) -> Vec<Event> {
+    let Some(entry) = state.entry(&step) else { return Vec::new() };
+    let event = Event::StepResolved { step: step.clone(), resolution, reason };
+    match super::transition::transition(entry.state, &event) {
+        Ok(_) => vec![event],
+        Err(_) => {
+            let word = entry.state.word();
+            refuse(step, actor, format!("it is {word}; `--{}` does not apply to that", resolution.word()))
+        }
+    }
+}
+
+fn undo(state: &State, actor: &Actor, to: Option<StepId>, reason: String) -> Vec<Event> {
+    if state.phase == Phase::Backward {
+        return Vec::new();
+    }
+    if let Some(step) = state.unknown().next() {
+        return refuse(step.clone(), actor, "its outcome is not known; resolve it before the undo");
+    }
+    if !state.running.is_empty() {
+        let step = state.running().next().cloned();
+        return step.map_or_else(Vec::new, |step| refuse(step, actor, "it is running; stop the run first"));
+    }
+    vec![Event::UndoRequested { to, reason }]
+}
+
+/// One step after the other, newest first.
+fn backward(state: &State) -> Vec<Event> {
+    if let Some(reason) = &state.stopping {
+        return match state.running.is_empty() {
+            true => vec![Event::Parked { why: Why::Stopped { reason: reason.clone() } }],
+            false => Vec::new(),
+        };
+    }
+    if !state.running.is_empty() {
+        return Vec::new();
+    }
+    if let Some(step) = state.failed().find(|id| is_undo_failed(state, id)) {
+        return vec![Event::Parked { why: Why::UndoFailed { step: step.clone() } }];
+    }
+    let newest = state.done_order.last().and_then(|at| Some((*at, state.id_at(*at)?.clone())));
+    match newest {
+        Some((_, id)) if state.undo_to.as_ref() == Some(&id) => {
+            vec![Event::RunFinished { result: Finish::Undone }]
+        }
+        None => vec![Event::RunFinished { result: Finish::Undone }],
+        Some((at, id)) => vec![undo_of(state, at, id)],
+    }
+}
+
+fn is_undo_failed(state: &State, id: &StepId) -> bool {
+    state.entry(id).is_some_and(|entry| entry.state == StepState::UndoFailed)
+}
+
+fn undo_of(state: &State, at: usize, id: StepId) -> Event {
+    let attempt = state.entry_at(at).map_or(1, |entry| entry.attempts);
+    let Some(step) = state.shape.flow.steps().get(at) else {
+        return Event::UndoDone { step: id, attempt, note: String::new() };
+    };
+    match reversal(step) {
+        Reversal::Nothing => Event::UndoDone { step: id, attempt, note: "nothing to undo".to_owned() },
+        Reversal::BuiltIn(_) | Reversal::Given(_) => Event::UndoStarted { step: id, attempt },
+        Reversal::None(reason) => {
+            let failure = Failure::new("runplan::undo::no_way_back", format!("it cannot be undone: {reason}"))
+                .help("mend it by hand, then `runplan resolve RUN STEP --skip --reason ...` goes on with the steps before it");
+            Event::UndoFailed { step: id, attempt, failure }
+        }
+    }
+}
+
+fn undone(state: &State, step: StepId, attempt: u32, outcome: Outcome) -> Vec<Event> {
+    if !state.entry(&step).is_some_and(|entry| entry.state == StepState::Undoing) {
+        return Vec::new();
+    }
+    vec![match outcome {
+        Outcome::Done(outputs) => {
+            let note = outputs.get("note").and_then(|note| note.as_str()).unwrap_or("undone").to_owned();
+            Event::UndoDone { step, attempt, note }
+        }
+        Outcome::Skipped(note) => Event::UndoDone { step, attempt, note },
+        Outcome::Failed(failure) => Event::UndoFailed { step, attempt, failure },
+        Outcome::Unknown(evidence) => {
+            let message = format!("{}; {}", evidence.message, evidence.facts.join("; "));
+            Event::UndoFailed { step, attempt, failure: Failure::new("runplan::undo::unknown", message) }
+        }
+        Outcome::Asked(_) | Outcome::Again(_) => {
+            let failure = Failure::new("runplan::undo::odd", "the undo gave no result");
+            Event::UndoFailed { step, attempt, failure }
+        }
+    }]
+}

@@ -1,0 +1,267 @@
+//! Past facts. They say what happened, never how to show it. A field may be added, never changed: old journals are read.
+
+use super::input::Resolution;
+use super::outcome::{Ask, Evidence, Fact, Failure, Outputs};
+use super::parked::Why;
+use crate::plan::{Name, StepId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One thing that happened to a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    RunStarted(Box<Started>),
+    /// Another process took the run up.
+    RunResumed {
+        attended: bool,
+        #[serde(default)]
+        wait: bool,
+    },
+    StepStarted {
+        step: StepId,
+        attempt: u32,
+    },
+    StepSkipped {
+        step: StepId,
+        reason: String,
+    },
+    FactNoted {
+        step: StepId,
+        attempt: u32,
+        fact: Fact,
+    },
+    StepDone {
+        step: StepId,
+        attempt: u32,
+        outputs: Outputs,
+    },
+    StepFailed {
+        step: StepId,
+        attempt: u32,
+        failure: Failure,
+    },
+    StepUnknown {
+        step: StepId,
+        attempt: u32,
+        evidence: Evidence,
+    },
+    RetryScheduled {
+        step: StepId,
+        attempt: u32,
+        at: Timestamp,
+        failure: Failure,
+    },
+    /// The step may be tried again: after a resume, or because settling found that nothing happened.
+    StepReopened {
+        step: StepId,
+        reason: String,
+    },
+    /// The edge was asked what became of an interrupted attempt.
+    SettleStarted {
+        step: StepId,
+        attempt: u32,
+    },
+    ApprovalRequested {
+        step: StepId,
+        attempt: u32,
+        ask: Ask,
+    },
+    ApprovalGiven {
+        step: StepId,
+        by: String,
+        comment: String,
+    },
+    ApprovalRejected {
+        step: StepId,
+        by: String,
+        reason: String,
+    },
+    /// A person's decision was not accepted; the message says why.
+    DecisionRefused {
+        step: StepId,
+        by: String,
+        reason: String,
+    },
+    /// A person answered what an unknown outcome was.
+    StepResolved {
+        step: StepId,
+        resolution: Resolution,
+        reason: String,
+    },
+    StopRequested {
+        hard: bool,
+        reason: String,
+    },
+    CancelRequested {
+        step: StepId,
+        attempt: u32,
+    },
+    Parked {
+        why: Why,
+    },
+    UndoRequested {
+        to: Option<StepId>,
+        reason: String,
+    },
+    UndoStarted {
+        step: StepId,
+        attempt: u32,
+    },
+    UndoDone {
+        step: StepId,
+        attempt: u32,
+        note: String,
+    },
+    UndoFailed {
+        step: StepId,
+        attempt: u32,
+        failure: Failure,
+    },
+    HandlerFinished {
+        occasion: Occasion,
+        index: u32,
+        failure: Option<Failure>,
+    },
+    /// Something a person should know that stops nothing.
+    Warned {
+        step: Option<StepId>,
+        message: String,
+    },
+    RunFinished {
+        result: Finish,
+    },
+}
+
+/// Everything a run was started with; enough to go on without the plan file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    pub plan: Name,
+    pub title: Option<String>,
+    /// The plan, the site file and the SQL files, whole.
+    pub sources: Vec<StoredSource>,
+    /// Whether the second source is a site file.
+    pub has_site: bool,
+    /// Secret parameters are not among them.
+    pub params: Map<String, Value>,
+    pub plan_digest: String,
+    pub digest: String,
+    pub reason: Option<String>,
+    pub severity: Option<String>,
+    /// Paths in the plan are relative to this directory.
+    pub directory: String,
+    /// A person at this process's terminal can be asked.
+    pub attended: bool,
+    /// Approvals are waited for.
+    #[serde(default)]
+    pub wait: bool,
+    /// A rehearsal on a throw-away server: stand-ins take the place of the world outside.
+    #[serde(default)]
+    pub rehearsal: bool,
+    /// The version of the program.
+    pub version: String,
+}
+
+/// A file as it was when the run started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSource {
+    pub name: String,
+    pub text: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    Done,
+    /// Ended for good without being done.
+    Failed,
+    Undone,
+}
+
+impl Finish {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Undone => "undone",
+        }
+    }
+}
+
+/// When handlers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Occasion {
+    Waiting,
+    Parked,
+    Failed,
+    Finished,
+}
+
+impl Event {
+    /// `step_done`
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunStarted(_) => "run_started",
+            Self::RunResumed { .. } => "run_resumed",
+            Self::StepStarted { .. } => "step_started",
+            Self::StepSkipped { .. } => "step_skipped",
+            Self::FactNoted { .. } => "fact_noted",
+            Self::StepDone { .. } => "step_done",
+            Self::StepFailed { .. } => "step_failed",
+            Self::StepUnknown { .. } => "step_unknown",
+            Self::RetryScheduled { .. } => "retry_scheduled",
+            Self::StepReopened { .. } => "step_reopened",
+            Self::SettleStarted { .. } => "settle_started",
+            Self::ApprovalRequested { .. } => "approval_requested",
+            Self::ApprovalGiven { .. } => "approval_given",
+            Self::ApprovalRejected { .. } => "approval_rejected",
+            Self::DecisionRefused { .. } => "decision_refused",
+            Self::StepResolved { .. } => "step_resolved",
+            Self::StopRequested { .. } => "stop_requested",
+            Self::CancelRequested { .. } => "cancel_requested",
+            Self::Parked { .. } => "parked",
+            Self::UndoRequested { .. } => "undo_requested",
+            Self::UndoStarted { .. } => "undo_started",
+            Self::UndoDone { .. } => "undo_done",
+            Self::UndoFailed { .. } => "undo_failed",
+            Self::HandlerFinished { .. } => "handler_finished",
+            Self::Warned { .. } => "warned",
+            Self::RunFinished { .. } => "run_finished",
+        }
+    }
+
+    /// The step it is about.
+    pub fn step(&self) -> Option<&StepId> {
+        match self {
+            Self::StepStarted { step, .. }
+            | Self::StepSkipped { step, .. }
+            | Self::FactNoted { step, .. }
+            | Self::StepDone { step, .. }
+            | Self::StepFailed { step, .. }
+            | Self::StepUnknown { step, .. }
+            | Self::RetryScheduled { step, .. }
+            | Self::StepReopened { step, .. }
+            | Self::SettleStarted { step, .. }
+            | Self::ApprovalRequested { step, .. }
+            | Self::ApprovalGiven { step, .. }
+            | Self::ApprovalRejected { step, .. }
+            | Self::DecisionRefused { step, .. }
+            | Self::StepResolved { step, .. }
+            | Self::CancelRequested { step, .. }
+            | Self::UndoStarted { step, .. }
+            | Self::UndoDone { step, .. }
+            | Self::UndoFailed { step, .. } => Some(step),
+            Self::Warned { step, .. } => step.as_ref(),
+            Self::RunStarted(_)
+            | Self::RunResumed { .. }
+            | Self::StopRequested { .. }
+            | Self::Parked { .. }
+            | Self::UndoRequested { .. }
+            | Self::HandlerFinished { .. }
+            | Self::RunFinished { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What reaches the core from outside.
+
+use super::event::{Occasion, Started};
+use super::outcome::{Fact, Failure, Outcome};
+use crate::plan::StepId;
+use serde::{Deserialize, Serialize};
+
+/// One thing that reached the run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    Begin(Box<Started>),
+    /// Another process took the run up; `attended`: a person can be asked; `wait`: approvals are waited for.
+    Resume {
+        attended: bool,
+        wait: bool,
+    },
+    /// Is there something to start, or to say? Given after every other input until nothing comes of it.
+    Next,
+    /// Time has passed.
+    Tick,
+    Outcome {
+        step: StepId,
+        attempt: u32,
+        outcome: Outcome,
+    },
+    Undone {
+        step: StepId,
+        attempt: u32,
+        outcome: Outcome,
+    },
+    Note {
+        step: StepId,
+        attempt: u32,
+        fact: Fact,
+    },
+    Warning {
+        step: Option<StepId>,
+        message: String,
+    },
+    HandlerFinished {
+        occasion: Occasion,
+        index: u32,
+        failure: Option<Failure>,
+    },
+    /// `hard`: running steps are cancelled.
+    Stop {
+        hard: bool,
+        reason: String,
+    },
+    /// What a person said from another process, or at the prompt.
+    Post(Post),
+}
+
+/// What a person says to a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "post", rename_all = "snake_case")]
+pub enum Post {
+    Approve { step: StepId, comment: String },
+    Reject { step: StepId, reason: String },
+    Resolve { step: StepId, resolution: Resolution, reason: String },
+    Stop { hard: bool, reason: String },
+    Undo { to: Option<StepId>, reason: String },
+}
+
+/// The answer to an unknown outcome, or to a step that stands in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// It took effect.
+    Done,
+    /// Do it again.
+    Retry,
+    /// Go on without it.
+    Skip,
+    /// It failed.
+    Failed,
+}
+
+impl Resolution {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Retry => "retry",
+            Self::Skip => "skip",
+            Self::Failed => "failed",
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What happened, and what is next. Pure: no clock, no I/O, no chance; the same events always make the same state.
+//!
+//!     Input -> decide -> Event -> (durable) -> apply -> Effect
+
+mod decide;
+mod effect;
+mod event;
+mod input;
+mod outcome;
+mod parked;
+mod record;
+mod reversal;
+mod state;
+mod transition;
+
+pub use decide::{decide, next_wakeup};
+pub use effect::Effect;
+pub use event::{Event, Finish, Occasion, Started, StoredSource};
+pub use input::{Input, Post, Resolution};
+pub use outcome::{Ask, Evidence, Fact, Failure, Outcome, Outputs};
+pub use parked::Why;
+pub use record::{Actor, FORMAT, Record, RecordError};
+pub use reversal::{Effects, Reversal, effects, reversal};
+pub use state::{Decision, Entry, Phase, Shape, State};
+pub use transition::{Impossible, StepState};

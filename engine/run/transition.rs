@@ -1,0 +1,107 @@
+//! How one step moves: (state, event) -> state, one exhaustive match. What is not here cannot happen.
+
+use super::event::Event;
+use super::input::Resolution;
+use jiff::Timestamp;
+
+/// Where a step stands. Whether it is ready is computed, never stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepState {
+    Waiting,
+    Running,
+    /// A failed attempt is tried again at this time.
+    Retrying {
+        at: Timestamp,
+    },
+    AwaitingApproval,
+    Done,
+    Failed,
+    Unknown,
+    Skipped,
+    Undoing,
+    Undone,
+    UndoFailed,
+}
+
+impl StepState {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Retrying { .. } => "retrying",
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Skipped => "skipped",
+            Self::Undoing => "undoing",
+            Self::Undone => "undone",
+            Self::UndoFailed => "undo_failed",
+        }
+    }
+}
+
+/// An event that cannot follow: the journal is not of this plan, or was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event {event} cannot follow: {why}")]
+pub struct Impossible {
+    pub event: &'static str,
+    pub why: String,
+}
+
+impl Impossible {
+    pub fn new(event: &Event, why: impl Into<String>) -> Self {
+        Self { event: event.kind(), why: why.into() }
+    }
+}
+
+/// The state of the event's step after it.
+///
+/// # Errors
+/// The event cannot happen in this state.
+pub fn transition(state: StepState, event: &Event) -> Result<StepState, Impossible> {
+    use StepState as S;
+    let impossible = || Impossible::new(event, format!("its step is {}", state.word()));
+    let allow = |fine: bool, next: S| if fine { Ok(next) } else { Err(impossible()) };
+    match event {
+        Event::StepStarted { .. } => allow(matches!(state, S::Waiting | S::Retrying { .. }), S::Running),
+        Event::StepSkipped { .. } => allow(matches!(state, S::Waiting | S::Running), S::Skipped),
+        Event::FactNoted { .. } | Event::SettleStarted { .. } | Event::CancelRequested { .. } => {
+            allow(matches!(state, S::Running | S::Undoing), state)
+        }
+        Event::StepDone { .. } => allow(matches!(state, S::Running | S::AwaitingApproval), S::Done),
+        Event::StepFailed { .. } => {
+            allow(matches!(state, S::Running | S::AwaitingApproval | S::Waiting), S::Failed)
+        }
+        Event::StepUnknown { .. } => allow(state == S::Running, S::Unknown),
+        Event::RetryScheduled { at, .. } => allow(state == S::Running, S::Retrying { at: *at }),
+        Event::StepReopened { .. } => {
+            allow(matches!(state, S::Failed | S::Running | S::Retrying { .. }), S::Waiting)
+        }
+        Event::ApprovalRequested { .. } => allow(state == S::Running, S::AwaitingApproval),
+        Event::ApprovalGiven { .. } | Event::ApprovalRejected { .. } => {
+            allow(state == S::AwaitingApproval, state)
+        }
+        Event::DecisionRefused { .. } | Event::Warned { .. } => Ok(state),
+        Event::StepResolved { resolution, .. } => match (state, resolution) {
+            (S::Unknown, Resolution::Done) => Ok(S::Done),
+            (S::Unknown | S::Failed, Resolution::Retry) => Ok(S::Waiting),
+            (S::Unknown | S::Failed, Resolution::Skip) => Ok(S::Skipped),
+            (S::Unknown, Resolution::Failed) => Ok(S::Failed),
+            // Backward: the undo is tried again, or the step is left as it is.
+            (S::UndoFailed, Resolution::Retry) => Ok(S::Done),
+            (S::UndoFailed, Resolution::Skip | Resolution::Done) => Ok(S::Undone),
+            _ => Err(impossible()),
+        },
+        Event::UndoStarted { .. } => allow(state == S::Done, S::Undoing),
+        Event::UndoDone { .. } => allow(matches!(state, S::Undoing | S::Done), S::Undone),
+        Event::UndoFailed { .. } => allow(matches!(state, S::Undoing | S::Done), S::UndoFailed),
+        Event::RunStarted(_)
+        | Event::RunResumed { .. }
+        | Event::StopRequested { .. }
+        | Event::Parked { .. }
+        | Event::UndoRequested { .. }
+        | Event::HandlerFinished { .. }
+        | Event::RunFinished { .. } => Ok(state),
+    }
+}
