@@ -8,3 +8,4 @@ pub mod process;
 pub mod run;
 pub mod secret;
 pub mod sql;
+pub mod steps;

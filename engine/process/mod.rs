@@ -23,6 +23,7 @@
 
 mod attempt;
 mod boot;
+mod capture;
 mod command;
 mod connection;
 mod error;
@@ -42,6 +43,7 @@ mod which;
 mod wire;
 
 pub use boot::boot_id;
+pub use capture::capture;
 pub use command::{Command, Stdin};
 pub use error::Error;
 pub use exit::{Captured, Exit};

@@ -1,0 +1,78 @@
+//! How each action acts: one file for each, with the same verbs `act`, `settle` (after a crash) and `undo`. Secrets are
+//! resolved here and nowhere else. A step never decides what is next and never writes the journal: it notes facts
+//! through its attempt, and its outcome is data.
+
+mod approve;
+mod attempt;
+mod backup;
+mod failures;
+mod freeze;
+mod http;
+mod notify;
+mod restore;
+mod secrets;
+mod shell;
+mod sql;
+mod swap;
+mod targets;
+mod verify;
+mod world;
+
+pub use attempt::{Attempt, Ending, Noted, Progress, Sender, Sent, Unit, broken};
+pub use failures::failure_of;
+pub use secrets::Secrets;
+pub use targets::{Hold, Refused, Target, Targets, application_name};
+pub use world::{World, WorldOptions};
+
+use crate::plan::Action;
+use crate::run::Outcome;
+
+/// Runs an attempt of a step.
+pub async fn act(attempt: &Attempt) -> Outcome {
+    match &attempt.step.action.value {
+        Action::Backup(action) => backup::act(attempt, action).await,
+        Action::Restore(action) => restore::act(attempt, action).await,
+        Action::Swap(action) => swap::act(attempt, action).await,
+        Action::Freeze(action) => freeze::act(attempt, action).await,
+        Action::Sql(action) => sql::act(attempt, action).await,
+        Action::Shell(action) => shell::act(attempt, action).await,
+        Action::Http(action) => http::act(attempt, action).await,
+        Action::Verify(action) => verify::act(attempt, action).await,
+        Action::Approve(action) => approve::act(attempt, action).await,
+        Action::Notify(action) => notify::act(attempt, action).await,
+    }
+}
+
+/// Finds out what became of an interrupted attempt, without asking anyone.
+pub async fn settle(attempt: &Attempt) -> Outcome {
+    match &attempt.step.action.value {
+        Action::Backup(action) => backup::settle(attempt, action).await,
+        Action::Restore(action) => restore::settle(attempt, action).await,
+        Action::Swap(action) => swap::settle(attempt, action).await,
+        Action::Freeze(action) => freeze::settle(attempt, action).await,
+        Action::Sql(action) => sql::settle(attempt, action).await,
+        Action::Shell(action) => shell::settle(attempt, action).await,
+        Action::Http(action) => http::settle(attempt, action).await,
+        Action::Verify(_) | Action::Approve(_) => Outcome::Again("it only reads".to_owned()),
+        Action::Notify(_) => Outcome::Again("a notification is sent at least once".to_owned()),
+    }
+}
+
+/// Reverses a step that is done, with what it noted and gave.
+pub async fn undo(attempt: &Attempt) -> Outcome {
+    if let Some(inverse) = &attempt.step.undo {
+        return attempt.inverse(inverse).run().await;
+    }
+    match &attempt.step.action.value {
+        Action::Backup(action) => backup::undo(attempt, action).await,
+        Action::Restore(action) => restore::undo(attempt, action).await,
+        Action::Swap(action) => swap::undo(attempt, action).await,
+        Action::Freeze(action) => freeze::undo(attempt, action).await,
+        Action::Sql(_)
+        | Action::Shell(_)
+        | Action::Http(_)
+        | Action::Verify(_)
+        | Action::Approve(_)
+        | Action::Notify(_) => Outcome::Skipped("nothing to undo".to_owned()),
+    }
+}
