@@ -11,12 +11,21 @@ pub(super) struct Account {
     pub home: PathBuf,
 }
 
+pub(super) fn by_name(name: &str) -> Option<Account> {
+    all().into_iter().find(|account| account.name == name)
+}
+
 pub(super) fn own_name() -> Option<String> {
     own().map(|account| account.name)
 }
 
 pub(super) fn own_home() -> Option<PathBuf> {
     own().map(|account| account.home)
+}
+
+/// Whether this process is root.
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 fn own() -> Option<Account> {

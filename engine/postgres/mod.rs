@@ -3,6 +3,7 @@
 
 mod accounts;
 pub mod claim;
+mod cluster;
 mod connection;
 mod error;
 pub mod identity;
@@ -14,6 +15,7 @@ mod tls;
 pub mod witness;
 
 pub use claim::{Claim, Place};
+pub use cluster::{Cluster, ClusterOptions, GUARD, Stop, guard_main, sweep};
 pub use connection::{Backend, Connection, Notice};
 pub use error::{Class, Error, Kind};
 pub use identity::Identity;

@@ -271,8 +271,8 @@ fn alternative_names(certificate: &x509_cert::Certificate) -> Vec<String> {
 
 fn common_name(certificate: &x509_cert::Certificate) -> Option<String> {
     const COMMON_NAME: &str = "2.5.4.3";
-    let parts = certificate.tbs_certificate.subject.0.iter().flat_map(|set| set.0.iter());
-    let common = parts.filter(|part| part.oid.to_string() == COMMON_NAME).next_back()?;
+    let mut parts = certificate.tbs_certificate.subject.0.iter().flat_map(|set| set.0.iter());
+    let common = parts.rfind(|part| part.oid.to_string() == COMMON_NAME)?;
     std::str::from_utf8(common.value.value()).ok().map(str::to_owned)
 }
 
