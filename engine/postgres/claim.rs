@@ -36,29 +36,41 @@ pub enum Place {
 
 /// The claim on a database, wherever it stands.
 pub async fn read(connection: &Connection, database: &str) -> Result<Option<Claim>, Error> {
-    Ok(find(connection, database).await?.map(|(claim, _)| claim))
+    let marks = marks(connection, database).await?;
+    marks.json().map(|json| parse(database, json)).transpose()
 }
 
 /// Writes the claim, over one that is there. Inside a transaction it holds with its COMMIT.
 pub async fn write(connection: &Connection, database: &str, claim: &Claim) -> Result<Place, Error> {
+    let marks = marks(connection, database).await?;
     let place = place(connection).await?;
     match place {
-        Place::Setting => connection.execute(&write_sql(database, claim)?).await?,
-        Place::Comment => set_comment(connection, database, Some(claim)).await?,
-    };
+        Place::Setting => {
+            connection.execute(&write_sql(database, claim)?).await?;
+            if marks.in_comment().is_some() {
+                connection.execute(&comment_sql(database, marks.own_comment(), None)?).await?;
+            }
+        }
+        // Two claims that say different things would be worse than none.
+        Place::Comment if marks.setting.is_some() => return Err(not_ours(connection, database)),
+        Place::Comment => {
+            connection.execute(&comment_sql(database, marks.own_comment(), Some(claim))?).await?;
+        }
+    }
     Ok(place)
 }
 
-/// Removes the claim from both places.
+/// Removes the claim, wherever it stands.
 pub async fn clear(connection: &Connection, database: &str) -> Result<(), Error> {
-    match find(connection, database).await? {
-        None => {}
-        Some((_, Place::Setting)) => {
-            connection.execute(&clear_sql(database)).await?;
+    let marks = marks(connection, database).await?;
+    if marks.setting.is_some() {
+        if place(connection).await? == Place::Comment {
+            return Err(not_ours(connection, database));
         }
-        Some((_, Place::Comment)) => {
-            set_comment(connection, database, None).await?;
-        }
+        connection.execute(&clear_sql(database)).await?;
+    }
+    if marks.in_comment().is_some() {
+        connection.execute(&comment_sql(database, marks.own_comment(), None)?).await?;
     }
     Ok(())
 }
@@ -94,7 +106,27 @@ pub async fn place(connection: &Connection) -> Result<Place, Error> {
     Ok(if may == "t" { Place::Setting } else { Place::Comment })
 }
 
-async fn find(connection: &Connection, database: &str) -> Result<Option<(Claim, Place)>, Error> {
+/// What stands on a database now.
+struct Marks {
+    setting: Option<String>,
+    comment: String,
+}
+
+impl Marks {
+    fn json(&self) -> Option<&str> {
+        self.setting.as_deref().or(self.in_comment())
+    }
+
+    fn in_comment(&self) -> Option<&str> {
+        split(&self.comment).1
+    }
+
+    fn own_comment(&self) -> &str {
+        split(&self.comment).0
+    }
+}
+
+async fn marks(connection: &Connection, database: &str) -> Result<Marks, Error> {
     let row = connection
         .row_if_any(&format!(
             "SELECT (SELECT pg_catalog.substr(c, {}) FROM pg_catalog.pg_db_role_setting s, \
@@ -108,35 +140,28 @@ async fn find(connection: &Connection, database: &str) -> Result<Option<(Claim, 
         ))
         .await?
         .ok_or_else(|| no_database(connection, database))?;
-    if let Some(json) = row.optional(0) {
-        return parse(database, &json).map(|claim| Some((claim, Place::Setting)));
-    }
-    let comment = row.optional(1).unwrap_or_default();
-    match split(&comment).1 {
-        Some(json) => parse(database, json).map(|claim| Some((claim, Place::Comment))),
-        None => Ok(None),
-    }
+    Ok(Marks { setting: row.optional(0), comment: row.optional(1).unwrap_or_default() })
 }
 
-async fn set_comment(connection: &Connection, database: &str, claim: Option<&Claim>) -> Result<u64, Error> {
-    let comment = connection
-        .row_if_any(&format!(
-            "SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database \
-             WHERE datname OPERATOR(pg_catalog.=) {}",
-            escape_literal(database)
-        ))
-        .await?
-        .ok_or_else(|| no_database(connection, database))?
-        .optional(0)
-        .unwrap_or_default();
-    let own = split(&comment).0;
+fn comment_sql(database: &str, own: &str, claim: Option<&Claim>) -> Result<String, Error> {
     let text = match claim {
         Some(claim) if own.is_empty() => format!("{MARK}{}", json(claim)?),
         Some(claim) => format!("{own}\n{MARK}{}", json(claim)?),
         None => own.to_owned(),
     };
     let value = if text.is_empty() { "NULL".to_owned() } else { escape_literal(&text) };
-    connection.execute(&format!("COMMENT ON DATABASE {} IS {value}", escape_identifier(database))).await
+    Ok(format!("COMMENT ON DATABASE {} IS {value}", escape_identifier(database)))
+}
+
+fn not_ours(connection: &Connection, database: &str) -> Error {
+    Error::new(
+        Kind::Access,
+        format!(
+            "the claim on {database} was written by a superuser, and {} may not change it",
+            connection.settings().user()
+        ),
+        "go on as that superuser, or have it GRANT SET ON PARAMETER \"runplan.claim\" to this role (from 15 on)",
+    )
 }
 
 /// The user's own comment, and the claim's JSON after it.

@@ -12,7 +12,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_postgres::{AsyncMessage, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long a host may take to answer when the settings give no limit.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
@@ -26,7 +25,7 @@ pub struct Connection {
     client: tokio_postgres::Client,
     driver: tokio::task::JoinHandle<()>,
     heard: Arc<Heard>,
-    tls: Option<MakeRustlsConnect>,
+    tls: Option<tls::Connector>,
     settings: Settings,
     endpoint: String,
     backend: Backend,
@@ -153,7 +152,7 @@ impl Connection {
             (client, tokio::spawn(drive(connection, Arc::clone(&heard))), None)
         } else {
             let tls = tls::connector(&settings.tls)?;
-            let (client, connection) = config.connect(tls.clone()).await.map_err(of_connect)?;
+            let (client, connection) = config.connect(tls.make.clone()).await.map_err(of_connect)?;
             (client, tokio::spawn(drive(connection, Arc::clone(&heard))), Some(tls))
         };
         let nobody = Backend { pid: 0, started: String::new() };
@@ -225,22 +224,23 @@ impl Connection {
 
     /// Whether the session is protected by TLS.
     pub fn is_encrypted(&self) -> bool {
-        self.tls.is_some()
+        self.tls.as_ref().is_some_and(tls::Connector::was_used)
     }
 
+    /// Whether the session has ended, as far as is known: no statement can be sent any more.
     pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.client.is_closed() || self.heard.end().is_some()
     }
 
     /// Runs SQL as one simple query and gives each statement's result as text. Several statements without
     /// `BEGIN` are one implicit transaction.
     pub async fn text(&self, sql: &str) -> Result<Vec<ResultSet>, Error> {
-        if self.client.is_closed() {
+        if self.is_closed() {
             // Nothing was sent, so nothing happened, whatever became of what was sent before.
-            let why = self.end().unwrap_or_else(|| "it is closed".to_owned());
+            let why = self.heard.end().unwrap_or_else(|| "it is closed".to_owned());
             return Err(Error::lost(&self.endpoint, &why).with_class(Class::Clean));
         }
-        let failed = |error: tokio_postgres::Error| Error::of_statement(&error, &self.endpoint, self.end());
+        let failed = |error: tokio_postgres::Error| self.failed(&error);
         let mut stream = std::pin::pin!(self.client.simple_query_raw(sql).await.map_err(failed)?);
         let mut rows = Rows::default();
         while let Some(message) = stream.next().await {
@@ -291,7 +291,7 @@ impl Connection {
     pub async fn cancel(&self) -> Result<(), Error> {
         let token = self.client.cancel_token();
         let done = match &self.tls {
-            Some(tls) => token.cancel_query(tls.clone()).await,
+            Some(tls) => token.cancel_query(tls.make.clone()).await,
             None => token.cancel_query(tokio_postgres::NoTls).await,
         };
         let (user, database) = (self.settings.user(), self.settings.database());
@@ -304,8 +304,13 @@ impl Connection {
         notices.drain(..).collect()
     }
 
-    fn end(&self) -> Option<String> {
-        self.heard.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn failed(&self, error: &tokio_postgres::Error) -> Error {
+        let found = Error::of_statement(error, &self.endpoint, self.heard.end());
+        if let (Kind::Lost, Some(said)) = (found.kind(), error.as_db_error()) {
+            // The server's last word, which the driver may see only later.
+            self.heard.ended(said.message());
+        }
+        found
     }
 }
 
@@ -376,7 +381,7 @@ where
                 // Before the connection is dropped, so that whoever waits for an answer finds the reason.
                 let why =
                     error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned());
-                *heard.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                heard.ended(&why);
                 return;
             }
             None => return,
@@ -385,6 +390,15 @@ where
 }
 
 impl Heard {
+    /// The first reason stays: what follows is its consequence.
+    fn ended(&self, why: &str) {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| why.to_owned());
+    }
+
+    fn end(&self) -> Option<String> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn note(&self, notice: &tokio_postgres::error::DbError) {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         if notices.len() == MOST_NOTICES {

@@ -15,6 +15,7 @@ use rustls::{
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
@@ -55,10 +56,24 @@ impl From<Refusal> for rustls::Error {
     }
 }
 
-/// What makes the TLS side of a connection.
-pub(super) fn connector(tls: &Tls) -> Result<MakeRustlsConnect, Error> {
+/// What makes the TLS side of a connection, and whether it came to that: with sslmode `prefer` the server decides.
+#[derive(Clone)]
+pub(super) struct Connector {
+    pub(super) make: MakeRustlsConnect,
+    used: Arc<AtomicBool>,
+}
+
+impl Connector {
+    pub(super) fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) fn connector(tls: &Tls) -> Result<Connector, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Verifier { trust: trust(&tls.roots)?, names: tls.mode == SslMode::VerifyFull, provider };
+    let used = Arc::new(AtomicBool::new(false));
+    let names = tls.mode == SslMode::VerifyFull;
+    let verifier = Verifier { trust: trust(&tls.roots)?, names, provider, used: Arc::clone(&used) };
     let builder = ClientConfig::builder_with_provider(Arc::clone(&verifier.provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::new(Kind::Tls, format!("TLS cannot be set up: {error}"), "report this"))?
@@ -78,7 +93,7 @@ pub(super) fn connector(tls: &Tls) -> Result<MakeRustlsConnect, Error> {
     if tls.direct {
         config.alpn_protocols = vec![b"postgresql".to_vec()];
     }
-    Ok(MakeRustlsConnect::new(config))
+    Ok(Connector { make: MakeRustlsConnect::new(config), used })
 }
 
 /// The authorities that are trusted, and where they came from.
@@ -143,6 +158,8 @@ struct Verifier {
     trust: Option<Trust>,
     names: bool,
     provider: Arc<CryptoProvider>,
+    /// Set when a server's certificate was accepted.
+    used: Arc<AtomicBool>,
 }
 
 impl Verifier {
@@ -192,6 +209,7 @@ impl ServerCertVerifier for Verifier {
         if self.names {
             check_name(leaf, name)?;
         }
+        self.used.store(true, Ordering::Relaxed);
         Ok(ServerCertVerified::assertion())
     }
 

@@ -1,0 +1,132 @@
+//! The commit witness: every answer, on a real server, and why the WAL must be flushed.
+
+use crate::support::cluster::{connect, database, options};
+use runplan::postgres::witness::{Verdict, ask, prepare};
+use runplan::postgres::{Cluster, Kind, Settings, Stop};
+use std::time::Duration;
+
+const GRACE: Duration = Duration::from_millis(200);
+
+async fn with_table(stem: &str) -> Settings {
+    let settings = database(stem).await;
+    connect(&settings).await.execute("CREATE TABLE t (a int)").await.unwrap();
+    settings
+}
+
+#[tokio::test]
+async fn a_commit_is_told_and_the_witness_survives_the_journal() {
+    let settings = with_table("committed").await;
+    let (one, two) = (connect(&settings).await, connect(&settings).await);
+    one.execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    let witness = prepare(&one, &two).await.unwrap();
+    one.execute("COMMIT").await.unwrap();
+    let json = serde_json::to_string(&witness).unwrap();
+    let witness = serde_json::from_str(&json).unwrap();
+    assert_eq!(ask(&two, &witness, GRACE).await.unwrap(), Verdict::Committed);
+}
+
+#[tokio::test]
+async fn a_killed_client_never_committed() {
+    let settings = with_table("aborted").await;
+    let (one, two) = (connect(&settings).await, connect(&settings).await);
+    one.execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    let witness = prepare(&one, &two).await.unwrap();
+    drop(one);
+    assert_eq!(ask(&two, &witness, Duration::from_secs(30)).await.unwrap(), Verdict::Aborted);
+    assert_eq!(two.one("SELECT count(*) FROM t").await.unwrap(), "0");
+}
+
+#[tokio::test]
+async fn what_stays_in_progress_is_ended_after_the_grace() {
+    let settings = with_table("progress").await;
+    let (one, two) = (connect(&settings).await, connect(&settings).await);
+    one.execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    let witness = prepare(&one, &two).await.unwrap();
+    assert_eq!(ask(&two, &witness, GRACE).await.unwrap(), Verdict::Aborted);
+    assert!(one.execute("COMMIT").await.is_err());
+}
+
+#[tokio::test]
+async fn a_process_with_the_same_pid_that_began_later_is_left_alone() {
+    let settings = with_table("innocent").await;
+    let (one, two) = (connect(&settings).await, connect(&settings).await);
+    one.execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    let mut witness = prepare(&one, &two).await.unwrap();
+    witness.backend.started = "2001-01-01T00:00:00.000000Z".to_owned();
+    let patience = tokio::time::timeout(Duration::from_secs(1), ask(&two, &witness, GRACE)).await;
+    assert!(patience.is_err(), "it is still waiting");
+    one.execute("COMMIT").await.unwrap();
+    assert_eq!(ask(&two, &witness, GRACE).await.unwrap(), Verdict::Committed);
+}
+
+#[tokio::test]
+async fn another_server_and_another_time_are_unknown() {
+    let settings = with_table("unknown").await;
+    let (one, two) = (connect(&settings).await, connect(&settings).await);
+    one.execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    let witness = prepare(&one, &two).await.unwrap();
+    one.execute("COMMIT").await.unwrap();
+    let asked = async |change: &dyn Fn(&mut runplan::postgres::Witness), word: &str| {
+        let mut changed = witness.clone();
+        change(&mut changed);
+        let verdict = ask(&two, &changed, GRACE).await.unwrap();
+        assert!(matches!(&verdict, Verdict::Unknown(why) if why.contains(word)), "{verdict:?}");
+    };
+    asked(&|w| w.identity.system_identifier = "1".to_owned(), "another server").await;
+    asked(&|w| w.identity.timeline = "00000009".to_owned(), "promoted or restored").await;
+    asked(&|w| w.identity.lsn = "FFFFFFFF/0".to_owned(), "went back in time").await;
+    asked(&|w| w.xid = "99999999999".to_owned(), "in the future").await;
+    asked(&|w| w.xid = "0; DROP TABLE t".to_owned(), "not a transaction id").await;
+}
+
+#[tokio::test]
+async fn without_a_transaction_there_is_no_witness() {
+    let settings = with_table("outside").await;
+    let (one, two) = (connect(&settings).await, connect(&settings).await);
+    let error = prepare(&one, &two).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Shape);
+    assert!(error.message().contains("there is no open transaction"), "{error}");
+}
+
+/// What the flush is for: a crashed server gives an id whose WAL never reached the disk to somebody else.
+#[tokio::test]
+async fn a_crash_reuses_an_id_unless_the_wal_was_flushed_past_it() {
+    let mut options = options();
+    // Nothing else may flush the WAL in between.
+    for (name, value) in
+        [("autovacuum", "off"), ("wal_writer_delay", "10s"), ("wal_writer_flush_after", "2GB")]
+    {
+        options.settings.push((name.to_owned(), value.to_owned()));
+    }
+    let mut cluster = Cluster::start(options).unwrap();
+    let settings = cluster.settings("postgres").unwrap();
+    connect(&settings).await.execute("CREATE TABLE t (a int); CHECKPOINT").await.unwrap();
+
+    let one = connect(&settings).await;
+    one.execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    let naked = one.one("SELECT pg_current_xact_id()").await.unwrap();
+    cluster.stop_server(Stop::Immediate).unwrap();
+    cluster.start_server().unwrap();
+    let after = connect(&settings).await;
+    after.execute("INSERT INTO t VALUES (2)").await.unwrap();
+    let status = after.one(&format!("SELECT pg_xact_status('{naked}')")).await.unwrap();
+    assert_eq!(status, "committed", "the id of a lost transaction was given to another one");
+
+    let (one, two) = (connect(&settings).await, connect(&settings).await);
+    one.execute("BEGIN; INSERT INTO t VALUES (3)").await.unwrap();
+    let witness = prepare(&one, &two).await.unwrap();
+    cluster.stop_server(Stop::Immediate).unwrap();
+    cluster.start_server().unwrap();
+    let after = connect(&settings).await;
+    after.execute("INSERT INTO t VALUES (4)").await.unwrap();
+    assert_eq!(ask(&after, &witness, GRACE).await.unwrap(), Verdict::Aborted);
+
+    // And a commit that was made stays one through a crash.
+    let (one, two) = (connect(&settings).await, connect(&settings).await);
+    one.execute("BEGIN; INSERT INTO t VALUES (5)").await.unwrap();
+    let witness = prepare(&one, &two).await.unwrap();
+    one.execute("COMMIT").await.unwrap();
+    cluster.stop_server(Stop::Immediate).unwrap();
+    cluster.start_server().unwrap();
+    assert_eq!(ask(&connect(&settings).await, &witness, GRACE).await.unwrap(), Verdict::Committed);
+}
