@@ -7,6 +7,7 @@ use crate::postgres::CLIENT_VARIABLES;
 use crate::process::plain;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::io::{BufRead, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
@@ -55,10 +56,9 @@ impl From<std::io::Error> for Halt {
 }
 
 /// The whole life of the guard; `args` are those after the subcommand. Gives the exit code.
-pub fn guard_main(args: &[String]) -> i32 {
-    let Some(order) = args.first().and_then(|text| serde_json::from_str::<Order>(text).ok()) else {
-        return 2;
-    };
+pub fn guard_main(args: &[OsString]) -> i32 {
+    let order = args.first().and_then(|text| text.to_str()).and_then(|text| serde_json::from_str(text).ok());
+    let Some(order) = order else { return 2 };
     // A session of our own: the terminal's Ctrl-C and hang-up reach neither us nor the server.
     let _ = rustix::process::setsid();
     let (sender, inputs) = channel();
