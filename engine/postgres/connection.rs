@@ -163,7 +163,7 @@ impl Connection {
     }
 
     /// Asks the server which process serves this session now.
-    pub(super) async fn ask_backend(&self) -> Result<Backend, Error> {
+    async fn ask_backend(&self) -> Result<Backend, Error> {
         let row = self
             .row(&format!(
                 "SELECT pid, pg_catalog.to_char(backend_start {UTC}) FROM pg_catalog.pg_stat_activity \

@@ -36,20 +36,28 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// same id to somebody else, and that one's commit would be taken for ours.
 pub async fn prepare(in_transaction: &Connection, other: &Connection) -> Result<Witness, Error> {
     let xid = in_transaction.one("SELECT pg_catalog.pg_current_xact_id()").await?;
-    let backend = in_transaction.ask_backend().await?;
-    let mine = in_transaction.row(&format!("SELECT {SYSTEM}, {SAME}")).await?;
+    let mine =
+        in_transaction.row(&format!("SELECT {SYSTEM}, {SAME}, pg_catalog.pg_backend_pid() AS pid")).await?;
     if mine.optional(1).as_deref() != Some(&xid) {
         return Err(wrong_use("there is no open transaction", "send BEGIN first"));
     }
     if other.one(&format!("SELECT {SYSTEM}")).await? != mine.text(0)? {
         return Err(wrong_use("the second session is on another server", "connect it to the same host"));
     }
+    // What the session began with, if it still is the same process: a role set since may not see its start.
+    let backend = in_transaction.backend().clone();
+    if backend.pid != mine.number::<i32>("pid")? {
+        return Err(wrong_use(
+            "the server process changes under the session",
+            "connect to the server, not to a pooler",
+        ));
+    }
     flush(other).await?;
     let identity = identity::read(in_transaction).await?;
     Ok(Witness { xid, backend, identity })
 }
 
-/// A poor man's fence: the postmaster's start and the system identifier, readable by every role.
+/// Which running server this is: the system identifier and the postmaster's start, readable by every role.
 const SYSTEM: &str = "(SELECT pg_catalog.concat(system_identifier, ' ', pg_catalog.date_part('epoch', \
      pg_catalog.pg_postmaster_start_time())) FROM pg_catalog.pg_control_system())";
 const SAME: &str = "pg_catalog.pg_current_xact_id_if_assigned()";

@@ -102,6 +102,7 @@ fn ctrl_c_on_the_terminal_reaches_only_the_owner() {
     let mut command = portable_pty::CommandBuilder::new(std::env::current_exe().unwrap());
     command.args([OWNER, "--exact", "--nocapture"]);
     command.env(HOLD, "1");
+    command.cwd("/");
     let mut owner = pty.slave.spawn_command(command).unwrap();
     drop(pty.slave);
     let mut lines = BufReader::new(pty.master.try_clone_reader().unwrap());

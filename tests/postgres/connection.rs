@@ -1,7 +1,7 @@
 //! Sessions: results as text, and every failure in words and with its class.
 
-use crate::support::cluster::{connect, database, shared, unique};
-use runplan::postgres::{Class, Connection, Error, Kind, Settings};
+use crate::support::cluster::{connect, database, programs, shared, unique};
+use runplan::postgres::{Class, Connection, Error, Kind, Settings, identity};
 use std::time::Duration;
 
 async fn refused(text: &str) -> Error {
@@ -221,7 +221,8 @@ async fn the_environment_leads_client_programs_to_the_same_place() {
         role.replace('\'', "\\'")
     );
     let settings = Settings::parse(&text, &|_| None).unwrap();
-    let psql = runplan::postgres::Programs::new(None, None).find("psql", 15).unwrap();
+    let version = identity::server_version(&admin).await.unwrap();
+    let psql = programs().find("psql", version / 10_000).unwrap();
     let mut command = runplan::process::plain::command(psql.path);
     command.env("PGSERVICE", "elsewhere").env("PGHOSTADDR", "192.0.2.1");
     for variable in runplan::postgres::CLIENT_VARIABLES {

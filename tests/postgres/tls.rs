@@ -1,6 +1,6 @@
 //! TLS against a real server: what each sslmode proves, channel binding, client certificates, and the words of refusals.
 
-use crate::support::cluster::{connect, options};
+use crate::support::cluster::{connect, installed_options};
 use runplan::postgres::{Cluster, Connection, Error, Kind, Settings};
 use runplan::process::plain;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ impl Authority {
 
 /// A server with TLS whose certificate is the named one.
 fn server(authority: &Authority, name: &str) -> Cluster {
-    let mut options = options();
+    let mut options = installed_options();
     for (setting, value) in [
         ("ssl", "on"),
         ("ssl_cert_file", "../server.crt"),

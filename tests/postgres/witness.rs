@@ -1,6 +1,6 @@
 //! The commit witness: every answer, on a real server, and why the WAL must be flushed.
 
-use crate::support::cluster::{connect, database, options};
+use crate::support::cluster::{connect, database, options, unique};
 use runplan::postgres::witness::{Verdict, ask, prepare};
 use runplan::postgres::{Cluster, Kind, Settings, Stop};
 use std::time::Duration;
@@ -77,6 +77,29 @@ async fn another_server_and_another_time_are_unknown() {
     asked(&|w| w.identity.lsn = "FFFFFFFF/0".to_owned(), "went back in time").await;
     asked(&|w| w.xid = "99999999999".to_owned(), "in the future").await;
     asked(&|w| w.xid = "0; DROP TABLE t".to_owned(), "not a transaction id").await;
+}
+
+#[tokio::test]
+async fn a_role_set_in_the_transaction_does_not_hide_it() {
+    let settings = with_table("role").await;
+    let (one, two) = (connect(&settings).await, connect(&settings).await);
+    let role = unique("writer");
+    two.execute(&format!("CREATE ROLE {role}; GRANT ALL ON t TO {role}")).await.unwrap();
+    one.execute(&format!("BEGIN; SET LOCAL ROLE {role}; INSERT INTO t VALUES (1)")).await.unwrap();
+    let witness = prepare(&one, &two).await.unwrap();
+    assert_eq!(&witness.backend, one.backend());
+    assert_eq!(ask(&two, &witness, GRACE).await.unwrap(), Verdict::Aborted);
+}
+
+#[tokio::test]
+async fn the_second_session_must_be_on_the_same_server() {
+    let settings = with_table("elsewhere").await;
+    let cluster = Cluster::start(options()).unwrap();
+    let one = connect(&settings).await;
+    let two = connect(&cluster.settings("postgres").unwrap()).await;
+    one.execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    let error = prepare(&one, &two).await.unwrap_err();
+    assert!(error.message().contains("on another server"), "{error}");
 }
 
 #[tokio::test]

@@ -7,11 +7,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The program under test, which is also the guard of its clusters.
 pub const RUNPLAN: &str = env!("CARGO_BIN_EXE_runplan");
 
+/// The programs of the version under test: the newest installed, or those in RUNPLAN_TEST_PG_BIN.
+pub fn programs() -> Programs {
+    let bin = std::env::var_os("RUNPLAN_TEST_PG_BIN").map(Into::into);
+    Programs::new(bin, std::env::var_os("PATH"))
+}
+
 /// What a test of its own cluster starts from.
 pub fn options() -> ClusterOptions {
-    let programs =
-        Programs::new(None, std::env::var_os("PATH")).server_programs(None).expect("server programs");
-    ClusterOptions::new(programs, RUNPLAN.into())
+    ClusterOptions::new(programs().server_programs(None).expect("server programs"), RUNPLAN.into())
+}
+
+/// The same with the installed programs, whatever version is under test: not every build of a server has TLS.
+pub fn installed_options() -> ClusterOptions {
+    let programs = Programs::new(None, std::env::var_os("PATH"));
+    ClusterOptions::new(programs.server_programs(None).expect("server programs"), RUNPLAN.into())
 }
 
 /// The shared cluster. Statics are not dropped: the guard stops it when this process ends.
