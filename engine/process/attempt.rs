@@ -1,10 +1,10 @@
-//! One attempt from its start to its recorded exit, in the supervisor. Must never wait for a stream that a stranger
+//! One attempt from its start to its end, in the supervisor. Must never wait for a stream that a stranger
 //! holds open: the program's own exit is what counts.
 
 use super::boot_id;
 use super::launch::Launched;
 use super::output::{Sink, Stream};
-use super::record::{self, ExitRecord, Paths};
+use super::record::ExitRecord;
 use super::tree::{self, Scope, Tree};
 use super::wire::Start;
 use crate::clock::{self, Stopwatch, Timestamp};
@@ -28,7 +28,6 @@ pub(super) struct Attempt {
     child: Child,
     pid: i32,
     tree: Tree,
-    paths: Paths,
     stdout: Stream,
     stderr: Stream,
     timeout: Option<Duration>,
@@ -56,7 +55,6 @@ impl Attempt {
             child,
             pid,
             tree,
-            paths,
             timeout: request.timeout_ms.map(Duration::from_millis),
             grace: Duration::from_millis(request.grace_ms),
             cancel,
@@ -69,7 +67,7 @@ impl Attempt {
         }
     }
 
-    /// Watches it to its end and records that.
+    /// Watches it to its end.
     pub async fn run(mut self) -> ExitRecord {
         let status = self.program().await;
         if self.ending.is_some() {
@@ -180,7 +178,7 @@ impl Attempt {
         self.evidence.extend(trouble);
         let (stderr_bytes, trouble) = self.stderr.close();
         self.evidence.extend(trouble);
-        let mut exit = ExitRecord {
+        ExitRecord {
             format: 1,
             key: self.key,
             boot_id: boot_id().to_owned(),
@@ -194,11 +192,7 @@ impl Attempt {
             started_at: self.started_at,
             finished_at: clock::now(),
             evidence: self.evidence,
-        };
-        if let Err(error) = record::write_exit(&self.paths, &exit) {
-            exit.evidence.push(format!("the exit could not be recorded: {error}"));
         }
-        exit
     }
 }
 

@@ -1,52 +1,52 @@
-//! The supervisor's end of the connection to one engine. Never blocks: what the engine does not take waits here.
+//! One end of the connection between engine and supervisor; both use it. Never blocks: what the other side does not
+//! take waits here.
 
-use super::wire::{self, Reply, Request};
+use super::wire;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use serde::de::DeserializeOwned;
 use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
-pub(super) type Environment = Rc<Vec<(OsString, OsString)>>;
+const CHUNK: usize = 64 * 1024;
 
 pub(super) struct Connection {
-    pub stream: Rc<UnixStream>,
-    /// What the programs of this engine inherit.
-    pub environment: Environment,
+    pub stream: Arc<UnixStream>,
     incoming: Zeroizing<Vec<u8>>,
+    chunk: Box<[u8]>,
     outgoing: VecDeque<u8>,
 }
 
-/// What an engine has said.
-pub(super) struct Heard {
-    pub requests: Vec<Request>,
-    /// The engine is gone, or talks nonsense. Half a request of a dead engine is none.
+/// What the other side has said.
+pub(super) struct Heard<T> {
+    pub messages: Vec<T>,
+    /// It is gone, or talks nonsense. Half a message of the dead is none.
     pub over: bool,
 }
 
 impl Connection {
     pub fn new(stream: UnixStream) -> Self {
         Self {
-            stream: Rc::new(stream),
-            environment: Rc::default(),
+            stream: Arc::new(stream),
             incoming: Zeroizing::default(),
+            chunk: vec![0; CHUNK].into(),
             outgoing: VecDeque::new(),
         }
     }
 
     /// Everything that has arrived. Asks the kernel itself, because the runtime may not have been told yet.
-    pub fn read(&mut self) -> Heard {
-        let mut chunk = Zeroizing::new(vec![0; 64 * 1024]);
+    pub fn read<T: DeserializeOwned>(&mut self) -> Heard<T> {
         let mut over = false;
         loop {
-            match rustix::net::recv(&self.stream, &mut chunk[..], RecvFlags::DONTWAIT) {
+            match rustix::net::recv(&self.stream, &mut self.chunk[..], RecvFlags::DONTWAIT) {
                 Ok((0, _)) => over = true,
                 Ok((count, _)) => {
-                    self.incoming.extend_from_slice(&chunk[..count]);
+                    self.incoming.extend_from_slice(&self.chunk[..count]);
+                    self.chunk[..count].zeroize();
                     continue;
                 }
                 Err(Errno::INTR) => continue,
@@ -56,15 +56,15 @@ impl Connection {
             break;
         }
         match wire::decode(&mut self.incoming) {
-            Ok(requests) => Heard { requests, over },
-            Err(_) => Heard { requests: Vec::new(), over: true },
+            Ok(messages) => Heard { messages, over },
+            Err(_) => Heard { messages: Vec::new(), over: true },
         }
     }
 
-    pub fn queue(&mut self, reply: &Reply) {
-        if let Ok(bytes) = wire::encode(reply) {
-            self.outgoing.extend(bytes.iter());
-        }
+    /// Sends as much as is taken now.
+    pub fn send(&mut self, message: &[u8]) {
+        self.outgoing.extend(message);
+        self.write();
     }
 
     /// Whether something still waits to be taken.
@@ -72,12 +72,12 @@ impl Connection {
         !self.outgoing.is_empty()
     }
 
-    /// Sends what the engine takes.
+    /// Sends what waited.
     pub fn write(&mut self) {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         while !self.outgoing.is_empty() {
             match rustix::net::send(&self.stream, self.outgoing.make_contiguous(), flags) {
-                Ok(count) => drop(self.outgoing.drain(..count)),
+                Ok(count) => self.taken(count),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return self.forget_readiness(Interest::WRITABLE),
                 // It is gone, which reading will tell.
@@ -86,7 +86,13 @@ impl Connection {
         }
     }
 
-    pub fn close(self) {
+    /// Wipes it too: it may have held secrets.
+    fn taken(&mut self, count: usize) {
+        self.outgoing.make_contiguous()[..count].zeroize();
+        self.outgoing.drain(..count);
+    }
+
+    pub fn close(&self) {
         let _ = rustix::net::shutdown(&self.stream, Shutdown::Both);
     }
 

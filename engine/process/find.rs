@@ -5,7 +5,6 @@ use super::link::Progress;
 use super::record::{self, Begun, Paths, StartRecord};
 use super::supervisor::{Running, Supervisor};
 use super::tree::{self, Scope, Tree};
-use super::wire::Request;
 use super::{Error, Exit, boot};
 use std::time::Duration;
 
@@ -76,7 +75,7 @@ impl Supervisor {
 
     async fn under_way(&self, key: &str, paths: &Paths) -> Result<Option<Running>, Error> {
         let Some(link) = self.attach()? else { return Ok(None) };
-        let progress = link.ask(key, &Request::Attach { key: key.into() })?;
+        let progress = link.ask(key)?;
         let program = record::read_start(paths)?.and_then(|begun| begun.start).map(|start| start.program);
         let program = program.unwrap_or_default();
         let mut running = Running { key: key.into(), program, paths: paths.clone(), link, progress };

@@ -1,20 +1,21 @@
-//! The engine's end of the connection to the supervisor. Two threads, one for each direction, so that neither the
-//! engine's runtime nor the supervisor ever waits for the other; they end with the connection.
+//! The engine's end of the connection to the supervisor: one task hears the answers, whoever asks sends at once.
+//! The task exists so that no answer depends on which of the askers is polled; it ends with the connection.
 
+use super::connection::{Connection, Heard};
 use super::record::ExitRecord;
 use super::wire::{self, Refusal, Reply, Request};
 use super::{Error, boot};
 use rustix::fs::{Mode, OFlags};
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
 const SOCKET: &str = "supervisor.sock";
@@ -33,14 +34,16 @@ pub(super) enum Progress {
     Lost,
 }
 
-pub(super) struct Link {
-    stream: UnixStream,
-    outgoing: mpsc::Sender<Zeroizing<Vec<u8>>>,
-    table: Arc<Mutex<Table>>,
+pub(super) struct Link(Arc<Shared>);
+
+struct Shared {
+    table: Mutex<Table>,
+    /// Something waits to be sent.
+    unsent: Notify,
 }
 
-#[derive(Default)]
 struct Table {
+    connection: Connection,
     attempts: HashMap<String, watch::Sender<Progress>>,
     dead: bool,
 }
@@ -76,117 +79,132 @@ impl Link {
     }
 
     fn over(stream: UnixStream, child: Option<Child>) -> io::Result<Arc<Self>> {
-        let (outgoing, queue) = mpsc::channel();
-        let table = Arc::new(Mutex::new(Table::default()));
-        let (mut from, mut to, shared) = (stream.try_clone()?, stream.try_clone()?, table.clone());
-        std::thread::Builder::new().name("supervisor-in".into()).spawn(move || {
-            // The end of the stream or nonsense on it: either way nothing more will be heard.
-            let _ = listen(&mut from, &shared);
-            lose(&shared);
-            let _ = from.shutdown(std::net::Shutdown::Both);
-            drop(child.map(|mut child| child.wait()));
-        })?;
-        std::thread::Builder::new().name("supervisor-out".into()).spawn(move || {
-            for message in queue {
-                let message: Zeroizing<Vec<u8>> = message;
-                if to.write_all(&message).is_err() {
-                    break;
-                }
-            }
-        })?;
-        let link = Self { stream, outgoing, table };
+        stream.set_nonblocking(true)?;
+        let connection = Connection::new(tokio::net::UnixStream::from_std(stream)?);
+        let table = Table { connection, attempts: HashMap::new(), dead: false };
+        let shared = Arc::new(Shared { table: Mutex::new(table), unsent: Notify::new() });
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the connection's own task, as in postgres/connection.rs"
+        )]
+        tokio::spawn(hear(shared.clone(), child));
+        let link = Self(shared);
+        // One that is too large for a message could not be inherited by a program either.
         if let Ok(hello) = wire::encode(&Request::Hello { environment: std::env::vars_os().collect() }) {
-            link.post(hello);
+            link.post(&mut link.0.lock(), &hello);
         }
         Ok(Arc::new(link))
     }
 
     pub fn is_dead(&self) -> bool {
-        lock(&self.table).dead
+        self.0.lock().dead
     }
 
-    /// Sends a request about an attempt and gives the place where the answers appear.
-    pub fn ask(&self, key: &str, request: &Request) -> Result<watch::Receiver<Progress>, Error> {
+    /// Asks to start an attempt and gives the place where the answers appear; nothing if it is under way.
+    pub fn start(&self, key: &str, request: &Request) -> Result<Option<watch::Receiver<Progress>>, Error> {
         let message = wire::encode(request)?;
-        let receiver = self.subscribe(key);
-        self.post(message);
+        let mut table = self.0.lock();
+        if table.attempts.contains_key(key) {
+            return Ok(None);
+        }
+        let receiver = table.subscribe(key);
+        self.post(&mut table, &message);
+        Ok(Some(receiver))
+    }
+
+    /// Asks about an attempt that may be under way.
+    pub fn ask(&self, key: &str) -> Result<watch::Receiver<Progress>, Error> {
+        let message = wire::encode(&Request::Attach { key: key.into() })?;
+        let mut table = self.0.lock();
+        let receiver = table.subscribe(key);
+        self.post(&mut table, &message);
         Ok(receiver)
     }
 
-    pub fn send(&self, request: &Request) -> Result<(), Error> {
-        self.post(wire::encode(request)?);
+    pub fn cancel(&self, key: &str, grace_ms: u64) -> Result<(), Error> {
+        let message = wire::encode(&Request::Cancel { key: key.into(), grace_ms })?;
+        self.post(&mut self.0.lock(), &message);
         Ok(())
     }
 
-    fn subscribe(&self, key: &str) -> watch::Receiver<Progress> {
-        let mut table = lock(&self.table);
-        if table.dead {
-            return watch::channel(Progress::Lost).1;
+    /// If the connection is gone, the task has found out or will.
+    fn post(&self, table: &mut Table, message: &[u8]) {
+        table.connection.send(message);
+        if table.connection.is_waiting() {
+            self.0.unsent.notify_one();
         }
-        match table.attempts.get(key) {
-            Some(known) => known.subscribe(),
-            None => {
-                let (sender, receiver) = watch::channel(Progress::Asked);
-                table.attempts.insert(key.into(), sender);
-                receiver
-            }
-        }
-    }
-
-    /// If the connection is gone the reader has found out, or will.
-    fn post(&self, message: Zeroizing<Vec<u8>>) {
-        let _ = self.outgoing.send(message);
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        self.0.lock().connection.close();
     }
 }
 
-fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn listen(stream: &mut UnixStream, table: &Mutex<Table>) -> Result<(), String> {
-    let mut buffer = Zeroizing::new(Vec::new());
-    let mut chunk = vec![0; 64 * 1024];
+impl Table {
+    fn subscribe(&mut self, key: &str) -> watch::Receiver<Progress> {
+        if self.dead {
+            return watch::channel(Progress::Lost).1;
+        }
+        self.attempts.entry(key.into()).or_insert_with(|| watch::channel(Progress::Asked).0).subscribe()
+    }
+
+    fn note(&mut self, reply: Reply) {
+        let (key, progress) = match reply {
+            Reply::Hello { .. } => return,
+            Reply::Queued { key } => (key, Progress::Queued),
+            Reply::Started { key, pid } => (key, Progress::Started { pid }),
+            Reply::Refused { key, why } => (key, Progress::Refused(why)),
+            Reply::Absent { key } => (key, Progress::Absent),
+            Reply::Exited { key, exit } => (key, Progress::Ended(Arc::new(*exit))),
+        };
+        let last = matches!(progress, Progress::Refused(_) | Progress::Absent | Progress::Ended(_));
+        if let Some(sender) = self.attempts.get(&key) {
+            sender.send_replace(progress);
+        }
+        if last {
+            self.attempts.remove(&key);
+        }
+    }
+
+    fn lose(&mut self) {
+        self.dead = true;
+        for (_, sender) in self.attempts.drain() {
+            sender.send_replace(Progress::Lost);
+        }
+    }
+}
+
+/// Hears the supervisor until the connection ends, and sends what could not be sent at once.
+async fn hear(shared: Arc<Shared>, child: Option<Child>) {
+    let stream = shared.lock().connection.stream.clone();
     loop {
-        let count = stream.read(&mut chunk).map_err(|error| error.to_string())?;
-        if count == 0 {
-            return Ok(());
+        let unsent = shared.lock().connection.is_waiting();
+        tokio::select! {
+            _ = stream.readable() => {
+                let mut table = shared.lock();
+                let Heard { messages, over } = table.connection.read();
+                messages.into_iter().for_each(|reply| table.note(reply));
+                if over {
+                    table.connection.close();
+                    table.lose();
+                    break;
+                }
+            }
+            _ = stream.writable(), if unsent => shared.lock().connection.write(),
+            () = shared.unsent.notified() => {}
         }
-        buffer.extend_from_slice(&chunk[..count]);
-        for reply in wire::decode(&mut buffer)? {
-            note(&mut lock(table), reply);
-        }
     }
-}
-
-fn note(table: &mut Table, reply: Reply) {
-    let (key, progress) = match reply {
-        Reply::Hello { .. } => return,
-        Reply::Queued { key } => (key, Progress::Queued),
-        Reply::Started { key, pid } => (key, Progress::Started { pid }),
-        Reply::Refused { key, why } => (key, Progress::Refused(why)),
-        Reply::Absent { key } => (key, Progress::Absent),
-        Reply::Exited { key, exit } => (key, Progress::Ended(Arc::new(*exit))),
-    };
-    let last = matches!(progress, Progress::Refused(_) | Progress::Absent | Progress::Ended(_));
-    if let Some(sender) = table.attempts.get(&key) {
-        sender.send_replace(progress);
-    }
-    if last {
-        table.attempts.remove(&key);
-    }
-}
-
-fn lose(table: &Mutex<Table>) {
-    let mut table = lock(table);
-    table.dead = true;
-    for (_, sender) in table.attempts.drain() {
-        sender.send_replace(Progress::Lost);
+    // It ends right after the connection or, if only the connection was given up, with its last program.
+    if let Some(mut child) = child {
+        let _ = std::thread::Builder::new().name("supervisor".into()).spawn(move || child.wait());
     }
 }
 

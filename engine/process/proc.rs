@@ -1,6 +1,7 @@
 //! What `/proc` tells about processes. Reads only.
 
 use std::fs::Metadata;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
@@ -40,7 +41,10 @@ impl Stat {
 
 /// Nothing if there is no such process.
 pub(super) fn stat(pid: i32) -> Option<Stat> {
-    Stat::parse(&String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/stat")).ok()?))
+    // One read of more than a line can be: this happens at every start.
+    let mut line = [0; 1024];
+    let count = std::fs::File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut line).ok()?;
+    Stat::parse(&String::from_utf8_lossy(&line[..count]))
 }
 
 /// Every process that can be seen.

@@ -2,14 +2,15 @@
 //! connected. Must never block on an engine, and never tell one "absent" about what a dead one still had started.
 
 use super::attempt::Attempt;
-use super::connection::{Connection, Environment};
+use super::connection::Connection;
 use super::launch::launch;
-use super::record::ExitRecord;
+use super::record::{self, ExitRecord, Paths};
 use super::wire::{self, Refusal, Reply, Request, Start};
 use crate::clock;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -24,6 +25,9 @@ enum Event {
     Writable(u64),
     Ended(Box<ExitRecord>),
 }
+
+/// What the programs of an engine inherit.
+type Environment = Rc<Vec<(OsString, OsString)>>;
 
 /// An attempt under way, or waiting to be.
 struct Entry {
@@ -42,7 +46,7 @@ pub(super) struct Server {
     directory: PathBuf,
     session: i32,
     listener: Rc<UnixListener>,
-    engines: BTreeMap<u64, Connection>,
+    engines: BTreeMap<u64, (Connection, Environment)>,
     next: u64,
     attempts: HashMap<String, Entry>,
     waiting: VecDeque<Waiting>,
@@ -109,13 +113,13 @@ impl Server {
         }
         let engine = self.next;
         self.next += 1;
-        self.engines.insert(engine, Connection::new(stream));
+        self.engines.insert(engine, (Connection::new(stream), Environment::default()));
         self.tell(engine, &Reply::Hello { version: wire::VERSION });
         self.await_input(engine);
     }
 
     fn await_input(&self, engine: u64) {
-        let Some(connection) = self.engines.get(&engine) else { return };
+        let Some((connection, _)) = self.engines.get(&engine) else { return };
         let stream = connection.stream.clone();
         let readable = async move {
             // An error is found by the reading itself.
@@ -129,15 +133,15 @@ impl Server {
     /// first: what a dead one has asked for has all arrived, and so nobody hears "absent" about an attempt that is
     /// started afterwards.
     fn hear(&mut self, engine: u64) {
-        let Some(connection) = self.engines.get_mut(&engine) else { return };
+        let Some((connection, _)) = self.engines.get_mut(&engine) else { return };
         let mut heard = BTreeMap::from([(engine, connection.read())]);
-        if heard[&engine].requests.iter().any(|request| matches!(request, Request::Attach { .. })) {
-            for (other, connection) in self.engines.iter_mut().filter(|(other, _)| **other != engine) {
+        if heard[&engine].messages.iter().any(|request| matches!(request, Request::Attach { .. })) {
+            for (other, (connection, _)) in self.engines.iter_mut().filter(|(other, _)| **other != engine) {
                 heard.insert(*other, connection.read());
             }
         }
         for (engine, heard) in heard {
-            for request in heard.requests {
+            for request in heard.messages {
                 self.serve(engine, request);
             }
             if heard.over {
@@ -147,7 +151,7 @@ impl Server {
     }
 
     fn dismiss(&mut self, engine: u64) {
-        if let Some(gone) = self.engines.remove(&engine) {
+        if let Some((gone, _)) = self.engines.remove(&engine) {
             gone.close();
         }
         for entry in self.attempts.values_mut() {
@@ -158,8 +162,8 @@ impl Server {
     fn serve(&mut self, engine: u64, request: Request) {
         match request {
             Request::Hello { environment } => {
-                if let Some(connection) = self.engines.get_mut(&engine) {
-                    connection.environment = Rc::new(environment);
+                if let Some((_, known)) = self.engines.get_mut(&engine) {
+                    *known = Rc::new(environment);
                 }
             }
             Request::Start(start) => self.start(engine, start),
@@ -173,8 +177,7 @@ impl Server {
             self.tell(engine, &Reply::Refused { key: start.key, why: Refusal::StartedBefore });
             return;
         }
-        let environment =
-            self.engines.get(&engine).map(|known| known.environment.clone()).unwrap_or_default();
+        let environment = self.engines.get(&engine).map(|(_, known)| known.clone()).unwrap_or_default();
         self.attempts.insert(start.key.clone(), Entry { under_way: None, engines: vec![engine] });
         if self.running >= self.limit {
             self.tell(engine, &Reply::Queued { key: start.key.clone() });
@@ -239,9 +242,16 @@ impl Server {
         }
     }
 
-    fn ended(&mut self, exit: ExitRecord) {
+    /// Recorded first, told then: whoever has heard of an end finds it recorded.
+    fn ended(&mut self, mut exit: ExitRecord) {
         let key = exit.key.clone();
         self.running -= 1;
+        let recorded = Paths::new(&self.directory, &key)
+            .map_err(|error| error.to_string())
+            .and_then(|paths| record::write_exit(&paths, &exit).map_err(|error| error.to_string()));
+        if let Err(reason) = recorded {
+            exit.evidence.push(format!("the exit could not be recorded: {reason}"));
+        }
         self.announce(&key, &Reply::Exited { key: key.clone(), exit: Box::new(exit) });
         self.attempts.remove(&key);
         self.launch_waiting();
@@ -255,27 +265,34 @@ impl Server {
     }
 
     fn tell(&mut self, engine: u64, reply: &Reply) {
-        let Some(connection) = self.engines.get_mut(&engine) else { return };
-        let idle = !connection.is_waiting();
-        connection.queue(reply);
-        if idle {
-            self.flush(engine);
+        let Some((connection, _)) = self.engines.get_mut(&engine) else { return };
+        let Ok(message) = wire::encode(reply) else { return };
+        let was_waiting = connection.is_waiting();
+        connection.send(&message);
+        if !was_waiting {
+            self.await_room(engine);
         }
     }
 
-    /// Sends what the engine takes; the rest when it takes more.
     fn flush(&mut self, engine: u64) {
-        let Some(connection) = self.engines.get_mut(&engine) else { return };
-        connection.write();
-        if connection.is_waiting() {
-            let stream = connection.stream.clone();
-            let writable = async move {
-                // An error is found by the writing itself.
-                let _ = stream.writable().await;
-                Event::Writable(engine)
-            };
-            self.work.push(writable.boxed_local());
+        if let Some((connection, _)) = self.engines.get_mut(&engine) {
+            connection.write();
         }
+        self.await_room(engine);
+    }
+
+    /// If the engine does not take everything now, it will be given the rest when it takes more.
+    fn await_room(&self, engine: u64) {
+        let Some((connection, _)) = self.engines.get(&engine).filter(|(it, _)| it.is_waiting()) else {
+            return;
+        };
+        let stream = connection.stream.clone();
+        let writable = async move {
+            // An error is found by the writing itself.
+            let _ = stream.writable().await;
+            Event::Writable(engine)
+        };
+        self.work.push(writable.boxed_local());
     }
 }
 

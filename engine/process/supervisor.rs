@@ -30,7 +30,7 @@ impl Supervisor {
     pub fn new(directory: PathBuf, exe: PathBuf) -> Self {
         Self {
             directory: std::path::absolute(&directory).unwrap_or(directory).into(),
-            exe: exe.into(),
+            exe: std::path::absolute(&exe).unwrap_or(exe).into(),
             grace: GRACE,
             output_limit: OUTPUT_LIMIT,
             link: Arc::default(),
@@ -57,14 +57,10 @@ impl Supervisor {
         let paths = Paths::new(&self.directory, key)?;
         let request = Request::Start(Box::new(self.request(key, command, timeout)?));
         let link = self.open()?;
-        let progress = link.ask(key, &request)?;
-        let mut running = Running {
-            key: key.into(),
-            program: command.argv.first().cloned().unwrap_or_default(),
-            paths,
-            link,
-            progress,
-        };
+        let before = || Error::StartedBefore { key: key.into() };
+        let progress = link.start(key, &request)?.ok_or_else(before)?;
+        let program = command.argv.first().cloned().unwrap_or_default();
+        let mut running = Running { key: key.into(), program, paths, link, progress };
         match running.until(|progress| !matches!(progress, Progress::Asked)).await {
             Progress::Refused(why) => Err(running.refused(why)),
             Progress::Lost => Err(Error::SupervisorDied { key: key.into() }),
@@ -142,7 +138,7 @@ impl Running {
 
     /// SIGTERM to the group, SIGKILL after the grace; returns when nothing of the tree is left.
     pub async fn cancel(&self, grace: Duration) -> Result<(), Error> {
-        self.link.send(&Request::Cancel { key: self.key.clone(), grace_ms: millis(grace) })?;
+        self.link.cancel(&self.key, millis(grace))?;
         let mut again = self.twin();
         again.wait().await.map(drop)
     }
