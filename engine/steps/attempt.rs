@@ -2,6 +2,7 @@
 
 use super::world::World;
 use crate::clock::Timestamp;
+use crate::plan::action::notify::Level;
 use crate::plan::template::{self, Scope};
 use crate::plan::{Bare, Step, StepId, Text, expand};
 use crate::run::{Fact, Failure, Outcome, Outputs};
@@ -20,6 +21,11 @@ pub enum Sent {
         done: tokio::sync::oneshot::Sender<()>,
     },
     Warning(String),
+    /// A notification for the console.
+    Said {
+        level: Level,
+        message: String,
+    },
     Progress(Progress),
 }
 
@@ -85,11 +91,18 @@ impl Attempt {
 
     /// The newest fact of a name.
     pub fn fact(&self, name: &str) -> Option<&Value> {
-        self.facts.iter().rev().find(|fact| fact.name == name).map(|fact| &fact.data)
+        let own = format!("undo.{name}");
+        let undone = self.facts.iter().rev().find(|fact| self.undoing && fact.name == own);
+        let found = undone.or_else(|| self.facts.iter().rev().find(|fact| fact.name == name));
+        found.map(|fact| &fact.data)
     }
 
     pub fn warn(&self, message: impl Into<String>) {
         (self.send)(&self.step.id.value, self.number, Sent::Warning(message.into()));
+    }
+
+    pub fn say(&self, level: Level, message: impl Into<String>) {
+        (self.send)(&self.step.id.value, self.number, Sent::Said { level, message: message.into() });
     }
 
     pub fn progress(&self, doing: &str, done: u64, total: Option<u64>, unit: Unit) {
@@ -129,6 +142,16 @@ impl Inverse {
     /// Boxed: an undo is an action, which could have an undo of its own type.
     pub fn run(self) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
         Box::pin(async move { super::act(&self.0).await })
+    }
+
+    /// After a crash: what became of it, and the action again when that does no harm.
+    pub fn settle_and_run(self) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+        Box::pin(async move {
+            match super::settle(&self.0).await {
+                Outcome::Again(_) => super::act(&self.0).await,
+                settled => settled,
+            }
+        })
     }
 }
 

@@ -7,6 +7,7 @@ mod attempt;
 mod backup;
 mod failures;
 mod freeze;
+mod hands;
 mod http;
 mod notify;
 mod restore;
@@ -20,6 +21,7 @@ mod world;
 
 pub use attempt::{Attempt, Ending, Noted, Progress, Sender, Sent, Unit, broken};
 pub use failures::failure_of;
+pub use hands::{Hands, Job, Verb, Work};
 pub use secrets::Secrets;
 pub use targets::{Hold, Refused, Target, Targets, application_name};
 pub use world::{World, WorldOptions};
@@ -74,5 +76,14 @@ pub async fn undo(attempt: &Attempt) -> Outcome {
         | Action::Verify(_)
         | Action::Approve(_)
         | Action::Notify(_) => Outcome::Skipped("nothing to undo".to_owned()),
+    }
+}
+
+/// Goes on with an interrupted undo. The built-in ones look for themselves how far they came; an author's is settled
+/// like any action, and run again only when that does no harm.
+pub async fn settle_undo(attempt: &Attempt) -> Outcome {
+    match &attempt.step.undo {
+        Some(inverse) => attempt.inverse(inverse).settle_and_run().await,
+        None => undo(attempt).await,
     }
 }

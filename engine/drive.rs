@@ -1,0 +1,382 @@
+//! The only scheduling loop: inputs -> decide -> events -> durable -> shown -> effects. Nothing is shown, answered or
+//! started before its event is durable; if that fails, the process stops without acting.
+#![allow(clippy::disallowed_methods, reason = "the steps' tasks are spawned here")]
+
+mod jobs;
+mod post;
+
+pub use post::{PostError, post};
+
+use crate::clock::{self, Timestamp};
+use crate::plan::action::notify::Level;
+use crate::plan::{RunId, StepId};
+use crate::run::{
+    Actor, Effect, Event, Impossible, Input, Occasion, Phase, Post, Record, Started, State, StepState, decide,
+    next_wakeup,
+};
+use crate::steps::{Hands, Progress, Sent, Verb};
+use crate::store::{self, Journal};
+use jobs::{Jobs, Message};
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// How often the inbox is looked into.
+const INBOX: Duration = Duration::from_millis(200);
+/// More messages than this are left for the next batch.
+const LARGEST_BATCH: usize = 1024;
+/// Handlers never hold up the end of a run for longer.
+const HANDLERS: Duration = Duration::from_secs(60);
+
+/// Sees what happens, after it is durable.
+pub trait Observer {
+    fn recorded(&mut self, record: &Record, state: &State);
+    fn progress(&mut self, step: &StepId, progress: &Progress, state: &State);
+    /// A notification for the console.
+    fn said(&mut self, step: &StepId, level: Level, message: &str);
+}
+
+/// Asks the person at the terminal.
+pub trait Asker {
+    /// Asks about a step that waits for an approval, or whose outcome is not known; the answer is sent, whenever it comes.
+    fn ask(&mut self, state: &State, step: &StepId, reply: mpsc::UnboundedSender<Post>);
+    /// It was answered elsewhere.
+    fn withdraw(&mut self, step: &StepId);
+}
+
+/// A wish to stop, from a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    pub hard: bool,
+    pub reason: String,
+}
+
+/// What a run is driven with.
+pub struct Setup<J, H, O, A> {
+    pub state: State,
+    pub journal: J,
+    pub hands: H,
+    pub observer: O,
+    pub asker: A,
+    pub signals: mpsc::UnboundedReceiver<Stop>,
+    pub actor: Actor,
+}
+
+/// How it begins.
+pub enum Start {
+    Begin(Box<Started>),
+    Resume { attended: bool, wait: bool },
+    Undo { to: Option<StepId>, reason: String, attended: bool, wait: bool },
+}
+
+/// Why the loop stopped before the run was parked or finished.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    #[error("the journal cannot be written, so nothing more is done")]
+    #[diagnostic(
+        code(runplan::drive::journal),
+        help("mend it, then `runplan resume`: what was done is known, what was begun is settled")
+    )]
+    Journal(#[source] store::Error),
+    #[error("the journal and the plan do not fit")]
+    #[diagnostic(code(runplan::drive::impossible), help("`runplan status RUN --verify` names the place"))]
+    Impossible(#[from] Impossible),
+}
+
+struct Driver<J, H, O, A> {
+    run: RunId,
+    state: State,
+    journal: J,
+    observer: O,
+    asker: A,
+    actor: Actor,
+    jobs: Jobs<H>,
+    handling: usize,
+    /// An undo that begins when everything that was interrupted is settled.
+    undo: Option<Post>,
+}
+
+/// Drives a run until it is parked or finished.
+///
+/// # Errors
+/// The journal fails, or does not fit the plan. Nothing was started after the last durable event.
+pub async fn run<J: Journal, H: Hands, O: Observer, A: Asker>(
+    setup: Setup<J, H, O, A>,
+    start: Start,
+) -> Result<State, Error> {
+    let Setup { state, journal, hands, observer, asker, mut signals, actor } = setup;
+    let (sender, mut messages) = mpsc::unbounded_channel();
+    let jobs = Jobs::new(hands, sender);
+    let mut driver =
+        Driver { run: state.run.clone(), state, journal, observer, asker, actor, jobs, handling: 0, undo: None };
+    driver.recall();
+    let first = driver.opening(start);
+    driver.batch(first, Vec::new()).await?;
+    driver.ask_again();
+    let mut inbox_at = clock::Stopwatch::start();
+    while !driver.is_over() {
+        let wait = driver.patience(&inbox_at);
+        let mut inputs = VecDeque::new();
+        let mut acks = Vec::new();
+        tokio::select! {
+            biased;
+            Some(stop) = signals.recv() => {
+                inputs.push_back((driver.actor.clone(), Input::Stop { hard: stop.hard, reason: stop.reason }));
+            }
+            Some(message) = messages.recv() => {
+                driver.take(message, &mut inputs, &mut acks);
+                while inputs.len() < LARGEST_BATCH
+                    && let Ok(message) = messages.try_recv()
+                {
+                    driver.take(message, &mut inputs, &mut acks);
+                }
+            }
+            () = clock::sleep(wait) => {}
+        }
+        if inbox_at.elapsed() >= INBOX {
+            inbox_at = clock::Stopwatch::start();
+            driver.look_into_inbox().await?;
+        }
+        inputs.push_back((Actor::engine(), Input::Tick));
+        driver.batch(inputs, acks).await?;
+    }
+    Ok(driver.finish(&mut messages).await)
+}
+
+type Inputs = VecDeque<(Actor, Input)>;
+
+impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
+    /// What the templates of later steps may name, after a resume.
+    fn recall(&self) {
+        for (id, entry) in self.state.entries() {
+            if let Some(results) = self.state.results(id) {
+                self.jobs.hands.learn(id, Some(&results), &entry.outputs);
+            }
+        }
+        self.jobs.hands.tell_run(self.state.run_values(clock::now()));
+    }
+
+    fn opening(&mut self, start: Start) -> Inputs {
+        let mut inputs = VecDeque::new();
+        match start {
+            Start::Begin(started) => inputs.push_back((self.actor.clone(), Input::Begin(started))),
+            Start::Resume { attended, wait } => {
+                inputs.push_back((self.actor.clone(), Input::Resume { attended, wait }));
+            }
+            Start::Undo { to, reason, attended, wait } => {
+                inputs.push_back((self.actor.clone(), Input::Resume { attended, wait }));
+                let undo = Post::Undo { to, reason };
+                if self.state.running().next().is_some() {
+                    let reason = "what was interrupted is settled before the undo".to_owned();
+                    inputs.push_back((self.actor.clone(), Input::Stop { hard: false, reason }));
+                    self.undo = Some(undo);
+                } else {
+                    inputs.push_back((self.actor.clone(), Input::Post(undo)));
+                }
+            }
+        }
+        inputs
+    }
+
+    /// Questions that were open when the run was taken up.
+    fn ask_again(&mut self) {
+        let open: Vec<StepId> = self.state.awaiting().chain(self.state.unknown()).cloned().collect();
+        for step in open {
+            self.ask(&step);
+        }
+    }
+
+    fn ask(&mut self, step: &StepId) {
+        if self.state.attended && self.state.parked.is_none() {
+            self.asker.ask(&self.state, step, self.jobs.replies());
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        (self.state.phase == Phase::Finished || self.state.parked.is_some()) && self.undo.is_none()
+    }
+
+    /// How long to wait for a message at most.
+    fn patience(&self, inbox_at: &clock::Stopwatch) -> Duration {
+        let inbox = INBOX.saturating_sub(inbox_at.elapsed());
+        let wakeup = next_wakeup(&self.state).map(|at| until(at, clock::now()));
+        wakeup.map_or(inbox, |wakeup| wakeup.min(inbox))
+    }
+
+    fn take(&mut self, message: Message, inputs: &mut Inputs, acks: &mut Vec<oneshot::Sender<()>>) {
+        let engine = Actor::engine();
+        match message {
+            Message::Outcome { verb: Verb::Act | Verb::Settle, step, attempt, outcome } => {
+                self.jobs.forget(&step);
+                inputs.push_back((engine, Input::Outcome { step, attempt, outcome }));
+            }
+            Message::Outcome { verb: Verb::Undo | Verb::SettleUndo, step, attempt, outcome } => {
+                self.jobs.forget(&step);
+                inputs.push_back((engine, Input::Undone { step, attempt, outcome }));
+            }
+            Message::Sent { step, attempt, sent } => match sent {
+                Sent::Fact { fact, done } => {
+                    acks.push(done);
+                    inputs.push_back((engine, Input::Note { step, attempt, fact }));
+                }
+                Sent::Warning(message) => {
+                    inputs.push_back((engine, Input::Warning { step: Some(step), message }));
+                }
+                Sent::Said { level, message } => self.observer.said(&step, level, &message),
+                Sent::Progress(progress) => self.observer.progress(&step, &progress, &self.state),
+            },
+            Message::Reply(post) => inputs.push_back((self.actor.clone(), Input::Post(post))),
+            Message::Handled { occasion, index, failure, last } => {
+                self.handling -= usize::from(last);
+                inputs.push_back((engine, Input::HandlerFinished { occasion, index, failure }));
+            }
+        }
+    }
+
+    async fn look_into_inbox(&mut self) -> Result<(), Error> {
+        let posted = self.journal.inbox().await.map_err(Error::Journal)?;
+        if posted.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<store::PostId> = posted.iter().map(|posted| posted.id).collect();
+        let inputs = posted.into_iter().map(|posted| (posted.actor, Input::Post(posted.post))).collect();
+        self.batch_taking(inputs, Vec::new(), &ids).await
+    }
+
+    async fn batch(&mut self, inputs: Inputs, acks: Vec<oneshot::Sender<()>>) -> Result<(), Error> {
+        self.batch_taking(inputs, acks, &[]).await
+    }
+
+    /// Decides and applies in memory, makes all of it durable at once, then shows, answers and starts.
+    async fn batch_taking(
+        &mut self,
+        inputs: Inputs,
+        acks: Vec<oneshot::Sender<()>>,
+        taken: &[store::PostId],
+    ) -> Result<(), Error> {
+        let now = clock::now();
+        let before = self.state.seq;
+        let mut records = Vec::new();
+        for (actor, input) in inputs {
+            self.decide(&actor, input, now, &mut records)?;
+        }
+        let engine = Actor::engine();
+        while self.decide(&engine, Input::Next, now, &mut records)? {}
+        if self.state.parked.is_some()
+            && let Some(undo) = self.undo.take()
+        {
+            let actor = self.actor.clone();
+            self.decide(&actor, Input::Post(undo), now, &mut records)?;
+            while self.decide(&engine, Input::Next, now, &mut records)? {}
+        }
+        if !records.is_empty() || !taken.is_empty() {
+            self.journal.append_taking(before, &records, taken).await.map_err(Error::Journal)?;
+        }
+        for ack in acks {
+            // Nobody waits any more: the attempt was cancelled.
+            let _ = ack.send(());
+        }
+        self.carry_out(&records, now);
+        Ok(())
+    }
+
+    /// Whether anything came of it.
+    fn decide(
+        &mut self,
+        actor: &Actor,
+        input: Input,
+        now: Timestamp,
+        records: &mut Vec<Record>,
+    ) -> Result<bool, Impossible> {
+        let events = decide(&self.state, actor, input, now);
+        let any = !events.is_empty();
+        for event in events {
+            let record = Record::seal(&self.run, self.state.seq + 1, now, actor, event, &self.state.head);
+            self.state.apply(&record)?;
+            records.push(record);
+        }
+        Ok(any)
+    }
+
+    fn carry_out(&mut self, records: &[Record], now: Timestamp) {
+        if records.is_empty() {
+            return;
+        }
+        for record in records {
+            self.observer.recorded(record, &self.state);
+            self.teach(&record.event);
+        }
+        self.jobs.hands.tell_run(self.state.run_values(now));
+        for effect in records.iter().flat_map(|record| Effect::of(&record.event)) {
+            self.effect(effect);
+        }
+    }
+
+    fn teach(&mut self, event: &Event) {
+        let Some(step) = event.step() else { return };
+        match event {
+            Event::StepDone { outputs, .. } => {
+                let results = self.state.results(step);
+                self.jobs.hands.learn(step, results.as_ref(), outputs);
+                self.asker.withdraw(step);
+            }
+            Event::StepFailed { .. } | Event::StepResolved { .. } => self.asker.withdraw(step),
+            Event::UndoDone { .. } => self.jobs.hands.learn(step, None, &serde_json::Map::new()),
+            _ => {}
+        }
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Act { step, attempt } => self.jobs.start(Verb::Act, &self.state, &step, attempt),
+            Effect::Settle { step, attempt } => {
+                let undoing = self.state.entry(&step).is_some_and(|entry| entry.state == StepState::Undoing);
+                let verb = if undoing { Verb::SettleUndo } else { Verb::Settle };
+                self.jobs.start(verb, &self.state, &step, attempt);
+            }
+            Effect::Undo { step, attempt } => self.jobs.start(Verb::Undo, &self.state, &step, attempt),
+            Effect::Cancel { step } => self.jobs.cancel(&step),
+            Effect::Prompt { step } => self.ask(&step),
+            Effect::Handle { occasion } => self.handle(occasion),
+            // After the handlers: see `finish`.
+            Effect::Release => {}
+        }
+    }
+
+    fn handle(&mut self, occasion: Occasion) {
+        if self.jobs.handle(occasion, &self.state) {
+            self.handling += 1;
+        }
+    }
+
+    /// Waits for the handlers, within their limit, and lets go of the targets when the run is over.
+    async fn finish(mut self, messages: &mut mpsc::UnboundedReceiver<Message>) -> State {
+        let began = clock::Stopwatch::start();
+        while self.handling > 0 && began.elapsed() < HANDLERS {
+            let mut inputs = VecDeque::new();
+            let mut acks = Vec::new();
+            tokio::select! {
+                Some(message) = messages.recv() => self.take(message, &mut inputs, &mut acks),
+                () = clock::sleep(HANDLERS.saturating_sub(began.elapsed())) => {}
+            }
+            inputs.retain(|(_, input)| matches!(input, Input::HandlerFinished { .. } | Input::Warning { .. }));
+            // The result stands; a handler that cannot be recorded changes nothing.
+            if self.batch(inputs, acks).await.is_err() {
+                break;
+            }
+        }
+        if self.state.phase == Phase::Finished {
+            let problems = self.jobs.hands.release().await;
+            let inputs = problems
+                .into_iter()
+                .map(|message| (Actor::engine(), Input::Warning { step: None, message }))
+                .collect();
+            let _ = self.batch(inputs, Vec::new()).await;
+        }
+        self.state
+    }
+}
+
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
+}

@@ -1,0 +1,137 @@
+//! The attempts under way: started, timed, cancelled; each ends in one message. Decides nothing.
+#![allow(clippy::disallowed_methods, reason = "the steps' tasks are spawned here")]
+
+use crate::clock;
+use crate::plan::{Duration, StepId};
+use crate::run::{Failure, Occasion, Outcome, Post, State};
+use crate::steps::{Hands, Job, Sender, Sent, Verb, Work};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// What reaches the loop.
+pub enum Message {
+    Outcome { verb: Verb, step: StepId, attempt: u32, outcome: Outcome },
+    Sent { step: StepId, attempt: u32, sent: Sent },
+    Reply(Post),
+    Handled { occasion: Occasion, index: u32, failure: Option<Failure>, last: bool },
+}
+
+pub struct Jobs<H> {
+    pub hands: H,
+    sender: mpsc::UnboundedSender<Message>,
+    tokens: HashMap<StepId, CancellationToken>,
+    tell: Sender,
+}
+
+impl<H: Hands> Jobs<H> {
+    pub fn new(hands: H, sender: mpsc::UnboundedSender<Message>) -> Self {
+        let out = sender.clone();
+        let tell: Sender = Arc::new(move |step: &StepId, attempt, sent| {
+            // The loop has ended: the attempt learns it when its fact is never answered.
+            let _ = out.send(Message::Sent { step: step.clone(), attempt, sent });
+        });
+        Self { hands, sender, tokens: HashMap::new(), tell }
+    }
+
+    /// Where a prompt's answer goes.
+    pub fn replies(&self) -> mpsc::UnboundedSender<Post> {
+        let (reply, mut replies) = mpsc::unbounded_channel();
+        let out = self.sender.clone();
+        tokio::spawn(async move {
+            while let Some(post) = replies.recv().await {
+                if out.send(Message::Reply(post)).is_err() {
+                    break;
+                }
+            }
+        });
+        reply
+    }
+
+    pub fn start(&mut self, verb: Verb, state: &State, id: &StepId, attempt: u32) {
+        let (Some(step), Some(entry)) = (state.shape.flow.step(id.as_str()), state.entry(id)) else { return };
+        let cancelled = CancellationToken::new();
+        self.tokens.insert(id.clone(), cancelled.clone());
+        let undoing = matches!(verb, Verb::Undo | Verb::SettleUndo);
+        let limit = match (&step.undo, undoing) {
+            (Some(undo), true) => undo.timeout,
+            (None, true) => None,
+            (_, false) => step.timeout,
+        };
+        let work = self.hands.start(Job {
+            verb,
+            step: step.clone(),
+            attempt,
+            facts: entry.facts.clone(),
+            outputs: entry.outputs.clone(),
+            started_at: entry.attempt_at.unwrap_or_else(clock::now),
+            cancelled: cancelled.clone(),
+            send: self.tell.clone(),
+        });
+        let out = self.sender.clone();
+        let step = id.clone();
+        tokio::spawn(async move {
+            let outcome = timed(work, limit, &cancelled).await;
+            let _ = out.send(Message::Outcome { verb, step, attempt, outcome });
+        });
+    }
+
+    pub fn cancel(&self, step: &StepId) {
+        if let Some(token) = self.tokens.get(step) {
+            token.cancel();
+        }
+    }
+
+    pub fn forget(&mut self, step: &StepId) {
+        self.tokens.remove(step);
+    }
+
+    /// Runs the handlers of an occasion one after the other. Whether there are any.
+    pub fn handle(&self, occasion: Occasion, state: &State) -> bool {
+        let handlers = &state.shape.plan.handlers;
+        let (name, actions) = match occasion {
+            Occasion::Waiting => ("waiting", &handlers.waiting),
+            Occasion::Parked => ("parked", &handlers.parked),
+            Occasion::Failed => ("failed", &handlers.failed),
+            Occasion::Finished => ("finished", &handlers.finished),
+        };
+        let seq = state.seq;
+        let works: Vec<Work<Option<Failure>>> = actions
+            .iter()
+            .enumerate()
+            .map(|(index, action)| {
+                let name = format!("{name}_handler_{index}_{seq}");
+                self.hands.handle(name, action, self.tell.clone())
+            })
+            .collect();
+        let count = works.len();
+        let out = self.sender.clone();
+        tokio::spawn(async move {
+            for (index, work) in works.into_iter().enumerate() {
+                let failure = work.await;
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                let last = usize::try_from(index).is_ok_and(|index| index + 1 == count);
+                let _ = out.send(Message::Handled { occasion, index, failure, last });
+            }
+        });
+        count > 0
+    }
+}
+
+/// The step's time limit: it is asked to stop, and what it then says is what counts.
+async fn timed(work: Work<Outcome>, limit: Option<Duration>, cancelled: &CancellationToken) -> Outcome {
+    let Some(limit) = limit else { return work.await };
+    let mut work = work;
+    tokio::select! {
+        outcome = &mut work => return outcome,
+        () = clock::sleep(limit.std()) => cancelled.cancel(),
+    }
+    match work.await {
+        Outcome::Failed(failure) => Outcome::Failed(Failure {
+            message: format!("it took longer than its `timeout` of {limit} and was cancelled: {}", failure.message),
+            ..failure
+        }),
+        other => other,
+    }
+}

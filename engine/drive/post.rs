@@ -1,0 +1,40 @@
+//! What a person says to a run that nobody holds: decided and made durable, nothing is started.
+
+use crate::clock;
+use crate::run::{Actor, Impossible, Input, Post, Record, State, decide};
+use crate::store::{self, Journal};
+
+/// Why it could not be recorded.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum PostError {
+    #[error("the journal cannot be written")]
+    #[diagnostic(code(runplan::drive::journal), help("mend it and say it again: nothing was recorded"))]
+    Journal(#[source] store::Error),
+    #[error("the journal and the plan do not fit")]
+    #[diagnostic(code(runplan::drive::impossible), help("`runplan status RUN --verify` names the place"))]
+    Impossible(#[from] Impossible),
+}
+
+/// Decides on it; what came of it is durable.
+///
+/// # Errors
+/// The journal fails, or does not fit the plan.
+pub async fn post<J: Journal>(
+    journal: &J,
+    state: &mut State,
+    actor: &Actor,
+    post: Post,
+) -> Result<Vec<Record>, PostError> {
+    let now = clock::now();
+    let before = state.seq;
+    let mut records = Vec::new();
+    for event in decide(state, actor, Input::Post(post), now) {
+        let record = Record::seal(&state.run.clone(), state.seq + 1, now, actor, event, &state.head);
+        state.apply(&record)?;
+        records.push(record);
+    }
+    if !records.is_empty() {
+        journal.append(before, &records).await.map_err(PostError::Journal)?;
+    }
+    Ok(records)
+}
