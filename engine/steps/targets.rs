@@ -7,7 +7,7 @@ use crate::clock;
 use crate::plan::site::Database;
 use crate::plan::{Table, Text, template};
 use crate::postgres::{self, Acquired, Claim, Connection, Settings, TargetLock, claim, identity};
-use crate::run::{Actor, Failure};
+use crate::run::Failure;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -278,7 +278,3 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Who is at the keyboard, for a claim.
-pub fn signature(actor: &Actor) -> String {
-    format!("{}@{}", actor.name, actor.host)
-}
