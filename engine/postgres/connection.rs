@@ -2,23 +2,25 @@
 //! connection. Must never repeat a statement by itself.
 #![allow(clippy::disallowed_methods, reason = "the driver task of a connection is spawned here")]
 
+mod driver;
+
+pub use driver::Notice;
+
 use super::error::{Class, Error, Kind, Target};
 use super::result::{ResultSet, Rows};
 use super::settings::{ChannelBinding, Host, Session, Settings, SslMode};
 use super::{UTC, tls};
+use driver::{Heard, drive};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::{AsyncMessage, SimpleQueryMessage};
+use tokio_postgres::SimpleQueryMessage;
 
 /// How long a host may take to answer when the settings give no limit.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// More rows than this in one answer are an error: they would fill the memory.
 const MOST_ROWS: usize = 1_000_000;
-/// Older notices than the last so many are forgotten.
-const MOST_NOTICES: usize = 1_000;
 
 /// A session. Dropping it aborts the driver and so closes the connection.
 pub struct Connection {
@@ -37,23 +39,6 @@ pub struct Backend {
     pub pid: i32,
     /// UTC, to the microsecond.
     pub started: String,
-}
-
-/// A notice or warning that the server sent beside its answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    pub severity: String,
-    pub sqlstate: String,
-    pub message: String,
-    pub detail: Option<String>,
-    pub hint: Option<String>,
-}
-
-/// What the driver heard.
-#[derive(Debug, Default)]
-struct Heard {
-    notices: Mutex<VecDeque<Notice>>,
-    end: Mutex<Option<String>>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -300,8 +285,7 @@ impl Connection {
 
     /// Gives the notices that came since the last call, and forgets them.
     pub fn take_notices(&self) -> Vec<Notice> {
-        let mut notices = self.heard.notices.lock().unwrap_or_else(PoisonError::into_inner);
-        notices.drain(..).collect()
+        self.heard.take_notices()
     }
 
     fn failed(&self, error: &tokio_postgres::Error) -> Error {
@@ -365,51 +349,4 @@ fn configuration(
         ChannelBinding::Require => Binding::Require,
     });
     config
-}
-
-/// Moves bytes until the connection ends, and keeps what the server says unasked.
-async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, heard: Arc<Heard>)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    loop {
-        match std::future::poll_fn(|context| connection.poll_message(context)).await {
-            Some(Ok(AsyncMessage::Notice(notice))) => heard.note(&notice),
-            Some(Ok(_)) => {}
-            Some(Err(error)) => {
-                // Before the connection is dropped, so that whoever waits for an answer finds the reason.
-                let why =
-                    error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned());
-                heard.ended(&why);
-                return;
-            }
-            None => return,
-        }
-    }
-}
-
-impl Heard {
-    /// The first reason stays: what follows is its consequence.
-    fn ended(&self, why: &str) {
-        self.end.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| why.to_owned());
-    }
-
-    fn end(&self) -> Option<String> {
-        self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn note(&self, notice: &tokio_postgres::error::DbError) {
-        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
-        if notices.len() == MOST_NOTICES {
-            notices.pop_front();
-        }
-        notices.push_back(Notice {
-            severity: notice.severity().to_owned(),
-            sqlstate: notice.code().code().to_owned(),
-            message: notice.message().to_owned(),
-            detail: notice.detail().map(str::to_owned),
-            hint: notice.hint().map(str::to_owned),
-        });
-    }
 }

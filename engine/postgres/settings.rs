@@ -3,6 +3,8 @@
 //! Must never connect, and never show a password.
 
 mod conninfo;
+mod environment;
+mod known;
 mod passfile;
 mod service;
 mod values;
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 /// Every variable that libpq reads for a connection. Remove them all from a client program's environment before
 /// adding `client_environment`: a PGSERVICE or PGHOSTADDR left over would send it elsewhere.
-pub const CLIENT_VARIABLES: &[&str] = values::VARIABLES;
+pub const CLIENT_VARIABLES: &[&str] = known::VARIABLES;
 
 /// Parsed connection settings. All that can be known without connecting has been checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -218,8 +220,8 @@ impl Settings {
         }
         // Whatever is known is said above: no second opinion from the user's files.
         set("PGPASSFILE", "/dev/null".to_owned());
-        values::tls_environment(&self.tls, &mut set);
-        values::session_environment(self, &mut set);
+        environment::tls_environment(&self.tls, &mut set);
+        environment::session_environment(self, &mut set);
         variables
     }
 }

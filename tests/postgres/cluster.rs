@@ -89,6 +89,10 @@ fn a_killed_owner_takes_its_server_along() {
     let mut owner = owner().stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let held = next_announcement(&mut BufReader::new(owner.stdout.take().unwrap()));
     assert!(is_alive(held.server) && is_alive(held.guard) && held.directory.exists());
+    // The owner's environment may hold secrets: the server's account does not get to see it.
+    let seen = |pid: u32| std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let holds = |environ: &[u8]| String::from_utf8_lossy(environ).contains(HOLD);
+    assert!(holds(&seen(owner.id())) && !holds(&seen(held.server)));
     owner.kill().unwrap();
     owner.wait().unwrap();
     wait_until("the server ends", || !is_alive(held.server));

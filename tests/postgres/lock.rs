@@ -33,6 +33,15 @@ async fn the_second_is_told_who_is_first() {
 }
 
 #[tokio::test]
+async fn it_works_over_the_unix_socket() {
+    let cluster = shared();
+    let (directory, port) = (cluster.directory().display(), cluster.port());
+    let text = format!("host={directory} port={port} user=postgres password={}", cluster.password().expose());
+    let settings = Settings::parse(&text, &|_| None).unwrap();
+    held(&settings, &unique("socket")).await.check().await.unwrap();
+}
+
+#[tokio::test]
 async fn any_role_in_any_database_can_see_whether_it_is_held() {
     let settings = shared().settings("postgres").unwrap();
     let lock = held(&settings, &unique("seen")).await;

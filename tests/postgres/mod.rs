@@ -1,4 +1,5 @@
 //! The PostgreSQL layer against real servers.
+#![allow(clippy::disallowed_methods, reason = "a test's patience is measured on the real clock")]
 
 mod claim;
 mod cluster;

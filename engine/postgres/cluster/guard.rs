@@ -3,7 +3,6 @@
 
 use super::Answer;
 use crate::clock::{self, Stopwatch};
-use crate::postgres::CLIENT_VARIABLES;
 use crate::process::plain;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
@@ -23,6 +22,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// Another program may take a free port between our look and the server's start.
 const PORT_TRIES: u32 = 5;
+
+/// What the server's account gets to see of our environment, which may hold secrets.
+const KEPT: [&str; 3] = ["PATH", "LD_LIBRARY_PATH", "TZ"];
 
 /// What to make and run. In argv, so without the password: that comes first through the pipe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -161,13 +163,16 @@ impl Guard {
         self.order.directory.join(name)
     }
 
-    /// A program as the server's account, without our PG* variables, its words in a log.
+    /// A program as the server's account, its words in a log.
     fn command(&self, program: &PathBuf, log: &str) -> Result<Command, Halt> {
         let file = std::fs::File::options().append(true).create(true).mode(0o600).open(self.log(log))?;
         let mut command = plain::command(program);
-        command.current_dir(&self.order.directory).stdout(file.try_clone()?).stderr(file).env("LC_ALL", "C");
-        for variable in CLIENT_VARIABLES.iter().chain(&["PGDATA"]) {
-            command.env_remove(variable);
+        command.current_dir(&self.order.directory).stdout(file.try_clone()?).stderr(file);
+        command.env_clear().env("LC_ALL", "C");
+        for variable in KEPT {
+            if let Some(value) = std::env::var_os(variable) {
+                command.env(variable, value);
+            }
         }
         if let Some((uid, gid)) = self.order.account {
             command.uid(uid).gid(gid);

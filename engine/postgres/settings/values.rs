@@ -1,114 +1,15 @@
 //! Puts the settings together: which source wins, what each value means, what is refused. Must never connect.
 
 use super::conninfo::{self, Pairs};
-use super::{ChannelBinding, Host, Keepalives, Roots, Session, Settings, SslMode, Tls, passfile, service};
+use super::{
+    ChannelBinding, Host, Keepalives, Roots, Session, Settings, SslMode, Tls, known, passfile, service,
+};
 use crate::postgres::accounts;
 use crate::postgres::error::Error;
 use crate::secret::Secret;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// What libpq knows: the name in a connection string, the variable, and whether it is acted on here.
-const KNOWN: &[(&str, &str, Use)] = &[
-    ("host", "PGHOST", Use::Yes),
-    ("hostaddr", "PGHOSTADDR", Use::Yes),
-    ("port", "PGPORT", Use::Yes),
-    ("dbname", "PGDATABASE", Use::Yes),
-    ("user", "PGUSER", Use::Yes),
-    ("password", "PGPASSWORD", Use::Yes),
-    ("passfile", "PGPASSFILE", Use::Yes),
-    ("service", "PGSERVICE", Use::Yes),
-    ("sslmode", "PGSSLMODE", Use::Yes),
-    ("sslrootcert", "PGSSLROOTCERT", Use::Yes),
-    ("sslcert", "PGSSLCERT", Use::Yes),
-    ("sslkey", "PGSSLKEY", Use::Yes),
-    ("sslsni", "PGSSLSNI", Use::Yes),
-    ("sslnegotiation", "PGSSLNEGOTIATION", Use::Yes),
-    ("channel_binding", "PGCHANNELBINDING", Use::Yes),
-    ("target_session_attrs", "PGTARGETSESSIONATTRS", Use::Yes),
-    ("connect_timeout", "PGCONNECT_TIMEOUT", Use::Yes),
-    ("options", "PGOPTIONS", Use::Yes),
-    ("application_name", "PGAPPNAME", Use::Yes),
-    ("keepalives", "", Use::Yes),
-    ("keepalives_idle", "", Use::Yes),
-    ("keepalives_interval", "", Use::Yes),
-    ("keepalives_count", "", Use::Yes),
-    ("tcp_user_timeout", "", Use::Yes),
-    ("fallback_application_name", "", Use::Ignored),
-    ("client_encoding", "PGCLIENTENCODING", Use::Ignored),
-    ("gssencmode", "PGGSSENCMODE", Use::RefusedIf("require")),
-    ("gsslib", "PGGSSLIB", Use::Ignored),
-    ("gssdelegation", "PGGSSDELEGATION", Use::Ignored),
-    ("krbsrvname", "PGKRBSRVNAME", Use::Ignored),
-    ("load_balance_hosts", "PGLOADBALANCEHOSTS", Use::Ignored),
-    ("sslcompression", "PGSSLCOMPRESSION", Use::Ignored),
-    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", Use::RefusedIf("TLSv1.3")),
-    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Use::Ignored),
-    ("min_protocol_version", "PGMINPROTOCOLVERSION", Use::Ignored),
-    ("max_protocol_version", "PGMAXPROTOCOLVERSION", Use::Ignored),
-    ("sslcertmode", "PGSSLCERTMODE", Use::RefusedIf("require")),
-    ("sslpassword", "", Use::Refused),
-    ("sslcrl", "PGSSLCRL", Use::Refused),
-    ("sslcrldir", "PGSSLCRLDIR", Use::Refused),
-    ("requirepeer", "PGREQUIREPEER", Use::Refused),
-    ("require_auth", "PGREQUIREAUTH", Use::Refused),
-    ("replication", "", Use::Refused),
-];
-
-/// The variables of `KNOWN`, and those that libpq reads beside them.
-pub(super) const VARIABLES: &[&str] = &[
-    "PGHOST",
-    "PGHOSTADDR",
-    "PGPORT",
-    "PGDATABASE",
-    "PGUSER",
-    "PGPASSWORD",
-    "PGPASSFILE",
-    "PGSERVICE",
-    "PGSERVICEFILE",
-    "PGSSLMODE",
-    "PGREQUIRESSL",
-    "PGSSLROOTCERT",
-    "PGSSLCERT",
-    "PGSSLKEY",
-    "PGSSLSNI",
-    "PGSSLNEGOTIATION",
-    "PGSSLCRL",
-    "PGSSLCRLDIR",
-    "PGSSLCERTMODE",
-    "PGSSLCOMPRESSION",
-    "PGSSLMINPROTOCOLVERSION",
-    "PGSSLMAXPROTOCOLVERSION",
-    "PGMINPROTOCOLVERSION",
-    "PGMAXPROTOCOLVERSION",
-    "PGCHANNELBINDING",
-    "PGREQUIREAUTH",
-    "PGREQUIREPEER",
-    "PGTARGETSESSIONATTRS",
-    "PGLOADBALANCEHOSTS",
-    "PGCONNECT_TIMEOUT",
-    "PGOPTIONS",
-    "PGAPPNAME",
-    "PGCLIENTENCODING",
-    "PGGSSENCMODE",
-    "PGGSSLIB",
-    "PGGSSDELEGATION",
-    "PGKRBSRVNAME",
-    "PGDATESTYLE",
-    "PGTZ",
-    "PGGEQO",
-];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    Yes,
-    /// Harmless to leave out.
-    Ignored,
-    /// It would protect something, and this program cannot do it.
-    Refused,
-    RefusedIf(&'static str),
-}
 
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -120,7 +21,7 @@ impl Values {
         // Within one source the last of two wins; over sources the first.
         let mut own = BTreeMap::new();
         for (key, value) in pairs {
-            check(&key, &value)?;
+            known::check(&key, &value)?;
             own.insert(key, value);
         }
         for (key, value) in own {
@@ -141,31 +42,6 @@ impl Values {
     }
 }
 
-fn check(key: &str, value: &Secret) -> Result<(), Error> {
-    let Some((_, _, act)) = KNOWN.iter().find(|(name, _, _)| *name == key) else {
-        let nearest = KNOWN
-            .iter()
-            .map(|(name, _, _)| *name)
-            .max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
-        return Err(Error::settings(
-            format!("{key} is not a connection setting"),
-            nearest.map_or_else(String::new, |name| format!("did you mean {name}?")),
-        ));
-    };
-    let refused = match act {
-        Use::Yes | Use::Ignored => false,
-        Use::Refused => !value.is_empty(),
-        Use::RefusedIf(at) => value.expose() == *at,
-    };
-    if refused {
-        return Err(Error::settings(
-            format!("the connection setting {key} is not supported"),
-            "leave it out: connecting without what it asks for would be less safe than asked",
-        ));
-    }
-    Ok(())
-}
-
 fn wrong(key: &str, value: &str, expected: &str) -> Error {
     Error::settings(format!("{key}={value} is not {expected}"), format!("give {key} a valid value"))
 }
@@ -177,7 +53,7 @@ pub(super) fn settle(text: &str, env: Env<'_>) -> Result<Settings, Error> {
     if let Some(name) = service {
         values.add(service::read(&name, &service::files(env))?)?;
     }
-    let variables = KNOWN.iter().filter(|(_, variable, _)| !variable.is_empty());
+    let variables = known::KNOWN.iter().filter(|(_, variable, _)| !variable.is_empty());
     let environment = variables
         .filter_map(|(key, variable, _)| env(variable).map(|value| ((*key).to_owned(), Secret::new(value))));
     values.add(environment.filter(|(_, value)| !value.is_empty()).collect())?;
@@ -401,68 +277,4 @@ fn keepalives(values: &Values) -> Result<Keepalives, Error> {
         interval: seconds("keepalives_interval")?,
         count: values.whole::<u32>("keepalives_count")?.filter(|count| *count > 0),
     })
-}
-
-pub(super) fn tls_environment(tls: &Tls, set: &mut dyn FnMut(&str, String)) {
-    let mode = match tls.mode {
-        SslMode::Disable => "disable",
-        SslMode::Allow => "allow",
-        SslMode::Prefer => "prefer",
-        SslMode::Require => "require",
-        SslMode::VerifyCa => "verify-ca",
-        SslMode::VerifyFull => "verify-full",
-    };
-    set("PGSSLMODE", mode.to_owned());
-    match &tls.roots {
-        Roots::Unchecked => {}
-        Roots::System => set("PGSSLROOTCERT", system_bundle()),
-        Roots::File(file) => set("PGSSLROOTCERT", file.display().to_string()),
-    }
-    if let Some((certificate, key)) = &tls.identity {
-        set("PGSSLCERT", certificate.display().to_string());
-        set("PGSSLKEY", key.display().to_string());
-    }
-    match tls.channel_binding {
-        ChannelBinding::Prefer => {}
-        ChannelBinding::Disable => set("PGCHANNELBINDING", "disable".to_owned()),
-        ChannelBinding::Require => set("PGCHANNELBINDING", "require".to_owned()),
-    }
-    if !tls.sni {
-        set("PGSSLSNI", "0".to_owned());
-    }
-    if tls.direct {
-        set("PGSSLNEGOTIATION", "direct".to_owned());
-    }
-}
-
-/// Client programs before 16 take `system` for a file's name, so they get the file.
-fn system_bundle() -> String {
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"]
-        .into_iter()
-        .find(|file| Path::new(file).exists())
-        .unwrap_or("system")
-        .to_owned()
-}
-
-pub(super) fn session_environment(settings: &Settings, set: &mut dyn FnMut(&str, String)) {
-    let session = match settings.session {
-        Session::Any => None,
-        Session::ReadWrite => Some("read-write"),
-        Session::ReadOnly => Some("read-only"),
-        Session::Primary => Some("primary"),
-        Session::Standby => Some("standby"),
-        Session::PreferStandby => Some("prefer-standby"),
-    };
-    if let Some(session) = session {
-        set("PGTARGETSESSIONATTRS", session.to_owned());
-    }
-    if let Some(time) = settings.connect_timeout {
-        set("PGCONNECT_TIMEOUT", time.as_secs().to_string());
-    }
-    if let Some(options) = &settings.options {
-        set("PGOPTIONS", options.clone());
-    }
-    if let Some(name) = &settings.application_name {
-        set("PGAPPNAME", name.clone());
-    }
 }
