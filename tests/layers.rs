@@ -27,8 +27,8 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "plan", "sql", "secret", "clock", "process", "graph", "check", "review", "run", "report", "postgres",
-            "steps", "store", "drive", "terminal",
+            "plan", "sql", "secret", "clock", "process", "graph", "check", "review", "run", "report",
+            "postgres", "steps", "store", "drive", "terminal",
         ],
     ),
 ];
@@ -112,8 +112,11 @@ fn the_map_shows_the_same_table() {
             .lines()
             .find_map(|line| line.strip_prefix(&format!("//! | {module} | ")))
             .unwrap_or_else(|| panic!("engine/lib.rs has no row for {module}"));
-        let listed: BTreeSet<&str> =
-            row.trim_end_matches(" |").split([',', ' ']).filter(|word| !word.is_empty() && *word != "-").collect();
+        let listed: BTreeSet<&str> = row
+            .trim_end_matches(" |")
+            .split([',', ' '])
+            .filter(|word| !word.is_empty() && *word != "-")
+            .collect();
         let known: BTreeSet<&str> = allowed.iter().copied().collect();
         assert_eq!(listed, known, "the row of {module} in engine/lib.rs");
     }

@@ -32,7 +32,7 @@ pub use flow::{Flow, Made};
 pub use json::Json;
 pub use name::{Name, RunId, StepId};
 pub use param::Param;
-pub use parse::{Loaded, load};
+pub use parse::{Loaded, load, load_rehearsal};
 pub use rehearsal::Rehearsal;
 pub use site::Site;
 pub use source::{FileId, Source, Sources, Sp, Span};

@@ -38,8 +38,7 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
     let site = site_file.and_then(|(file, text)| decode::<Site>(text, file, &mut findings));
     let mut files = HashMap::new();
     if let Some(plan) = &plan {
-        let steps = plan.steps.iter().chain(plan.rehearsal.iter().flat_map(|rehearsal| &rehearsal.prepare));
-        for text in sql_files(steps) {
+        for text in sql_files(plan.steps.iter()) {
             add_file(text, read, &mut sources, &mut files, &mut findings);
         }
         if plan.steps.len() > MOST_STEPS {
@@ -56,6 +55,16 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
         files: Arc::new(files),
         findings,
     }
+}
+
+/// The files that the plan's rehearsal names; a run has no use for them, and its digest does not count them.
+pub fn load_rehearsal(loaded: &mut Loaded, read: Read<'_>) {
+    let Some(rehearsal) = loaded.plan.as_ref().and_then(|plan| plan.rehearsal.as_ref()) else { return };
+    let mut files = (*loaded.files).clone();
+    for text in sql_files(rehearsal.prepare.iter()) {
+        add_file(text, read, &mut loaded.sources, &mut files, &mut loaded.findings);
+    }
+    loaded.files = Arc::new(files);
 }
 
 fn decode<T: Decode>(text: &str, file: super::FileId, findings: &mut Vec<Finding>) -> Option<T> {

@@ -297,6 +297,7 @@ fn posted(state: &State, actor: &Actor, post: Post) -> Vec<Event> {
         Post::Resolve { step, resolution, reason } => resolve(state, actor, step, resolution, reason),
         Post::Stop { hard, reason } => stop(state, hard, reason),
         Post::Undo { to, reason } => undo(state, actor, to, reason),
+        Post::End { reason } => end(state, reason),
     }
 }
 
@@ -388,6 +389,17 @@ fn undo(state: &State, actor: &Actor, to: Option<StepId>, reason: String) -> Vec
         return step.map_or_else(Vec::new, |step| refuse(step, actor, "it is running; stop the run first"));
     }
     vec![Event::UndoRequested { to, reason }]
+}
+
+/// For good, as it stands; never while something is under way.
+fn end(state: &State, reason: String) -> Vec<Event> {
+    if state.phase == Phase::Finished || !state.running.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Event::Warned { step: None, message: format!("ended for good: {reason}") },
+        Event::RunFinished { result: Finish::Failed },
+    ]
 }
 
 /// One step after the other, newest first.

@@ -55,11 +55,31 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "post", rename_all = "snake_case")]
 pub enum Post {
-    Approve { step: StepId, comment: String },
-    Reject { step: StepId, reason: String },
-    Resolve { step: StepId, resolution: Resolution, reason: String },
-    Stop { hard: bool, reason: String },
-    Undo { to: Option<StepId>, reason: String },
+    Approve {
+        step: StepId,
+        comment: String,
+    },
+    Reject {
+        step: StepId,
+        reason: String,
+    },
+    Resolve {
+        step: StepId,
+        resolution: Resolution,
+        reason: String,
+    },
+    Stop {
+        hard: bool,
+        reason: String,
+    },
+    Undo {
+        to: Option<StepId>,
+        reason: String,
+    },
+    /// The run is ended for good, as it stands.
+    End {
+        reason: String,
+    },
 }
 
 /// The answer to an unknown outcome, or to a step that stands in the way.

@@ -1,0 +1,23 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+
+.PHONY: demo test bench fuzz chaos schemas setup
+
+# The main job, on a throw-away PostgreSQL: a corrupted database is rolled back, from the backup to the report.
+demo: setup
+	cargo build --quiet
+	./target/debug/runplan rehearse plans/scenario-2.yaml --reason "trying it out"
+
+test: setup
+	cargo build --quiet
+	cargo test --quiet
+
+bench: setup
+	cargo build --release --quiet
+	python3 benches/run.py
+
+# The generated files that are kept in the repository.
+schemas:
+	UPDATE=1 cargo test --quiet --test main schemas
+
+setup:
+	@.ci/postgresql
