@@ -39,6 +39,7 @@
 //! | terminal | plan, check, review, run, report, drive, steps, clock |
 //! | cli | plan, sql, secret, clock, process, graph, check, review, run, report, postgres, steps, store, drive, terminal |
 
+pub mod check;
 pub mod clock;
 pub mod graph;
 pub mod plan;

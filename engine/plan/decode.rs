@@ -7,6 +7,7 @@ use super::source::{Sp, Span};
 use indexmap::IndexMap;
 use schemars::Schema;
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 pub type Table<T> = IndexMap<Sp<String>, T>;
 
@@ -39,6 +40,8 @@ pub trait DecodeKeys: Sized {
 #[derive(Debug, Default)]
 pub struct Reader {
     pub findings: Vec<Finding>,
+    /// What was written but could not be read, by name.
+    pub broken: HashSet<String>,
 }
 
 impl Reader {
@@ -54,6 +57,15 @@ impl Reader {
             _ => finding.help(format!("write {wanted}")),
         };
         self.findings.push(finding);
+    }
+
+    /// Remembers the name of an item that could not be read.
+    fn broke(&mut self, item: &Node) {
+        for key in ["id", "name"] {
+            if let Some(Node { kind: Kind::Scalar { text, .. }, .. }) = item.get(key) {
+                self.broken.insert(text.clone());
+            }
+        }
     }
 
     pub fn push(&mut self, finding: Finding) {
@@ -112,7 +124,8 @@ impl Reader {
                         format!("`{name}` cannot be read"),
                     ));
                 }
-                decoded
+                // The finding forbids a run; with the default in its place the rest can be checked all the same.
+                decoded.or_else(|| default.map(|make| make())).or_else(T::absent)
             }
             None => match default.map(|make| make()).or_else(T::absent) {
                 Some(value) => Some(value),
@@ -389,8 +402,14 @@ impl<T: Decode> Decode for Vec<T> {
             return None;
         };
         // Every item is decoded, so that all their faults are told at once.
-        let decoded: Vec<Option<T>> = items.iter().map(|item| T::decode(item, reader)).collect();
-        decoded.into_iter().collect()
+        let mut decoded = Vec::with_capacity(items.len());
+        for item in items {
+            match T::decode(item, reader) {
+                Some(value) => decoded.push(value),
+                None => reader.broke(item),
+            }
+        }
+        Some(decoded)
     }
     fn schema(schemas: &mut Schemas) -> Value {
         let items = T::schema(schemas);
@@ -402,7 +421,6 @@ impl<T: Decode> Decode for Table<T> {
     fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
         let entries = reader.entries(node, "names and their values")?;
         let mut table = Self::new();
-        let mut whole = true;
         for (key, value) in entries {
             if !super::name::is_name(&key.value) {
                 let message = format!("`{}` is not a name", key.value);
@@ -414,10 +432,12 @@ impl<T: Decode> Decode for Table<T> {
                 Some(value) => {
                     table.insert(key.clone(), value);
                 }
-                None => whole = false,
+                None => {
+                    reader.broken.insert(key.value.clone());
+                }
             }
         }
-        whole.then_some(table)
+        Some(table)
     }
     fn schema(schemas: &mut Schemas) -> Value {
         let values = T::schema(schemas);

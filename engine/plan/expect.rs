@@ -48,7 +48,7 @@ record! {
 /// What an answer must be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expect {
-    pub conditions: Conditions,
+    pub conditions: Box<Conditions>,
 }
 
 impl Conditions {
@@ -80,7 +80,7 @@ impl Decode for Expect {
                 Conditions { equals: Some(Json::decode(node, reader)?), ..Conditions::none() }
             }
         };
-        Some(Self { conditions })
+        Some(Self { conditions: Box::new(conditions) })
     }
 
     fn schema(schemas: &mut Schemas) -> Value {

@@ -1,8 +1,10 @@
 //! What is wrong with a plan: a stable code, the place, the reason and the remedy. Data; how it looks is terminal/'s.
 
-use super::source::Span;
+use super::source::{Sources, Span};
+use serde::Serialize;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     Error,
     Warning,
@@ -58,13 +60,47 @@ impl Finding {
     }
 }
 
+/// A finding as other programs read it: lines and columns from 1, columns in characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Placed {
+    pub code: &'static str,
+    pub severity: Severity,
+    pub message: String,
+    pub help: Option<String>,
+    pub file: Option<String>,
+    pub line: Option<usize>,
+    pub column: Option<usize>,
+    pub end_line: Option<usize>,
+    pub end_column: Option<usize>,
+}
+
+impl Placed {
+    pub fn new(finding: &Finding, sources: &Sources) -> Self {
+        let place = finding.span.and_then(|span| Some((span, sources.get(span.file)?)));
+        let start = place.map(|(span, _)| sources.position(span.file, span.start));
+        let end = place.map(|(span, _)| sources.position(span.file, span.end));
+        Self {
+            code: finding.code,
+            severity: finding.severity,
+            message: finding.message.clone(),
+            help: finding.help.clone(),
+            file: place.map(|(_, source)| source.name.clone()),
+            line: start.map(|(line, _)| line),
+            column: start.map(|(_, column)| column),
+            end_line: end.map(|(line, _)| line),
+            end_column: end.map(|(_, column)| column),
+        }
+    }
+}
+
 /// The known word nearest to a mistyped one, when it is near enough to be meant.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
         .filter(|(distance, candidate)| {
-            *distance <= (word.chars().count().max(candidate.chars().count()) / 3).clamp(1, 3)
+            let longer = word.chars().count().max(candidate.chars().count());
+            *distance <= (longer / 3).min(3).max(usize::from(longer > 1))
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

@@ -21,13 +21,14 @@ pub mod source;
 pub mod step;
 pub mod template;
 pub mod text;
+pub mod vocabulary;
 
 pub use action::Action;
 pub use check::{Check, Checks, Probe, Question};
 pub use decode::Table;
 pub use duration::Duration;
 pub use expect::{Conditions, Expect};
-pub use finding::{Finding, Severity};
+pub use finding::{Finding, Placed, Severity};
 pub use flow::{Flow, Made};
 pub use json::Json;
 pub use name::{Name, RunId, StepId};

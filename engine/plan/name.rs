@@ -72,7 +72,6 @@ impl Decode for StepId {
         if !is_step_reference(&text) {
             let message = format!("`{text}` is not a step id");
             reader.push(Finding::error("runplan::plan::bad_name", node.span, message).help(NAME_HELP));
-            return None;
         }
         Some(Self::new(text))
     }
@@ -113,7 +112,6 @@ impl Decode for Name {
         if !is_lower_name(&text) {
             let message = format!("`{text}` is not a name");
             reader.push(Finding::error("runplan::plan::bad_name", node.span, message).help(NAME_HELP));
-            return None;
         }
         Some(Self::new(text))
     }

@@ -7,22 +7,63 @@ use super::expand;
 use super::finding::Finding;
 use super::flow::Flow;
 use super::node;
+use super::site::{Channel, Database, Role, SecretSource};
 use super::source::{Sources, Sp};
-use super::{MOST_STEPS, Plan, Site, Step, Text};
-use std::collections::HashMap;
+use super::{MOST_STEPS, Plan, Site, Step, Table, Text};
+use indexmap::IndexMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Everything that was read, and what is wrong with it.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub sources: Sources,
-    /// None: the file is not a plan at all; the findings say why.
+    /// None: the file is not a plan at all; the findings say why. With errors among the findings it holds what could be
+    /// read, so that all faults are told at once; it must not be run then.
     pub plan: Option<Arc<Plan>>,
     pub site: Option<Arc<Site>>,
     pub flow: Arc<Flow>,
     /// The texts of `sql: { file }`, by the path as written.
     pub files: Arc<HashMap<String, Arc<str>>>,
     pub findings: Vec<Finding>,
+    /// Names of steps, parameters and the like that were written but could not be read: a finding says why, and a
+    /// reference to one of them is no second fault.
+    pub broken: HashSet<String>,
+}
+
+impl Loaded {
+    /// The databases of the plan and of its site; a plan's own goes before the site's of the same name.
+    pub fn databases(&self) -> IndexMap<&str, &Database> {
+        merged(self.plan.as_ref().map(|plan| &plan.databases), self.site.as_ref().map(|site| &site.databases))
+    }
+
+    /// The secrets of the plan and of its site, likewise.
+    pub fn secrets(&self) -> IndexMap<&str, &SecretSource> {
+        merged(self.plan.as_ref().map(|plan| &plan.secrets), self.site.as_ref().map(|site| &site.secrets))
+    }
+
+    /// The channels of the site; `console` is always there, without an entry of its own.
+    pub fn channels(&self) -> IndexMap<&str, &Channel> {
+        merged(None, self.site.as_ref().map(|site| &site.channels))
+    }
+
+    /// The roles of the site.
+    pub fn roles(&self) -> IndexMap<&str, &Role> {
+        merged(None, self.site.as_ref().map(|site| &site.roles))
+    }
+
+    /// Whether anything that was read forbids a run.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(Finding::is_error)
+    }
+}
+
+fn merged<'l, T>(plan: Option<&'l Table<T>>, site: Option<&'l Table<T>>) -> IndexMap<&'l str, &'l T> {
+    let mut all = IndexMap::new();
+    for (name, value) in plan.into_iter().chain(site).flatten() {
+        all.entry(name.value.as_str()).or_insert(value);
+    }
+    all
 }
 
 /// Reads a file that the plan names, by the path as it is written there.
@@ -32,10 +73,11 @@ pub type Read<'r> = &'r dyn Fn(&str) -> Result<String, String>;
 pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> Loaded {
     let mut sources = Sources::default();
     let mut findings = Vec::new();
+    let mut broken = HashSet::new();
     let plan_file = sources.add(plan.0, plan.1);
     let site_file = site.map(|(name, text)| (sources.add(name, text), text));
-    let plan: Option<Plan> = decode(plan.1, plan_file, &mut findings);
-    let site = site_file.and_then(|(file, text)| decode::<Site>(text, file, &mut findings));
+    let plan: Option<Plan> = decode(plan.1, plan_file, &mut findings, &mut broken);
+    let site = site_file.and_then(|(file, text)| decode::<Site>(text, file, &mut findings, &mut broken));
     let mut files = HashMap::new();
     if let Some(plan) = &plan {
         for text in sql_files(plan.steps.iter()) {
@@ -54,6 +96,7 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
         flow: Arc::new(flow),
         files: Arc::new(files),
         findings,
+        broken,
     }
 }
 
@@ -67,12 +110,18 @@ pub fn load_rehearsal(loaded: &mut Loaded, read: Read<'_>) {
     loaded.files = Arc::new(files);
 }
 
-fn decode<T: Decode>(text: &str, file: super::FileId, findings: &mut Vec<Finding>) -> Option<T> {
+fn decode<T: Decode>(
+    text: &str,
+    file: super::FileId,
+    findings: &mut Vec<Finding>,
+    broken: &mut HashSet<String>,
+) -> Option<T> {
     match node::read(text, file) {
         Ok(node) => {
             let mut reader = Reader::default();
             let value = T::decode(&node, &mut reader);
             findings.extend(reader.findings);
+            broken.extend(reader.broken);
             value
         }
         Err(found) => {

@@ -3,9 +3,8 @@
 use super::action::Action;
 use super::decode::{Decode, Reader, Schemas, record};
 use super::duration::Duration;
-use super::finding::Finding;
 use super::name::{Name, StepId};
-use super::node::Node;
+use super::node::{Kind, Node};
 use super::source::Sp;
 use super::text::Text;
 use serde_json::{Value, json};
@@ -109,23 +108,14 @@ pub enum Changes {
 
 impl Decode for Changes {
     fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        let before = reader.findings.len();
-        match String::decode(node, reader)?.as_str() {
-            "none" => Some(Self::Nothing),
-            _ => match Sp::<Name>::decode(node, reader) {
-                Some(name) => Some(Self::Database(name)),
-                None => {
-                    reader.findings.truncate(before);
-                    let finding = Finding::error(
-                        "runplan::plan::wrong_type",
-                        node.span,
-                        "`changes` is the name of a database, or `none`",
-                    );
-                    reader.push(finding);
-                    None
-                }
-            },
+        let Kind::Scalar { text, .. } = &node.kind else {
+            reader.wrong(node, "the name of a database, or `none`,");
+            return None;
+        };
+        if text == "none" {
+            return Some(Self::Nothing);
         }
+        Sp::<Name>::decode(node, reader).map(Self::Database)
     }
     fn schema(_: &mut Schemas) -> Value {
         json!({ "type": "string" })

@@ -6,11 +6,13 @@ mod place;
 mod results;
 mod scan;
 mod scope;
+mod syntax;
 
 pub use place::{Script, SqlText, message, plain, script, sql, sql_literal, url, value};
 pub use results::Results;
-pub use scan::{Piece, Reference, condition_references, pieces, references};
+pub use scan::{Piece, condition_references, pieces, read, read_condition, references};
 pub use scope::{Scope, value_of};
+pub use syntax::{Names, Reference, Used};
 
 use minijinja::{Environment, UndefinedBehavior, Value};
 use std::ops::Range;

@@ -28,31 +28,22 @@ impl Text {
         self.raw.contains("{{") || self.raw.contains("{%") || self.raw.contains("{#")
     }
 
-    /// Where in the YAML file a range of the text stands. Exact for plain, simply quoted and `|` text; for folded and
-    /// escaped text the whole scalar.
+    /// Where in the YAML file a range of the text stands; the whole scalar when it cannot be told.
     pub fn locate(&self, range: std::ops::Range<usize>, source: &str) -> Span {
         let whole = self.span;
-        let Some(written) = source.get(whole.range()) else { return whole };
-        let (start, end) = match self.style {
-            Style::Literal => {
-                match (literal(&self.raw, written, range.start), literal(&self.raw, written, range.end)) {
-                    (Some(start), Some(end)) => (start, end),
-                    _ => return whole,
-                }
-            }
-            Style::Plain | Style::Quoted | Style::Folded => {
-                let inner = written.strip_prefix(['"', '\'']).unwrap_or(written);
-                let skip = written.len() - inner.len();
-                if !inner.starts_with(self.raw.as_str()) {
-                    return whole;
-                }
-                (skip + range.start, skip + range.end)
-            }
+        let found = match self.style {
+            Style::Literal => literal(&self.raw, source, whole.start, range),
+            Style::Plain | Style::Quoted | Style::Folded => source
+                .get(whole.range())
+                .and_then(|written| aligned(&self.raw, written, range))
+                .map(|range| whole.start + range.start..whole.start + range.end),
         };
-        if start > end || whole.start + end > whole.end.max(whole.start + written.len()) {
-            return whole;
+        match found {
+            Some(range) if range.start <= range.end && range.end <= source.len() => {
+                Span::new(whole.file, range)
+            }
+            _ => whole,
         }
-        Span { file: whole.file, start: whole.start + start, end: whole.start + end }
     }
 
     pub fn file(&self) -> FileId {
@@ -60,33 +51,78 @@ impl Text {
     }
 }
 
-/// The offset in a `|` block (as written, header line included) of an offset in its text.
-fn literal(raw: &str, written: &str, offset: usize) -> Option<usize> {
-    let before = raw.get(..offset)?;
-    let line = before.matches('\n').count();
-    let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
-    // The span of a block scalar begins at its `|` or at its first line of content.
-    let body = if written.starts_with('|') { written.find('\n')? + 1 } else { 0 };
-    let raw_first = raw.lines().find(|line| !line.trim().is_empty())?;
-    let mut at = body;
-    let mut indent = None;
-    for text in written[body..].split_inclusive('\n') {
-        if !text.trim().is_empty() {
-            let own = raw_first.len() - raw_first.trim_start_matches(' ').len();
-            indent = Some((text.len() - text.trim_start_matches(' ').len()).saturating_sub(own));
-            break;
+/// A `|` block: its span begins after the indentation of its first line that is not empty, and every line of the text is
+/// one line of the file.
+fn literal(
+    raw: &str,
+    source: &str,
+    start: usize,
+    range: std::ops::Range<usize>,
+) -> Option<std::ops::Range<usize>> {
+    let line_start = source.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
+    let indent = start - line_start;
+    let empty = raw.bytes().take_while(|byte| *byte == b'\n').count();
+    let place = |offset: usize| {
+        let before = raw.get(..offset)?;
+        let line = before.matches('\n').count().checked_sub(empty)?;
+        let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
+        let rest = source.get(line_start..)?;
+        let skipped: usize = rest.split_inclusive('\n').take(line).map(str::len).sum();
+        let text = rest.get(skipped..)?.lines().next().unwrap_or_default();
+        Some(line_start + skipped + (indent + column).min(text.len()))
+    };
+    Some(place(range.start)?..place(range.end)?)
+}
+
+/// Plain, quoted and folded scalars: walks the text beside what is written, over escapes and folded lines.
+fn aligned(raw: &str, written: &str, range: std::ops::Range<usize>) -> Option<std::ops::Range<usize>> {
+    let quote = written.chars().next().filter(|first| matches!(first, '"' | '\''));
+    let mut at = usize::from(quote.is_some());
+    let mut start = None;
+    let mut offset = 0;
+    while offset <= raw.len() {
+        if offset >= range.start && start.is_none() {
+            start = Some(at);
+        }
+        if offset >= range.end {
+            return Some(start?..at);
+        }
+        let wanted = raw.get(offset..)?.chars().next()?;
+        let rest = written.get(at..)?;
+        let have = rest.chars().next();
+        if quote == Some('"') && rest.starts_with('\\') {
+            let (length, yields) = escape(rest);
+            start = start.filter(|start| yields || *start != at);
+            at += length;
+            offset += if yields { wanted.len_utf8() } else { 0 };
+        } else if quote == Some('\'') && rest.starts_with("''") {
+            at += 2;
+            offset += 1;
+        } else if wanted.is_whitespace() {
+            // The end of a folded line is one character here, and a line break with indentation there.
+            let blank = rest.len() - rest.trim_start().len();
+            at +=
+                if have == Some(wanted) && !rest[..blank].contains('\n') { wanted.len_utf8() } else { blank };
+            offset += wanted.len_utf8();
+        } else if have == Some(wanted) {
+            at += wanted.len_utf8();
+            offset += wanted.len_utf8();
+        } else {
+            return None;
         }
     }
-    let indent = indent?;
-    for (index, text) in written[body..].split_inclusive('\n').enumerate() {
-        if index == line {
-            // The first line of a span that begins after the indentation has none to skip.
-            let own_indent = text.len() - text.trim_start_matches(' ').len();
-            return Some(at + indent.min(own_indent) + column);
-        }
-        at += text.len();
+    None
+}
+
+/// How long an escape of a doubly quoted text is, and whether it stands for a character.
+fn escape(rest: &str) -> (usize, bool) {
+    match rest.as_bytes().get(1) {
+        Some(b'x') => (4, true),
+        Some(b'u') => (6, true),
+        Some(b'U') => (10, true),
+        Some(b'\n' | b'\r') => (1 + (rest[1..].len() - rest[1..].trim_start().len()), false),
+        _ => (2, true),
     }
-    Some(written.len())
 }
 
 impl PartialEq for Text {
@@ -122,5 +158,44 @@ impl Decode for Text {
             json!({ "type": ["string", "number", "boolean"],
                     "description": "Text; `{{ }}` holds a template over params, secrets, databases, steps, run, site." })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::node;
+
+    /// Every `{{ x }}` of the first value of the YAML text is found where it is written.
+    fn finds(yaml: &str, times: usize) {
+        let node = node::read(yaml, FileId(0)).unwrap();
+        let Kind::Map(entries) = &node.kind else { panic!("no mapping") };
+        let text = Text::decode(&entries[0].1, &mut Reader::default()).unwrap();
+        let written: Vec<usize> = yaml.match_indices("{{ x }}").map(|(at, _)| at).collect();
+        let found: Vec<usize> = text
+            .raw
+            .match_indices("{{ x }}")
+            .map(|(at, whole)| text.locate(at..at + whole.len(), yaml))
+            .inspect(|span| assert_eq!(&yaml[span.range()], "{{ x }}", "{yaml}"))
+            .map(|span| span.start)
+            .collect();
+        assert_eq!((found.len(), &found), (times, &written), "{yaml}");
+    }
+
+    #[test]
+    fn places_in_scalars_of_every_style() {
+        for (yaml, times) in [
+            ("a: |\n  one {{ x }}\n  two\nb: 1\n", 1),
+            ("a: |-\n      one {{ x }}\n       two {{ x }}\n\n      {{ x }}\n\nb: 1\n", 3),
+            ("a: |2\n    lead {{ x }}\n  two {{ x }}\n", 2),
+            ("a: |\n\n  one {{ x }}\r\n  é {{ x }}\n", 2),
+            ("a: &n | # note\n  one {{ x }}\n", 1),
+            ("a: >-\n  folded {{ x }}\n  more {{ x }}\n\n  {{ x }}\n", 3),
+            ("a: plain {{ x }}\n  more {{ x }}\n", 2),
+            ("a: 'it''s {{ x }}\n   {{ x }}'\n", 2),
+            ("a: \"x\\n\\u00e9 {{ x }} \\\"\\\n   {{ x }}\"\n", 2),
+        ] {
+            finds(yaml, times);
+        }
     }
 }

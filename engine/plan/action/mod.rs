@@ -78,6 +78,14 @@ actions! {
     Notify = "notify",
 }
 
+impl Kind {
+    /// With its article: `a backup`, `an approve`.
+    pub fn with_article(self) -> String {
+        let article = if matches!(self, Self::Approve | Self::Http | Self::Sql) { "an" } else { "a" };
+        format!("{article} {self}")
+    }
+}
+
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.word())

@@ -1,6 +1,7 @@
 //! Finding the templates in a text and the names in them, with their places.
 
-use super::{Error, bare_expression, environment};
+use super::syntax::{self, Names, Reference};
+use super::{Error, bare_expression};
 use std::ops::Range;
 
 /// A part of a text.
@@ -86,82 +87,54 @@ fn close(text: &str, open: usize) -> Result<usize, Error> {
     Err(Error::new("`{{` is not closed", open..(open + 2).min(text.len())))
 }
 
-/// A dotted name that a template reads, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference {
-    /// `steps.restored.database`
-    pub path: String,
-    pub range: Range<usize>,
+/// Everything a text names. `whole`: the text is a message and may use the whole language.
+///
+/// # Errors
+/// Template syntax.
+pub fn read(text: &str, whole: bool) -> Result<Names, Error> {
+    let mut names = Names::default();
+    if !text.contains("{{") && !text.contains("{%") && !text.contains("{#") {
+        return Ok(names);
+    }
+    if whole {
+        return syntax::template(text);
+    }
+    for piece in pieces(text)? {
+        if let Piece::Expression(expression, range) = piece {
+            names.extend(syntax::expression(expression, range)?);
+        }
+    }
+    Ok(names)
 }
 
-/// Every name that a text reads. `whole`: the text is a message and may use the whole language.
+/// The names that a text reads.
 ///
 /// # Errors
 /// Template syntax.
 pub fn references(text: &str, whole: bool) -> Result<Vec<Reference>, Error> {
-    if !text.contains("{{") && !text.contains("{%") && !text.contains("{#") {
-        return Ok(Vec::new());
-    }
-    if whole {
-        let template = environment()
-            .template_from_str(text)
-            .map_err(|error| Error::from_minijinja(&error, 0..text.len()))?;
-        return Ok(place_all(template.undeclared_variables(true), text, 0));
-    }
-    let mut found = Vec::new();
-    for piece in pieces(text)? {
-        if let Piece::Expression(expression, range) = piece {
-            found.extend(of_expression(expression, range)?);
-        }
-    }
-    Ok(found)
+    read(text, whole).map(|names| names.references)
+}
+
+/// What a `when` names.
+///
+/// # Errors
+/// Syntax.
+pub fn read_condition(text: &str) -> Result<Names, Error> {
+    let (expression, range) = bare_expression(text);
+    syntax::expression(expression, range)
 }
 
 /// The names that a `when` reads.
 ///
 /// # Errors
 /// Syntax.
-pub fn of_condition(text: &str) -> Result<Vec<Reference>, Error> {
-    let (expression, range) = bare_expression(text);
-    of_expression(expression, range)
+pub fn condition_references(text: &str) -> Result<Vec<Reference>, Error> {
+    read_condition(text).map(|names| names.references)
 }
 
 pub(super) fn of_expression(expression: &str, range: Range<usize>) -> Result<Vec<Reference>, Error> {
-    let compiled = environment()
-        .compile_expression(expression)
-        .map_err(|error| Error::from_minijinja(&error, range.clone()))?;
-    Ok(place_all(compiled.undeclared_variables(true), expression, range.start))
+    syntax::expression(expression, range).map(|names| names.references)
 }
-
-fn place_all(names: std::collections::HashSet<String>, text: &str, offset: usize) -> Vec<Reference> {
-    let mut names: Vec<String> = names.into_iter().filter(|name| !is_builtin(name)).collect();
-    names.sort();
-    let mut references: Vec<Reference> = names
-        .into_iter()
-        .map(|path| {
-            let range = find_word(text, &path).unwrap_or(0..text.len());
-            Reference { path, range: offset + range.start..offset + range.end }
-        })
-        .collect();
-    references.sort_by_key(|reference| reference.range.start);
-    references
-}
-
-fn is_builtin(name: &str) -> bool {
-    matches!(name, "now" | "range" | "dict" | "namespace" | "debug")
-}
-
-fn find_word(text: &str, word: &str) -> Option<Range<usize>> {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
-    let bytes = text.as_bytes();
-    text.match_indices(word).map(|(at, _)| at..at + word.len()).find(|range| {
-        let before = range.start.checked_sub(1).is_some_and(|at| is_part(bytes[at]));
-        let after = bytes.get(range.end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-        !before && !after
-    })
-}
-
-pub use of_condition as condition_references;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,4 @@
+//! The corpus: every bad plan in `cases/` is the smallest that shows its fault and has its findings beside it in a
+//! `.out`; every plan in `good/` has none. `UPDATE=1` writes the snapshots anew: read the difference.
+
+mod corpus;
