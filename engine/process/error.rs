@@ -67,7 +67,7 @@ pub enum Error {
     )]
     Supervisor { exe: PathBuf, source: io::Error },
 
-    #[error("the supervisor in {} does not answer", directory.display())]
+    #[error("the supervisor in {} does not answer: {reason}", directory.display())]
     #[diagnostic(
         code(runplan::process::silent),
         help(
