@@ -5,6 +5,9 @@ mod check;
 mod layers;
 mod postgres;
 mod process;
+mod run;
 mod support {
+    pub mod chance;
     pub mod cluster;
+    pub mod shape;
 }

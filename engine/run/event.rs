@@ -50,6 +50,7 @@ pub enum Event {
     RetryScheduled {
         step: StepId,
         attempt: u32,
+        #[serde(rename = "again_at")]
         at: Timestamp,
         failure: Failure,
     },
