@@ -49,3 +49,4 @@ pub mod run;
 pub mod secret;
 pub mod sql;
 pub mod steps;
+pub mod store;

@@ -1,0 +1,106 @@
+//! How long steps took before, for estimates. One line a run, appended under a lock, never synced, bounded;
+//! a line that cannot be read is passed over: nothing depends on it.
+
+use super::Error;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+const FILE: &str = "history.jsonl";
+/// Beyond this size the older half goes.
+const LARGEST: u64 = 4 * 1024 * 1024;
+/// A median of more says no more.
+const RUNS: usize = 20;
+
+/// How long one run took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    pub plan: String,
+    /// Of the plan without its parameters.
+    pub digest: String,
+    pub at: Timestamp,
+    pub rehearsal: bool,
+    pub total_ms: u64,
+    /// Closed to traffic; nothing if there was no window.
+    pub downtime_ms: Option<u64>,
+    /// Each step that was done, in milliseconds.
+    pub steps: Vec<(String, u64)>,
+}
+
+/// What earlier runs let one expect.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Estimates {
+    /// The median for each step in milliseconds: of real runs of this very plan, else of its rehearsals, else of
+    /// runs of the plan as it was before.
+    pub steps: BTreeMap<String, u64>,
+    /// The last rehearsal of this very plan.
+    pub rehearsal: Option<Timing>,
+}
+
+pub(super) fn record(root: &Path, timing: &Timing) -> Result<(), Error> {
+    let path = root.join(FILE);
+    let append = || {
+        let mut file = File::options().read(true).append(true).create(true).mode(0o600).open(&path)?;
+        file.lock()?;
+        if file.metadata()?.len() > LARGEST {
+            forget(&mut file)?;
+        }
+        let mut line = serde_json::to_vec(timing)?;
+        line.push(b'\n');
+        file.write_all(&line)
+    };
+    append().map_err(|error| Error::io(&path, &error))
+}
+
+/// Keeps the newer half.
+fn forget(file: &mut File) -> std::io::Result<()> {
+    let mut text = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut text)?;
+    let middle = text.len() / 2;
+    let cut = text[middle..].iter().position(|&byte| byte == b'\n').map_or(text.len(), |at| middle + at + 1);
+    file.set_len(0)?;
+    file.write_all(&text[cut..])
+}
+
+pub(super) fn estimates(root: &Path, plan: &str, digest: &str) -> Result<Estimates, Error> {
+    let path = root.join(FILE);
+    let text = match std::fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Estimates::default()),
+        text => text.map_err(|error| Error::io(&path, &error))?,
+    };
+    let lines = text.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    let mut timings: Vec<Timing> = lines.filter(|timing: &Timing| timing.plan == plan).collect();
+    // The newest first, whatever order they were written in.
+    timings.sort_by_key(|timing| std::cmp::Reverse(timing.at));
+    let rehearsal = timings.iter().find(|timing| timing.rehearsal && timing.digest == digest).cloned();
+    Ok(Estimates { steps: medians(&timings, digest), rehearsal })
+}
+
+fn medians(timings: &[Timing], digest: &str) -> BTreeMap<String, u64> {
+    let ranks: [fn(bool, bool) -> bool; 4] = [
+        |same, real| same && real,
+        |same, real| same && !real,
+        |same, real| !same && real,
+        |same, real| !same && !real,
+    ];
+    let mut steps = BTreeMap::new();
+    for rank in ranks {
+        let mut found: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        for timing in timings.iter().filter(|timing| rank(timing.digest == digest, !timing.rehearsal)) {
+            for (step, ms) in &timing.steps {
+                found.entry(step).or_default().push(*ms);
+            }
+        }
+        for (step, mut all) in found {
+            all.truncate(RUNS);
+            all.sort_unstable();
+            steps.entry(step.to_owned()).or_insert(all[all.len() / 2]);
+        }
+    }
+    steps
+}

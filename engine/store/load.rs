@@ -1,0 +1,180 @@
+//! Reads a journal back and proves it, line by line, whoever holds the run. It never mends anything.
+
+use super::head::Head;
+use super::{Error, database};
+use crate::plan::RunId;
+use crate::run::{Record, RecordError};
+use rusqlite::{Connection, ErrorCode};
+use std::path::Path;
+
+/// What a journal holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    pub run: RunId,
+    /// All lines that are proved: everything, or everything before the damage.
+    pub records: Vec<Record>,
+    pub damage: Option<Damage>,
+}
+
+/// What `status --verify` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Lines that are proved.
+    pub lines: u64,
+    /// The hash of the last of them, to compare with one that is kept elsewhere; empty for none.
+    pub head: String,
+    /// The first thing that is wrong.
+    pub damage: Option<Damage>,
+}
+
+/// The first thing that is wrong about a journal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    #[error("{0}")]
+    Line(RecordError),
+    #[error("line {seq} of the journal belongs to another run, {other}")]
+    OtherRun { seq: u64, other: RunId },
+    #[error("line {seq} of the journal is missing")]
+    Missing { seq: u64 },
+    #[error("the journal ends after line {last}, but line {acknowledged} was written: its end was cut off")]
+    Cut { last: u64, acknowledged: u64 },
+    #[error("line {seq} of the journal is not the one that was written: it was replaced")]
+    Replaced { seq: u64 },
+    #[error("the database is damaged after line {last} of the journal: {reason}")]
+    Database { last: u64, reason: String },
+}
+
+impl Damage {
+    /// The first line that cannot be trusted.
+    pub fn line(&self) -> u64 {
+        match self {
+            Self::Line(
+                RecordError::Damaged { seq, .. }
+                | RecordError::Format { seq, .. }
+                | RecordError::UnknownEvent { seq, .. }
+                | RecordError::Chain { seq },
+            )
+            | Self::OtherRun { seq, .. }
+            | Self::Missing { seq }
+            | Self::Replaced { seq } => *seq,
+            Self::Cut { last, .. } | Self::Database { last, .. } => last + 1,
+        }
+    }
+
+    /// Whether nothing is broken: the journal is only newer than this program.
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::Line(RecordError::Format { .. } | RecordError::UnknownEvent { .. }))
+    }
+}
+
+impl Loaded {
+    /// All records, for going on with the run.
+    ///
+    /// # Errors
+    /// If the journal is damaged, or holds what this version does not know.
+    pub fn whole(self) -> Result<Vec<Record>, Error> {
+        let run = self.run;
+        match self.damage {
+            None => Ok(self.records),
+            Some(damage) if damage.is_newer() => Err(Error::Newer { run, damage }),
+            Some(damage) => Err(Error::Damaged { run, damage }),
+        }
+    }
+}
+
+/// Reads and proves the journal in that directory.
+pub(super) fn load(run: &RunId, directory: &Path) -> Result<Loaded, Error> {
+    // Before the lines: it may only be older than they are.
+    let head = Head::read(directory);
+    let (lines, broken) = match database::read(directory, lines) {
+        Ok(found) => found,
+        Err(Error::Corrupt { reason, .. }) => (Vec::new(), Some(reason)),
+        Err(error) => return Err(error),
+    };
+    let mut loaded = Loaded { run: run.clone(), records: Vec::with_capacity(lines.len()), damage: None };
+    for (seq, line) in lines {
+        match next(run, loaded.records.last(), seq, &line) {
+            Ok(record) => loaded.records.push(record),
+            Err(damage) => {
+                loaded.damage = Some(damage);
+                return Ok(loaded);
+            }
+        }
+    }
+    let last = loaded.records.len() as u64;
+    loaded.damage = match broken {
+        Some(reason) => Some(Damage::Database { last, reason }),
+        None => head.and_then(|head| contradiction(&head, &loaded.records)),
+    };
+    Ok(loaded)
+}
+
+/// As `load`, and asks SQLite about the pages that hold no line.
+pub(super) fn verify(run: &RunId, directory: &Path) -> Result<Verdict, Error> {
+    let loaded = load(run, directory)?;
+    let lines = loaded.records.len() as u64;
+    let head = loaded.records.last().map(|record| record.hash.clone()).unwrap_or_default();
+    let mut damage = loaded.damage;
+    if damage.is_none() {
+        let sound = |connection: &Connection| -> Result<String, rusqlite::Error> {
+            connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        };
+        damage = match database::read(directory, sound) {
+            Ok(answer) if answer == "ok" => None,
+            Ok(reason) | Err(Error::Corrupt { reason, .. }) => Some(Damage::Database { last: lines, reason }),
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(Verdict { lines, head, damage })
+}
+
+type Lines = (Vec<(u64, Vec<u8>)>, Option<String>);
+
+/// Every line that SQLite can still reach, and why it could not go on.
+fn lines(connection: &Connection) -> Result<Lines, rusqlite::Error> {
+    let mut lines = Vec::new();
+    let mut reach = || {
+        let mut select = connection.prepare("SELECT seq, line FROM journal ORDER BY seq")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            // A damaged page may give any type; what is not text is not a line.
+            let line = row.get_ref(1)?.as_bytes().map(<[u8]>::to_vec).unwrap_or_default();
+            lines.push((row.get::<_, i64>(0)?.unsigned_abs(), line));
+        }
+        Ok(())
+    };
+    match reach() {
+        Ok(()) => Ok((lines, None)),
+        Err(error) if is_damage(&error) => Ok((lines, Some(error.to_string()))),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    let damage = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
+    error.sqlite_error_code().is_some_and(|code| damage.contains(&code))
+}
+
+fn next(run: &RunId, last: Option<&Record>, seq: u64, line: &[u8]) -> Result<Record, Damage> {
+    let (expected, previous) = last.map_or((1, ""), |last| (last.seq + 1, last.hash.as_str()));
+    if seq != expected {
+        return Err(Damage::Missing { seq: expected });
+    }
+    let not_text = |_| RecordError::Damaged { seq, why: "it is not text".to_owned() };
+    let line = std::str::from_utf8(line).map_err(not_text).map_err(Damage::Line)?;
+    let record = Record::read(line, seq, previous).map_err(Damage::Line)?;
+    if record.run != *run {
+        return Err(Damage::OtherRun { seq, other: record.run });
+    }
+    Ok(record)
+}
+
+fn contradiction(head: &Head, records: &[Record]) -> Option<Damage> {
+    let last = records.len() as u64;
+    let at = head.seq.checked_sub(1)?;
+    match usize::try_from(at).ok().and_then(|at| records.get(at)) {
+        None => Some(Damage::Cut { last, acknowledged: head.seq }),
+        Some(record) if record.hash != head.hash => Some(Damage::Replaced { seq: head.seq }),
+        Some(_) => None,
+    }
+}
