@@ -11,8 +11,8 @@ use crate::clock::{self, Timestamp};
 use crate::plan::action::notify::Level;
 use crate::plan::{RunId, StepId};
 use crate::run::{
-    Actor, Effect, Event, Impossible, Input, Occasion, Phase, Post, Record, Started, State, StepState, decide,
-    next_wakeup,
+    Actor, Effect, Event, Impossible, Input, Occasion, Phase, Post, Record, Started, State, StepState,
+    decide, next_wakeup,
 };
 use crate::steps::{Hands, Progress, Sent, Verb};
 use crate::store::{self, Journal};
@@ -107,8 +107,17 @@ pub async fn run<J: Journal, H: Hands, O: Observer, A: Asker>(
     let Setup { state, journal, hands, observer, asker, mut signals, actor } = setup;
     let (sender, mut messages) = mpsc::unbounded_channel();
     let jobs = Jobs::new(hands, sender);
-    let mut driver =
-        Driver { run: state.run.clone(), state, journal, observer, asker, actor, jobs, handling: 0, undo: None };
+    let mut driver = Driver {
+        run: state.run.clone(),
+        state,
+        journal,
+        observer,
+        asker,
+        actor,
+        jobs,
+        handling: 0,
+        undo: None,
+    };
     driver.recall();
     let first = driver.opening(start);
     driver.batch(first, Vec::new()).await?;
@@ -359,7 +368,8 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
                 Some(message) = messages.recv() => self.take(message, &mut inputs, &mut acks),
                 () = clock::sleep(HANDLERS.saturating_sub(began.elapsed())) => {}
             }
-            inputs.retain(|(_, input)| matches!(input, Input::HandlerFinished { .. } | Input::Warning { .. }));
+            inputs
+                .retain(|(_, input)| matches!(input, Input::HandlerFinished { .. } | Input::Warning { .. }));
             // The result stands; a handler that cannot be recorded changes nothing.
             if self.batch(inputs, acks).await.is_err() {
                 break;

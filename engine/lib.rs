@@ -41,6 +41,7 @@
 
 pub mod check;
 pub mod clock;
+pub mod drive;
 pub mod graph;
 pub mod plan;
 pub mod postgres;

@@ -9,5 +9,6 @@ mod run;
 mod support {
     pub mod chance;
     pub mod cluster;
+    pub mod script;
     pub mod shape;
 }

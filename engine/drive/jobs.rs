@@ -129,7 +129,10 @@ async fn timed(work: Work<Outcome>, limit: Option<Duration>, cancelled: &Cancell
     }
     match work.await {
         Outcome::Failed(failure) => Outcome::Failed(Failure {
-            message: format!("it took longer than its `timeout` of {limit} and was cancelled: {}", failure.message),
+            message: format!(
+                "it took longer than its `timeout` of {limit} and was cancelled: {}",
+                failure.message
+            ),
             ..failure
         }),
         other => other,
