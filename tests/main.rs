@@ -6,9 +6,11 @@ mod layers;
 mod postgres;
 mod process;
 mod run;
+mod steps;
 mod support {
     pub mod chance;
     pub mod cluster;
     pub mod script;
     pub mod shape;
+    pub mod stage;
 }
