@@ -146,7 +146,8 @@ impl Targets {
         let live = self.settings(world, name).await.map_err(Refused::Failed)?;
         let maintenance = self.maintenance(name, &live).await;
         let failed = |error: postgres::Error| Refused::Failed(failure_of(&error));
-        let lock = match TargetLock::acquire(&maintenance, live.database()).await.map_err(failed)? {
+        let named = maintenance.with_application_name(&application_name(world, "lock"));
+        let lock = match TargetLock::acquire(&named, live.database()).await.map_err(failed)? {
             Acquired::Held(lock) => lock,
             Acquired::Busy { application_name, since, client, .. } => {
                 let who =
