@@ -6,6 +6,7 @@ mod layers;
 mod postgres;
 mod process;
 mod run;
+mod sql;
 mod steps;
 mod support {
     pub mod chance;

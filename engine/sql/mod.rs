@@ -3,8 +3,10 @@
 //! said to be opaque.
 
 mod condition;
+mod cutter;
 mod depth;
 mod destroy;
+pub mod dump;
 mod effect;
 mod function;
 pub mod lex;
@@ -62,5 +64,3 @@ pub fn tables(statement: &Statement) -> Tables {
 pub fn is_read_only(script: &Script) -> bool {
     script.errors.is_empty() && script.statements.iter().all(Statement::is_read_only)
 }
-#[cfg(test)]
-mod tests;

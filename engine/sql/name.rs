@@ -25,15 +25,17 @@ impl Object {
     /// Reads a dotted name such as `public."Us""ers"`; nothing when the text is no name.
     pub fn parse(text: &str, start: usize) -> Option<Object> {
         let mut name = Vec::new();
+        let mut after_name = false;
         for token in tokens(text).iter().filter(|token| !token.is_trivia()) {
             match token.kind {
-                Kind::Ident | Kind::QuotedIdent => name.push(unquote(token.text(text))),
-                Kind::Punct if token.is_punct(text, '.') => {}
+                Kind::Ident | Kind::QuotedIdent if !after_name => name.push(unquote(token.text(text))),
+                Kind::Punct if after_name && token.is_punct(text, '.') => {}
                 _ => return None,
             }
+            after_name = !after_name;
         }
         let range = start..start + text.len();
-        (!name.is_empty()).then_some(Object { name, range, resolved: true })
+        after_name.then_some(Object { name, range, resolved: true })
     }
 
     /// The object's own name, without its schema.

@@ -20,7 +20,10 @@ pub fn read(text: &str) -> Script {
     for piece in split::pieces_of(text, &tokens) {
         reader.piece(tokens.get(piece).unwrap_or_default());
     }
-    reader.script
+    let mut script = reader.script;
+    script.errors.extend(tokens.iter().filter_map(|token| lexical_error(text, token)));
+    script.errors.sort_by_key(|error| error.range.start);
+    script
 }
 
 struct Reader<'t> {
@@ -61,10 +64,7 @@ impl Reader<'_> {
         statement.kind = words::kind(&words);
         statement.transactional = words::transactional(&words);
         statement.findings.extend(words::control(&words));
-        let lexical: Vec<SyntaxError> =
-            tokens.iter().filter_map(|token| lexical_error(self.text, token)).collect();
-        let broken = !lexical.is_empty();
-        self.script.errors.extend(lexical);
+        let broken = tokens.iter().any(|token| lexical_error(self.text, token).is_some());
         let offset = statement.range.start;
         let parsed = match depth::excess(self.text, tokens) {
             Some((range, message)) => Err(SyntaxError { message, range }),
@@ -154,7 +154,7 @@ fn unreadable(statement: &Statement) -> Effect {
 fn lexical_error(text: &str, token: &Token) -> Option<SyntaxError> {
     let written = token.text(text);
     let message = match token.kind {
-        Lexical::Error if written == "\0" => "a NUL character".to_owned(),
+        _ if written.contains('\0') => "a NUL character".to_owned(),
         Lexical::Error => format!("unexpected `{written}`"),
         Lexical::BlockComment if !token.closed => "the comment is not closed".to_owned(),
         Lexical::QuotedIdent if !token.closed => "the quoted identifier is not closed".to_owned(),

@@ -65,9 +65,10 @@ fn searches_query(node: &SyntaxNode) -> bool {
 fn of_setting(node: &SyntaxNode) -> Option<RemarkKind> {
     use SyntaxKind as K;
     match node.kind() {
-        K::SET | K::RESET | K::SET_CONFIG_PARAM | K::SET_CONFIG => {
+        K::SET | K::RESET | K::SET_CONFIG_PARAM if child(node, K::ALL).is_none() => {
             setting(&names(node, 0).first()?.to_string())
         }
+        K::RESET | K::DISCARD_ALL => Some(RemarkKind::SearchPath),
         K::SET_SCHEMA_VALUE | K::SET_ROLE | K::SET_SESSION_AUTH => Some(RemarkKind::SearchPath),
         K::RESET_ROLE | K::RESET_SESSION_AUTH => Some(RemarkKind::SearchPath),
         K::CALL_EXPR => of_call(node),

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::cutter::Cutter;
 use super::lex::{Kind, Token, tokens};
 
 /// Cuts `text` into one piece for each statement. The pieces follow each other without a gap: each has the
@@ -37,7 +38,7 @@ pub(super) fn pieces_of(text: &str, tokens: &[Token]) -> Vec<Range<usize>> {
                 start = number;
             }
             pieces.push(start..number + 1);
-        } else if !cutter.ends(text, token) {
+        } else if !ends(&mut cutter, text, token) {
             empty &= token.is_trivia();
             continue;
         } else {
@@ -51,66 +52,13 @@ pub(super) fn pieces_of(text: &str, tokens: &[Token]) -> Vec<Range<usize>> {
     pieces
 }
 
-/// What must be closed before a semicolon counts.
-#[derive(Default)]
-struct Cutter {
-    parens: usize,
-    /// Open `BEGIN ATOMIC` and, inside one, `CASE`.
-    bodies: usize,
-    create: bool,
-    routine: bool,
-    words: usize,
-    previous: Previous,
-}
-
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Previous {
-    #[default]
-    Other,
-    Begin,
-    /// After `.` or `AS` a keyword is only a name.
-    NamePlace,
-}
-
-impl Cutter {
-    fn ends(&mut self, text: &str, token: &Token) -> bool {
-        match token.kind {
-            Kind::Punct => return self.punct(token.text(text)),
-            Kind::Ident => self.word(token.text(text)),
-            _ if token.is_trivia() => {}
-            _ => self.previous = Previous::Other,
-        }
-        false
+fn ends(cutter: &mut Cutter, text: &str, token: &Token) -> bool {
+    let bytes = token.text(text).as_bytes();
+    match (token.kind, bytes.first()) {
+        (Kind::Punct, Some(punct)) => return cutter.punct(*punct),
+        (Kind::Ident, _) => cutter.word(bytes),
+        _ if token.is_trivia() => {}
+        _ => cutter.other(),
     }
-
-    fn punct(&mut self, punct: &str) -> bool {
-        self.previous = if punct == "." { Previous::NamePlace } else { Previous::Other };
-        match punct {
-            "(" => self.parens += 1,
-            ")" => self.parens = self.parens.saturating_sub(1),
-            ";" => return self.parens == 0 && self.bodies == 0,
-            _ => {}
-        }
-        false
-    }
-
-    fn word(&mut self, word: &str) {
-        let is = |other: &str| word.eq_ignore_ascii_case(other);
-        self.words += 1;
-        self.create |= self.words == 1 && is("create");
-        // CREATE [OR REPLACE] {FUNCTION | PROCEDURE}: only these have a body with semicolons.
-        let routine_place = self.create && matches!(self.words, 2 | 4);
-        self.routine |= routine_place && (is("function") || is("procedure"));
-        let before = std::mem::replace(&mut self.previous, Previous::Other);
-        match before {
-            _ if is("as") => self.previous = Previous::NamePlace,
-            Previous::NamePlace => {}
-            _ if !self.routine => {}
-            Previous::Begin if is("atomic") => self.bodies += 1,
-            _ if is("begin") => self.previous = Previous::Begin,
-            _ if is("case") && self.bodies > 0 => self.bodies += 1,
-            _ if is("end") => self.bodies = self.bodies.saturating_sub(1),
-            _ => {}
-        }
-    }
+    false
 }

@@ -7,6 +7,7 @@ use std::panic::catch_unwind;
 use squawk_syntax::ast::AstNode;
 use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
+use super::lex;
 use super::name::Object;
 use super::script::SyntaxError;
 
@@ -25,24 +26,45 @@ pub(super) fn parse(text: &str, offset: usize) -> Result<Tree, SyntaxError> {
     });
     let range = offset..offset + text.len();
     let (root, errors) = parsed.map_err(|_| SyntaxError { message: "cannot be read".into(), range })?;
-    let errors = errors.iter().map(|error| {
+    // What follows from the first error is noise.
+    let errors = errors.first().map(|error| {
         let (start, end) = (usize::from(error.range().start()), usize::from(error.range().end()));
-        SyntaxError { message: fragment(error.message()), range: offset + start..offset + end }
+        let next =
+            lex::tokens(text).into_iter().find(|token| !token.is_trivia() && token.range.start >= start);
+        let found = next.as_ref().map(|token| token.text(text));
+        let place = if start < end {
+            start..end
+        } else {
+            next.as_ref().map_or(start..end, |token| token.range.clone())
+        };
+        let message = message(error.message(), found);
+        SyntaxError { message, range: offset + place.start..offset + place.end }
     });
-    Ok(Tree { root, errors: errors.collect() })
+    Ok(Tree { root, errors: errors.into_iter().collect() })
 }
 
-/// A lower-case fragment without a full stop, unless it starts with a keyword.
-fn fragment(message: &str) -> String {
-    let message = message.trim_end_matches('.');
-    let mut letters = message.chars();
-    match (letters.next(), letters.next()) {
-        (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
-            let rest = message.get(first.len_utf8()..).unwrap_or_default();
-            first.to_lowercase().chain(rest.chars()).collect()
-        }
-        _ => message.to_owned(),
+/// The parser's message in our words: it speaks of its own token kinds.
+fn message(parser: &str, found: Option<&str>) -> String {
+    let message = parser.trim_end_matches('.');
+    let (message, kind) = [", found ", ", got "]
+        .iter()
+        .find_map(|found| message.rsplit_once(found))
+        .map_or((message, None), |(before, kind)| (before, Some(kind)));
+    let words: Vec<&str> = message.split(' ').map(|word| word.strip_suffix("_KW").unwrap_or(word)).collect();
+    let mut message = words.join(" ");
+    if let Some(first) = message.get_mut(..1).filter(|_| message_is_sentence(parser)) {
+        first.make_ascii_lowercase();
     }
+    match (kind, found) {
+        (None, _) => message,
+        (_, Some(found)) => format!("{message}, found `{found}`"),
+        (_, None) => format!("{message}, found the end"),
+    }
+}
+
+/// True when the first letter is a capital only because it is the first.
+fn message_is_sentence(message: &str) -> bool {
+    message.as_bytes().get(1).is_some_and(u8::is_ascii_lowercase)
 }
 
 /// The bytes of a node in the whole text.
@@ -107,21 +129,30 @@ fn is_name(kind: SyntaxKind) -> bool {
             | K::CONSTRAINT_NAME_REF
             | K::DATABASE
             | K::DATABASE_REF
+            | K::EVENT_TRIGGER
             | K::EVENT_TRIGGER_REF
             | K::EXTENSION
             | K::EXTENSION_REF
+            | K::FOREIGN_DATA_WRAPPER
             | K::FOREIGN_DATA_WRAPPER_REF
             | K::INDEX
+            | K::LANGUAGE
             | K::LANGUAGE_REF
+            | K::POLICY
             | K::POLICY_REF
+            | K::PUBLICATION
             | K::PUBLICATION_REF
             | K::ROLE
             | K::ROLE_NAME_REF
+            | K::RULE
             | K::RULE_REF
             | K::SCHEMA
             | K::SCHEMA_REF
+            | K::SERVER
             | K::SERVER_REF
+            | K::SUBSCRIPTION
             | K::SUBSCRIPTION_REF
+            | K::TABLESPACE
             | K::TABLESPACE_REF
             | K::TRIGGER
             | K::TRIGGER_REF

@@ -1,0 +1,184 @@
+//! The statement that the scanner is in: its first words, its end, and the rows of an INSERT.
+
+use super::head::{self, Verdict, Whole, Why};
+use super::refusal::Refusal;
+use super::scanner::{Blobs, Chunk, Scanner};
+use crate::sql::cutter::Cutter;
+
+/// One statement, as far as it has been read.
+#[derive(Debug)]
+pub(super) struct Statement {
+    pub(super) cutter: Cutter,
+    verdict: Verdict,
+    /// The first tokens: unquoted words and `(` in upper case, `None` for others.
+    words: Vec<Option<String>>,
+    insert: Option<Insert>,
+}
+
+/// An INSERT whose rows are counted.
+#[derive(Debug)]
+struct Insert {
+    table: String,
+    rows: u64,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    BeforeValues,
+    Values,
+    /// After ON CONFLICT or RETURNING, or where the rows come from a query.
+    After,
+}
+
+impl Default for Statement {
+    fn default() -> Statement {
+        Statement { cutter: Cutter::default(), verdict: Verdict::More, words: Vec::new(), insert: None }
+    }
+}
+
+impl Insert {
+    fn word(&mut self, word: &[u8]) {
+        let is = |other: &str| word.eq_ignore_ascii_case(other.as_bytes());
+        self.place = match self.place {
+            Place::BeforeValues if is("values") => Place::Values,
+            Place::BeforeValues if is("default") => {
+                self.rows = 1;
+                Place::After
+            }
+            Place::BeforeValues if is("select") || is("table") || is("with") => Place::After,
+            Place::Values if is("on") || is("returning") => Place::After,
+            place => place,
+        };
+    }
+}
+
+impl Scanner {
+    /// A token other than punctuation is over; `word` when it is an unquoted word.
+    pub(super) fn token(&mut self, chunk: &mut Chunk, word: Option<&[u8]>) -> Result<(), Refusal> {
+        let Some(statement) = &mut self.statement else { return Ok(()) };
+        match word {
+            Some(word) => statement.cutter.word(word),
+            None => statement.cutter.other(),
+        }
+        self.head(chunk, word)?;
+        let insert = self.statement.as_mut().filter(|statement| statement.cutter.depth() == 0);
+        if let (Some(insert), Some(word)) = (insert.and_then(|statement| statement.insert.as_mut()), word) {
+            insert.word(word);
+        }
+        Ok(())
+    }
+
+    /// A punctuation or operator character was read.
+    pub(super) fn punct(&mut self, chunk: &mut Chunk, byte: u8) -> Result<(), Refusal> {
+        let Some(statement) = &mut self.statement else { return Ok(()) };
+        let outside = statement.cutter.depth() == 0;
+        if !b"(),;.:[]".contains(&byte) {
+            statement.cutter.other();
+        } else if statement.cutter.punct(byte) {
+            return self.end(chunk);
+        }
+        self.head(chunk, (byte == b'(').then_some(b"("))?;
+        let insert = self.statement.as_mut().and_then(|statement| statement.insert.as_mut());
+        if let Some(insert) = insert.filter(|insert| insert.place == Place::Values && outside && byte == b'(')
+        {
+            insert.rows += 1;
+        }
+        Ok(())
+    }
+
+    /// Judges the statement by one word more.
+    fn head(&mut self, chunk: &mut Chunk, word: Option<&[u8]>) -> Result<(), Refusal> {
+        let Some(statement) = &mut self.statement else { return Ok(()) };
+        if statement.verdict != Verdict::More {
+            return Ok(());
+        }
+        self.check_held(chunk.pending())?;
+        let Some(statement) = &mut self.statement else { return Ok(()) };
+        statement.words.push(word.map(|word| String::from_utf8_lossy(word).to_ascii_uppercase()));
+        statement.verdict = head::judge(&statement.words);
+        match statement.verdict {
+            Verdict::More | Verdict::Whole => Ok(()),
+            Verdict::Refuse(why) => Err(self.refuse(chunk, why)),
+            Verdict::Pass => self.pass_on(chunk),
+            Verdict::Rows => {
+                let table = head::table(&self.held_text(chunk), 2);
+                if let Some(statement) = &mut self.statement {
+                    statement.insert =
+                        table.map(|table| Insert { table, rows: 0, place: Place::BeforeValues });
+                }
+                self.pass_on(chunk)
+            }
+        }
+    }
+
+    /// The semicolon was read.
+    fn end(&mut self, chunk: &mut Chunk) -> Result<(), Refusal> {
+        let Some(statement) = self.statement.take() else { return Ok(()) };
+        if let Some(insert) = statement.insert {
+            *self.summary.rows.entry(insert.table).or_default() += insert.rows;
+        }
+        match statement.verdict {
+            Verdict::Whole => self.whole(chunk),
+            Verdict::More => self.pass_on(chunk),
+            Verdict::Pass | Verdict::Rows | Verdict::Refuse(_) => Ok(()),
+        }
+    }
+
+    fn whole(&mut self, chunk: &mut Chunk) -> Result<(), Refusal> {
+        self.check_held(chunk.pending())?;
+        let text = self.held_text(chunk);
+        let text = text.strip_suffix(';').unwrap_or(&text);
+        match (head::judge_whole(text), self.blobs.clone()) {
+            (Whole::Refuse(why), _) => Err(self.refuse(chunk, why)),
+            (Whole::Begin, Blobs::No) => {
+                self.blobs = Blobs::Begun(self.held_position(chunk));
+                self.discard(chunk);
+                Ok(())
+            }
+            (Whole::Commit, Blobs::Inside(_)) => {
+                self.blobs = Blobs::No;
+                self.discard(chunk);
+                Ok(())
+            }
+            (Whole::Begin | Whole::Commit, _) => Err(self.refuse(chunk, Why::TransactionControl)),
+            (Whole::LargeObject, Blobs::Begun(at)) => {
+                self.blobs = Blobs::Inside(at);
+                self.release(chunk);
+                Ok(())
+            }
+            (Whole::LargeObject, _) => {
+                self.release(chunk);
+                Ok(())
+            }
+            (Whole::Rows(table), _) => {
+                self.expect_rows(table);
+                self.pass_on(chunk)
+            }
+            (Whole::Pass, _) => self.pass_on(chunk),
+        }
+    }
+
+    /// Passes a statement on, unless it stands in a transaction that is not pg_dump's own.
+    fn pass_on(&mut self, chunk: &mut Chunk) -> Result<(), Refusal> {
+        match &self.blobs {
+            Blobs::Begun(at) | Blobs::Inside(at) => Err(Refusal::TransactionControl { at: at.clone() }),
+            Blobs::No => {
+                self.release(chunk);
+                Ok(())
+            }
+        }
+    }
+
+    fn refuse(&self, chunk: &Chunk, why: Why) -> Refusal {
+        let at = self.held_position(chunk);
+        match why {
+            Why::TransactionControl => Refusal::TransactionControl { at },
+            Why::Database => Refusal::Database { at },
+            Why::Program => Refusal::Program { at },
+            Why::CopyFormat => Refusal::CopyFormat { at },
+            Why::Quoting => Refusal::Quoting { at },
+            Why::Encoding => Refusal::Encoding { at },
+        }
+    }
+}
