@@ -46,6 +46,7 @@ pub mod graph;
 pub mod plan;
 pub mod postgres;
 pub mod process;
+pub mod review;
 pub mod run;
 pub mod secret;
 pub mod sql;

@@ -8,6 +8,7 @@ mod process;
 mod run;
 mod sql;
 mod steps;
+mod review;
 mod support {
     pub mod chance;
     pub mod cluster;

@@ -8,8 +8,10 @@ mod references;
 mod script;
 mod templates;
 mod uses;
+mod values;
 
 pub use uses::Place;
+pub use values::{Given, Resolved, describe, resolve_params};
 
 use crate::plan::{Finding, Loaded, Severity};
 use context::Context;

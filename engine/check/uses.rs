@@ -3,6 +3,7 @@
 
 use crate::plan::action::Action;
 use crate::plan::{Check, Conditions, Json, Loaded, Plan, Probe, Question, Site, Step, Text};
+use std::collections::HashMap;
 
 /// Where a text goes; decides what it may hold and how its values are put in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,7 +96,7 @@ pub struct Use<'l> {
 
 /// All texts of a plan and its site, in the order of the flow.
 pub fn collect<'l>(loaded: &'l Loaded, plan: &'l Plan) -> Vec<Use<'l>> {
-    let mut walk = Walk { uses: Vec::with_capacity(4 * loaded.flow.len() + 16) };
+    let mut walk = Walk { uses: Vec::with_capacity(4 * loaded.flow.len() + 16), files: &loaded.file_texts };
     walk.settings(plan, loaded.site.as_deref());
     for (at, step) in loaded.flow.steps().iter().enumerate() {
         walk.step(at, step);
@@ -125,6 +126,8 @@ pub fn collect<'l>(loaded: &'l Loaded, plan: &'l Plan) -> Vec<Use<'l>> {
 
 struct Walk<'l> {
     uses: Vec<Use<'l>>,
+    /// The SQL files, by the path as written.
+    files: &'l HashMap<String, Text>,
 }
 
 impl<'l> Walk<'l> {
@@ -187,6 +190,8 @@ impl<'l> Walk<'l> {
             Action::Sql(sql) => {
                 self.add(&sql.database, Place::Database, owner);
                 self.each(&sql.statement, Place::Sql, owner);
+                let file = sql.file.as_ref().and_then(|file| self.files.get(&file.raw));
+                self.each(file, Place::Sql, owner);
                 self.probe(sql.probe.as_deref(), owner);
             }
             Action::Shell(shell) => self.shell(shell, owner),

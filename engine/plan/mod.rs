@@ -24,7 +24,7 @@ pub mod text;
 pub mod vocabulary;
 
 pub use action::Action;
-pub use check::{Check, Checks, Probe, Question};
+pub use check::{AgainstBackup, Check, Checks, Probe, Question};
 pub use decode::Table;
 pub use duration::Duration;
 pub use expect::{Conditions, Expect};

@@ -8,7 +8,7 @@ use super::finding::Finding;
 use super::flow::Flow;
 use super::node;
 use super::site::{Channel, Database, Role, SecretSource};
-use super::source::{Sources, Sp};
+use super::source::{Sources, Sp, Span};
 use super::{MOST_STEPS, Plan, Site, Step, Table, Text};
 use indexmap::IndexMap;
 use std::collections::{HashMap, HashSet};
@@ -25,6 +25,8 @@ pub struct Loaded {
     pub flow: Arc<Flow>,
     /// The texts of `sql: { file }`, by the path as written.
     pub files: Arc<HashMap<String, Arc<str>>>,
+    /// The same as templated texts, which know their places: SQL in a file is SQL in a `statement`.
+    pub file_texts: Arc<HashMap<String, Text>>,
     pub findings: Vec<Finding>,
     /// Names of steps, parameters and the like that were written but could not be read: a finding says why, and a
     /// reference to one of them is no second fault.
@@ -78,7 +80,7 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
     let site_file = site.map(|(name, text)| (sources.add(name, text), text));
     let plan: Option<Plan> = decode(plan.1, plan_file, &mut findings, &mut broken);
     let site = site_file.and_then(|(file, text)| decode::<Site>(text, file, &mut findings, &mut broken));
-    let mut files = HashMap::new();
+    let mut files = Files::default();
     if let Some(plan) = &plan {
         for text in sql_files(plan.steps.iter()) {
             add_file(text, read, &mut sources, &mut files, &mut findings);
@@ -94,7 +96,8 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
         plan: plan.map(Arc::new),
         site: site.map(Arc::new),
         flow: Arc::new(flow),
-        files: Arc::new(files),
+        files: Arc::new(files.contents),
+        file_texts: Arc::new(files.texts),
         findings,
         broken,
     }
@@ -103,11 +106,12 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
 /// The files that the plan's rehearsal names; a run has no use for them, and its digest does not count them.
 pub fn load_rehearsal(loaded: &mut Loaded, read: Read<'_>) {
     let Some(rehearsal) = loaded.plan.as_ref().and_then(|plan| plan.rehearsal.as_ref()) else { return };
-    let mut files = (*loaded.files).clone();
+    let mut files = Files { contents: (*loaded.files).clone(), texts: (*loaded.file_texts).clone() };
     for text in sql_files(rehearsal.prepare.iter()) {
         add_file(text, read, &mut loaded.sources, &mut files, &mut loaded.findings);
     }
-    loaded.files = Arc::new(files);
+    loaded.files = Arc::new(files.contents);
+    loaded.file_texts = Arc::new(files.texts);
 }
 
 fn decode<T: Decode>(
@@ -144,14 +148,20 @@ fn sql_files<'s>(steps: impl Iterator<Item = &'s Step>) -> Vec<&'s Text> {
     texts
 }
 
+#[derive(Default)]
+struct Files {
+    contents: HashMap<String, Arc<str>>,
+    texts: HashMap<String, Text>,
+}
+
 fn add_file(
     text: &Text,
     read: Read<'_>,
     sources: &mut Sources,
-    files: &mut HashMap<String, Arc<str>>,
+    files: &mut Files,
     findings: &mut Vec<Finding>,
 ) {
-    if files.contains_key(&text.raw) {
+    if files.contents.contains_key(&text.raw) {
         return;
     }
     if text.has_template() {
@@ -176,8 +186,10 @@ fn add_file(
         }
         Ok(content) => {
             let content: Arc<str> = content.into();
-            sources.add(text.raw.clone(), content.clone());
-            files.insert(text.raw.clone(), content);
+            let file = sources.add(text.raw.clone(), content.clone());
+            let span = Span::new(file, 0..content.len());
+            files.texts.insert(text.raw.clone(), Text::written(&*content, span));
+            files.contents.insert(text.raw.clone(), content);
         }
         Err(why) => {
             let message = format!("`{}` cannot be read: {why}", text.raw);

@@ -31,7 +31,9 @@ impl Text {
     /// Where in the YAML file a range of the text stands; the whole scalar when it cannot be told.
     pub fn locate(&self, range: std::ops::Range<usize>, source: &str) -> Span {
         let whole = self.span;
+        let as_written = source.get(whole.range()) == Some(self.raw.as_str());
         let found = match self.style {
+            _ if as_written => Some(whole.start + range.start..whole.start + range.end),
             Style::Literal => literal(&self.raw, source, whole.start, range),
             Style::Plain | Style::Quoted | Style::Folded => source
                 .get(whole.range())

@@ -1,7 +1,7 @@
 //! A value in its place: one SQL token, one shell word, one part of a URL. Nothing here can be broken out of.
 
-use super::scan::{Piece, of_expression, pieces};
-use super::{Error, Scope, environment, evaluate};
+use super::scan::{Piece, pieces};
+use super::{Error, Scope, environment, evaluate, syntax};
 use minijinja::Value;
 use minijinja::value::{Object, ValueKind};
 use postgres_protocol::escape::{escape_identifier, escape_literal};
@@ -282,9 +282,16 @@ fn each<'t>(
 
 /// The placeholder of an expression that reads a name without a value.
 fn unknown(expression: &str, range: Range<usize>, scope: &Scope) -> Result<Option<String>, Error> {
-    let names = of_expression(expression, range)?;
-    let missing: Vec<&str> =
-        names.iter().map(|reference| reference.path.as_str()).filter(|path| !scope.has(path)).collect();
+    let names = syntax::expression(expression, range)?;
+    if names.functions.iter().any(|function| function.name == "now") {
+        return Ok(Some(format!("‹{}›", expression.trim())));
+    }
+    let missing: Vec<&str> = names
+        .references
+        .iter()
+        .map(|reference| reference.path.as_str())
+        .filter(|path| !scope.has(path))
+        .collect();
     Ok(match missing.as_slice() {
         [] => None,
         [one] if expression.trim() == *one => Some(Scope::placeholder(one)),

@@ -132,10 +132,6 @@ pub fn condition_references(text: &str) -> Result<Vec<Reference>, Error> {
     read_condition(text).map(|names| names.references)
 }
 
-pub(super) fn of_expression(expression: &str, range: Range<usize>) -> Result<Vec<Reference>, Error> {
-    syntax::expression(expression, range).map(|names| names.references)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
