@@ -5,10 +5,10 @@ mod check;
 mod layers;
 mod postgres;
 mod process;
+mod review;
 mod run;
 mod sql;
 mod steps;
-mod review;
 mod support {
     pub mod chance;
     pub mod cluster;

@@ -7,9 +7,12 @@ use super::lex::{Kind, tokens};
 use super::name::unquote;
 use super::tree::{child, has_token, walk};
 
-/// The names by which the conditions of a statement may call its target: the alias, or the table and schema.
-pub(super) struct Target {
-    pub(super) names: Vec<String>,
+/// Whose columns limit the rows.
+pub(super) enum Target {
+    /// Those of the table with these names: its alias, or itself and its schema.
+    Named(Vec<String>),
+    /// Any: the rows are already chosen by a join.
+    Joined,
 }
 
 /// True when every row of the target, or none, satisfies the expression.
@@ -166,10 +169,11 @@ fn is_plain_path(field: &SyntaxNode) -> bool {
 
 /// A qualified column whose qualifier is one of the target's names.
 fn is_of_target(field: &SyntaxNode, target: &Target) -> bool {
+    let Target::Named(names) = target else { return true };
     let mut first = field.clone();
     while let Some(inner) = child(&first, SyntaxKind::FIELD_EXPR) {
         first = inner;
     }
     let qualifier = first.children().next().filter(|part| part.kind() == SyntaxKind::NAME_REF);
-    qualifier.is_some_and(|name| target.names.contains(&unquote(&name.text().to_string())))
+    qualifier.is_some_and(|name| names.contains(&unquote(&name.text().to_string())))
 }

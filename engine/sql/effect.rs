@@ -106,12 +106,8 @@ impl Reader {
             SyntaxKind::OPTIONAL_AS_ALIAS => child.children().find_map(|alias| object(&alias, self.offset)),
             _ => None,
         });
-        Target {
-            names: alias
-                .or_else(|| child_relation(node, self.offset))
-                .map(|object| object.name)
-                .unwrap_or_default(),
-        }
+        let named = alias.or_else(|| child_relation(node, self.offset));
+        Target::Named(named.map(|object| object.name).unwrap_or_default())
     }
 
     fn merge(&mut self, node: &SyntaxNode) {
@@ -123,7 +119,7 @@ impl Reader {
         for branch in node.children() {
             let condition =
                 child(&branch, SyntaxKind::MERGE_CONDITION).and_then(|given| given.children().next());
-            let limited = condition.is_some_and(|condition| !is_unlimited(&condition, &target));
+            let limited = condition.is_some_and(|condition| !is_unlimited(&condition, &Target::Joined));
             let unmatched = branch.kind() == SyntaxKind::MERGE_WHEN_NOT_MATCHED_SOURCE;
             let (what, action) = if let Some(action) = child(&branch, SyntaxKind::MERGE_DELETE) {
                 (Destruction::MergeDelete, action)

@@ -87,6 +87,9 @@ impl Reader<'_> {
         statement.effects = effect::effects(&tree.root, offset);
         statement.findings.extend(remark::remarks(&tree.root, offset));
         self.base_effect(statement, &words, &tree);
+        if statement.effects.is_empty() {
+            statement.effects.push(unreadable(statement));
+        }
         self.resolve(statement, &tree.root);
     }
 
@@ -154,6 +157,7 @@ fn unreadable(statement: &Statement) -> Effect {
 fn lexical_error(text: &str, token: &Token) -> Option<SyntaxError> {
     let written = token.text(text);
     let message = match token.kind {
+        Lexical::Ident if written.starts_with('\u{feff}') => "a byte order mark".to_owned(),
         _ if written.contains('\0') => "a NUL character".to_owned(),
         Lexical::Error => format!("unexpected `{written}`"),
         Lexical::BlockComment if !token.closed => "the comment is not closed".to_owned(),
@@ -182,13 +186,17 @@ fn kind_of(root: &SyntaxNode) -> Option<Kind> {
     }
 }
 
-/// What a definition is about: everything that GRANT and REVOKE name, otherwise the first name.
+/// What a definition is about: everything that GRANT and REVOKE are on, otherwise the first name.
 fn changed(words: &Words, root: &SyntaxNode, offset: usize) -> Vec<Object> {
-    let mut names = tree::names(root, offset);
-    if !matches!(words.at(0), "GRANT" | "REVOKE") {
-        names.truncate(1);
+    let mut on = None;
+    if matches!(words.at(0), "GRANT" | "REVOKE") {
+        let statement = root.children().next();
+        on = statement.and_then(|statement| tree::child(&statement, SyntaxKind::ON_PRIVILEGE_OBJECTS_CLAUSE));
     }
-    names
+    match on {
+        Some(on) => tree::names(&on, offset),
+        None => tree::names(root, offset).into_iter().take(1).collect(),
+    }
 }
 
 fn objects_mut(effect: &mut Effect) -> &mut [Object] {

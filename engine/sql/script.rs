@@ -57,7 +57,8 @@ pub enum Kind {
     Other,
 }
 
-/// Whether a statement can run inside a transaction block.
+/// Whether a statement can run inside a transaction block, as far as its text tells: REINDEX and CLUSTER of a
+/// partitioned table cannot either, and CALL and DO cannot when their code ends transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transactional {
     Yes,

@@ -104,9 +104,10 @@ pub(super) fn object(node: &SyntaxNode, offset: usize) -> Option<Object> {
 
 /// The names in a list such as that of DROP: the outermost ones, without what stands in parentheses.
 pub(super) fn names(node: &SyntaxNode, offset: usize) -> Vec<Object> {
+    use SyntaxKind as K;
     let mut names = Vec::new();
     walk(node, |node| {
-        if matches!(node.kind(), SyntaxKind::PARAM_LIST | SyntaxKind::PATH_TYPE | SyntaxKind::LITERAL) {
+        if matches!(node.kind(), K::PARAM_LIST | K::PATH_TYPE | K::LITERAL | K::REVOKE_COMMAND_LIST) {
             return false;
         }
         let name = is_name(node.kind()).then(|| object(node, offset)).flatten();

@@ -3,5 +3,6 @@
 mod corpus;
 mod dumps;
 mod lexing;
+mod live;
 mod random;
 mod statements;
