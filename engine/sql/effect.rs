@@ -37,6 +37,7 @@ impl Reader {
                 return false;
             }
             K::CREATE_POLICY | K::CREATE_TRIGGER | K::ALTER_POLICY => return false,
+            K::CREATE_TABLE | K::CREATE_DOMAIN => return false,
             K::EXPLAIN => return self.explain(node),
             K::RELATION_FROM_ITEM | K::TABLE if !is_cte(node) => {
                 self.reads.extend(child_relation(node, self.offset));
@@ -68,8 +69,8 @@ impl Reader {
     }
 
     fn call(&mut self, node: &SyntaxNode) {
-        if let Some(name) = function::with_effects(node) {
-            self.opaque(Opaque::Function(name), node);
+        if let Some(why) = function::hidden_effect(node) {
+            self.opaque(why, node);
         }
     }
 

@@ -1,10 +1,15 @@
-//! Functions of PostgreSQL that do more than compute: they write, steer the server, or run text as SQL.
+//! What a function call may do: PostgreSQL's own functions that only compute or look are known by name, and so
+//! are those that write, steer the server, or run text as SQL. It must never take an unknown one for harmless.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use squawk_syntax::{SyntaxKind, SyntaxNode};
 
 use super::name::Object;
+use super::script::Opaque;
 
-const WITH_EFFECTS: [&str; 44] = [
+const WITH_EFFECTS: [&str; 43] = [
     "brin_desummarize_range",
     "brin_summarize_new_values",
     "brin_summarize_range",
@@ -48,15 +53,23 @@ const WITH_EFFECTS: [&str; 44] = [
     "pg_wal_replay_resume",
     "query_to_xml",
     "setval",
-    "txid_current",
 ];
 
-/// The name of the called function when it is known to have effects.
-pub(super) fn with_effects(call: &SyntaxNode) -> Option<String> {
-    let name = name(call)?;
-    let own = name.schema().is_none_or(|schema| schema == "pg_catalog");
-    let known = WITH_EFFECTS.contains(&name.local_name()) || name.local_name().starts_with("pg_stat_reset");
-    (own && known).then(|| name.to_string())
+/// PostgreSQL's own functions, and some of well-known extensions, that change nothing outside their session.
+static HARMLESS: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("harmless.txt").lines().collect());
+
+/// What cannot be read from a call: its function is known to have effects, or is not known at all.
+pub(super) fn hidden_effect(call: &SyntaxNode) -> Option<Opaque> {
+    let function = name(call)?;
+    let own = function.schema().is_none_or(|schema| schema == "pg_catalog");
+    let local = function.local_name();
+    if own && (WITH_EFFECTS.contains(&local) || local.starts_with("pg_stat_reset")) {
+        Some(Opaque::Function(function.to_string()))
+    } else if own && HARMLESS.contains(local) {
+        None
+    } else {
+        Some(Opaque::UnknownFunction(function.to_string()))
+    }
 }
 
 /// The name of a called function, as it was written.

@@ -178,8 +178,10 @@ pub enum Opaque {
     Call,
     /// EXECUTE of a prepared statement.
     Execute,
-    /// A function that is known to change something, or that is not one of PostgreSQL's own.
+    /// A function that is known to change something.
     Function(String),
+    /// A function that is not one of PostgreSQL's own: it may write.
+    UnknownFunction(String),
     /// COPY ... PROGRAM runs a program on the server.
     Program,
     /// LOAD of a library.

@@ -264,6 +264,16 @@ fn what_cannot_be_seen_is_opaque() {
         &["opaque Function(\"pg_catalog.pg_terminate_backend\") pg_catalog.pg_terminate_backend(1)"],
     );
     tells(
+        "select f(now()), a.count(*), pg_catalog.lower('x'), coalesce(a, 1), \"Lower\"(b) from unnest(c), g(1)",
+        &[
+            "opaque UnknownFunction(\"f\") f(now())",
+            "opaque UnknownFunction(\"a.count\") a.count(*)",
+            "opaque UnknownFunction(\"Lower\") \"Lower\"(b)",
+            "opaque UnknownFunction(\"g\") g(1)",
+        ],
+    );
+    tells("create table t (a int default f(1) check (f(a) > 0))", &["changes create table: t"]);
+    tells(
         "copy t (a) from program 'x'",
         &["writes Copy t", "opaque Program program 'x'", "! CopyProgram program 'x'"],
     );
