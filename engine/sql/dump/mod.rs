@@ -3,11 +3,13 @@
 //! It must never alter what it passes on, except for the lines that only psql understands.
 
 mod head;
+mod held;
 mod refusal;
 mod rows;
 mod scanner;
 mod statement;
 mod summary;
+mod token;
 
 pub use refusal::{Position, Refusal};
 pub use scanner::Scanner;
