@@ -40,15 +40,18 @@
 //! | cli | plan, sql, secret, clock, process, graph, check, review, run, report, postgres, steps, store, drive, terminal |
 
 pub mod check;
+pub mod cli;
 pub mod clock;
 pub mod drive;
 pub mod graph;
 pub mod plan;
 pub mod postgres;
 pub mod process;
+pub mod report;
 pub mod review;
 pub mod run;
 pub mod secret;
 pub mod sql;
 pub mod steps;
 pub mod store;
+pub mod terminal;

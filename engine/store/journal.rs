@@ -42,6 +42,26 @@ pub trait Journal {
     }
 }
 
+/// A journal that somebody else keeps.
+impl<J: Journal> Journal for &J {
+    fn append_taking(
+        &self,
+        expected_seq: u64,
+        records: &[Record],
+        taken: &[PostId],
+    ) -> impl Future<Output = Result<(), Error>> {
+        (**self).append_taking(expected_seq, records, taken)
+    }
+
+    fn inbox(&self) -> impl Future<Output = Result<Vec<Posted>, Error>> {
+        (**self).inbox()
+    }
+
+    fn is_lost(&self) -> bool {
+        (**self).is_lost()
+    }
+}
+
 /// The number of a message in a run's inbox, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PostId(pub u64);

@@ -1,0 +1,130 @@
+//! Why a command could not do its work: a code, a sentence, and what to do now.
+
+use super::exit::Exit;
+use crate::plan::RunId;
+use crate::run::Failure;
+use crate::{drive, store};
+use miette::Diagnostic;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum Error {
+    #[error("{message}")]
+    #[diagnostic(code(runplan::cli::usage))]
+    Usage {
+        message: String,
+        #[help]
+        help: Option<String>,
+    },
+    #[error("{} cannot be read: {why}", path.display())]
+    #[diagnostic(code(runplan::cli::unreadable), help("{help}"))]
+    Unreadable { path: PathBuf, why: String, help: String },
+    /// The findings were shown already.
+    #[error("{what} cannot be used: {errors} {}", if *errors == 1 { "error" } else { "errors" })]
+    #[diagnostic(code(runplan::cli::invalid), help("correct what is listed above and try again"))]
+    Invalid { what: String, errors: usize },
+    #[error("the run {run} never began: nothing was done")]
+    #[diagnostic(code(runplan::cli::never_began), help("start it again from its plan"))]
+    NeverBegan { run: RunId },
+    #[error("the journal of {run} does not fit its plan: {why}")]
+    #[diagnostic(code(runplan::cli::unfit), help("`runplan status {run} --verify` names the place"))]
+    Unfit { run: RunId, why: String },
+    #[error("the plan cannot be used: {why}")]
+    #[diagnostic(code(runplan::cli::unusable), help("`runplan check` tells more"))]
+    Unusable { why: String },
+    #[error("{message}")]
+    #[diagnostic(
+        code(runplan::cli::target_held),
+        help("nothing was done; wait for that run, or end it first")
+    )]
+    TargetHeld { message: String },
+    #[error("{}", failure.message)]
+    #[diagnostic(code(runplan::cli::unready), help("{}", unready(failure)))]
+    Unready { failure: Failure },
+    #[error("`{name}` is not the database that the plan means: its {what} is {found}, not {wanted}")]
+    #[diagnostic(
+        code(runplan::cli::other_server),
+        help("nothing was done; look at the address of `{name}`, or correct its `expect`")
+    )]
+    OtherServer { name: String, what: &'static str, wanted: String, found: String },
+    #[error("the plan requires the program `{name}`, which is not on PATH")]
+    #[diagnostic(code(runplan::cli::no_program), help("install it, or add its directory to PATH"))]
+    NoProgram { name: String },
+    #[error("the plan is not the one that was reviewed: its digest is {found}")]
+    #[diagnostic(
+        code(runplan::cli::other_digest),
+        help("review it again with --dry-run; wanted was {wanted}")
+    )]
+    OtherDigest { wanted: String, found: String },
+    #[error("{message}")]
+    #[diagnostic(code(runplan::cli::not_by_the_rules))]
+    NotByTheRules {
+        message: String,
+        #[help]
+        help: String,
+    },
+    #[error("this program cannot find its own file: {why}")]
+    #[diagnostic(code(runplan::cli::no_self), help("start it by its full path"))]
+    NoSelf { why: String },
+    #[error("{what} cannot be started: {why}")]
+    #[diagnostic(code(runplan::cli::system), help("see whether this user's limits (ulimit -a) are reached"))]
+    System { what: &'static str, why: String },
+    #[error("it was not accepted: {why}")]
+    #[diagnostic(code(runplan::cli::refused), help("`runplan status {run}` shows what the run waits for"))]
+    Refused { run: RunId, why: String },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Drive(#[from] drive::Error),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Post(#[from] drive::PostError),
+}
+
+fn unready(failure: &Failure) -> String {
+    let help = failure.help.as_deref().map(|help| format!("{help}; ")).unwrap_or_default();
+    format!("{help}nothing was done ({})", failure.code)
+}
+
+impl Error {
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), help: None }
+    }
+
+    pub fn usage_with(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), help: Some(help.into()) }
+    }
+
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage { .. } | Self::Refused { .. } | Self::NeverBegan { .. } => Exit::Usage,
+            Self::Unreadable { .. } | Self::Invalid { .. } | Self::Unusable { .. } => Exit::Invalid,
+            Self::TargetHeld { .. } => Exit::Held,
+            Self::Unready { .. }
+            | Self::OtherServer { .. }
+            | Self::NoProgram { .. }
+            | Self::OtherDigest { .. }
+            | Self::NotByTheRules { .. }
+            | Self::NoSelf { .. }
+            | Self::System { .. }
+            | Self::Unfit { .. } => Exit::Preflight,
+            Self::Store(error) | Self::Post(drive::PostError::Journal(error)) => of_store(error),
+            // What was done is known, and `resume` goes on.
+            Self::Drive(drive::Error::Journal(_)) => Exit::Parked,
+            Self::Drive(drive::Error::Impossible(_)) | Self::Post(drive::PostError::Impossible(_)) => {
+                Exit::Bug
+            }
+        }
+    }
+}
+
+fn of_store(error: &store::Error) -> Exit {
+    use store::Error as E;
+    match error {
+        E::Held { .. } => Exit::Held,
+        E::NoRun { .. } | E::Ambiguous { .. } | E::NoHome => Exit::Usage,
+        _ => Exit::Preflight,
+    }
+}

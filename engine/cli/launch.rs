@@ -1,0 +1,131 @@
+//! Drives a run that is held, in sight of whoever watches, to its end or its next stop; then says what came of it.
+//! Shared by run, resume, undo and rehearse. Must never start anything by itself: the driver does.
+
+use super::actor;
+use super::error::Error;
+use super::exit::Exit;
+use super::signals;
+use super::stored::Stored;
+use crate::clock;
+use crate::drive::{self, Setup, Start};
+use crate::report;
+use crate::run::{Finish, Phase, State};
+use crate::steps::World;
+use crate::store::{Held, Store, Timing};
+use crate::terminal::{self, Board, Places, Prompts, Screen, View};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+/// How long the end waits for work that nobody needs any more.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The runtime on which a run's connections and steps live. One thread: steps wait, they do not compute.
+///
+/// # Errors
+/// The system gives no more descriptors or threads.
+pub fn runtime() -> Result<Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::System { what: "the runtime", why: error.to_string() })
+}
+
+/// A run that is ready to be driven.
+pub struct Launch<'l> {
+    pub screen: &'l Screen,
+    pub store: &'l Store,
+    pub held: Held,
+    pub state: State,
+    pub world: Arc<World>,
+    /// Somebody at this terminal can be asked.
+    pub attended: bool,
+}
+
+impl Launch<'_> {
+    /// Until the run is parked or finished; the summary is shown.
+    ///
+    /// # Errors
+    /// The journal fails; nothing was begun after its last line.
+    pub fn drive(self, runtime: Runtime, start: Start) -> Result<Exit, Error> {
+        let Self { screen, store, held, state, world, attended } = self;
+        let signals = signals::listen()
+            .map_err(|error| Error::System { what: "listening to signals", why: error.to_string() })?;
+        let board = Board::new(screen).map(Arc::new);
+        let setup = Setup {
+            observer: View::new(screen, board.clone(), &state),
+            asker: Prompts::new(screen, board, attended),
+            journal: held.journal(),
+            hands: world,
+            signals,
+            actor: actor::whoami(),
+            state,
+        };
+        let driven = runtime.block_on(drive::run(setup, start));
+        runtime.shutdown_timeout(PATIENCE);
+        let directory = held.directory().to_path_buf();
+        // Let go of it, so that whoever reads the summary can act on it at once.
+        drop(held);
+        let state = driven?;
+        remember(store, &state);
+        let report = write_report(store, &state, &directory);
+        let exit = exit_of(&state);
+        if screen.is_json() {
+            screen.json(&terminal::summary_json(&state, exit.code()));
+        } else {
+            let places = Places { report, directory };
+            screen.text(&terminal::summary(screen, &state, &places, clock::now()));
+        }
+        Ok(exit)
+    }
+}
+
+/// What a script is told.
+pub fn exit_of(state: &State) -> Exit {
+    match (&state.parked, state.result) {
+        (Some(_), _) => Exit::Parked,
+        (None, Some(Finish::Done)) => Exit::Done,
+        (None, Some(Finish::Failed | Finish::Undone)) => Exit::Failed,
+        // The driver ends with one of the two.
+        (None, None) => Exit::Bug,
+    }
+}
+
+/// The report beside the journal. It can be made again at any time, so a failure to write it is no failure of the run.
+fn write_report(store: &Store, state: &State, directory: &Path) -> Option<PathBuf> {
+    let stored = Stored::read(store, &state.run).ok()?;
+    let text = report::markdown(&report::Report::of(&stored.state, &stored.records));
+    let path = directory.join("report.md");
+    std::fs::write(&path, text).ok()?;
+    Some(path)
+}
+
+/// How long the steps took, for the estimates of later runs.
+fn remember(store: &Store, state: &State) {
+    let (Some(started), Some(began), Some(ended)) = (&state.started, state.started_at, state.finished_at)
+    else {
+        return;
+    };
+    if state.phase != Phase::Finished || state.result != Some(Finish::Done) {
+        return;
+    }
+    let steps = state.done().filter_map(|id| {
+        let entry = state.entry(id)?;
+        Some((id.to_string(), report::amount::between(entry.attempt_at?, entry.finished_at?)))
+    });
+    let closed = report::windows(state);
+    let downtime = closed
+        .iter()
+        .map(|window| report::amount::between(window.opened_at, window.closed_at.unwrap_or(ended)))
+        .reduce(|a, b| a + b);
+    // An estimate that is missing is shown as unknown.
+    let _ = store.record_durations(&Timing {
+        plan: started.plan.to_string(),
+        digest: started.plan_digest.clone(),
+        at: ended,
+        rehearsal: started.rehearsal,
+        total_ms: report::amount::between(began, ended),
+        downtime_ms: downtime,
+        steps: steps.collect(),
+    });
+}

@@ -1,0 +1,267 @@
+//! `runplan approve`, `reject`, `resolve` and `stop`: what people say to a run, from any terminal. A run that somebody
+//! holds finds it in its inbox; else it is decided here. Must never report as accepted what the journal does not hold.
+
+use super::actor;
+use super::command::Globals;
+use super::error::Error;
+use super::exit::Exit;
+use super::launch;
+use super::state_dir;
+use super::stored::Stored;
+use crate::clock;
+use crate::drive;
+use crate::plan::{RunId, StepId, finding};
+use crate::report::tell;
+use crate::run::{Event, Post, Record, Resolution, State};
+use crate::store::{self, Store};
+use crate::terminal::{Lines, Screen};
+use clap::{ArgGroup, Args};
+use std::time::Duration;
+
+/// How long the holder of a run may take to answer. It looks into its inbox five times a second.
+const PATIENCE: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(50);
+/// What one word to a run leads to; what comes later is somebody else's.
+const MOST_ANSWERS: usize = 4;
+
+/// Approves a step that waits for an approval.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runplan approve k7f3 go
+  runplan approve k7f3 go --comment 'checked with Ann'")]
+pub struct Approve {
+    /// The run: its id, or the beginning or end of it
+    run: String,
+    /// The step; may be left out when only one waits
+    step: Option<String>,
+    /// A comment for the report; for a task done by hand: the evidence
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    comment: String,
+}
+
+/// Rejects a step that waits for an approval.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runplan reject k7f3 go --reason 'too many rows would be lost'")]
+pub struct Reject {
+    /// The run: its id, or the beginning or end of it
+    run: String,
+    /// The step; may be left out when only one waits
+    step: Option<String>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// Says what became of a step whose outcome is not known, or lets a run go on past a failed one.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true), after_help = "\
+Examples:
+  runplan resolve k7f3 switched --done --reason 'the new database is there'
+  runplan resolve k7f3 deploy --retry --reason 'nothing was deployed'
+  runplan resolve k7f3 notify_team --skip --reason 'told them by phone'")]
+pub struct Resolve {
+    /// The run: its id, or the beginning or end of it
+    run: String,
+    /// The step
+    step: String,
+    /// It took effect
+    #[arg(long, group = "what")]
+    done: bool,
+    /// Do it again
+    #[arg(long, group = "what")]
+    retry: bool,
+    /// Go on without it
+    #[arg(long, group = "what")]
+    skip: bool,
+    /// It failed
+    #[arg(long, group = "what")]
+    failed: bool,
+    /// How you know, for the report
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// Stops a run that is under way: nothing new is started, running steps finish, then it parks.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runplan stop k7f3
+  runplan stop k7f3 --now        cancel running steps")]
+pub struct Stop {
+    /// The run: its id, or the beginning or end of it
+    run: String,
+    /// Cancel running steps
+    #[arg(long)]
+    now: bool,
+    /// Why, for the report
+    #[arg(
+        long,
+        default_value = "asked for by `runplan stop`",
+        hide_default_value = true,
+        value_name = "TEXT"
+    )]
+    reason: String,
+}
+
+impl Approve {
+    pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        let (store, run) = find(globals, &self.run)?;
+        let state = Stored::read(&store, &run)?.state;
+        let step = waiting(&state, self.step.as_deref())?;
+        say(screen, &store, &run, Post::Approve { step, comment: self.comment })
+    }
+}
+
+impl Reject {
+    pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        let (store, run) = find(globals, &self.run)?;
+        let state = Stored::read(&store, &run)?.state;
+        let step = waiting(&state, self.step.as_deref())?;
+        say(screen, &store, &run, Post::Reject { step, reason: self.reason })
+    }
+}
+
+impl Resolve {
+    pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        let (store, run) = find(globals, &self.run)?;
+        let step = step_of(&Stored::read(&store, &run)?.state, &self.step)?;
+        let resolution = match (self.done, self.retry, self.skip) {
+            (true, _, _) => Resolution::Done,
+            (_, true, _) => Resolution::Retry,
+            (_, _, true) => Resolution::Skip,
+            _ => Resolution::Failed,
+        };
+        say(screen, &store, &run, Post::Resolve { step, resolution, reason: self.reason })
+    }
+}
+
+impl Stop {
+    pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        let (store, run) = find(globals, &self.run)?;
+        if store.holder(&run)?.is_none() {
+            let state = Stored::read(&store, &run)?.state;
+            screen.say(&format!("{run} is not under way: there is nothing to stop"));
+            next(screen, &state);
+            return Ok(Exit::Done);
+        }
+        say(screen, &store, &run, Post::Stop { hard: self.now, reason: self.reason })
+    }
+}
+
+fn find(globals: &Globals, run: &str) -> Result<(Store, RunId), Error> {
+    let store = state_dir::open(globals)?;
+    let run = store.find(run)?;
+    Ok((store, run))
+}
+
+/// A step of the run.
+///
+/// # Errors
+/// There is none of that name.
+pub fn step_of(state: &State, name: &str) -> Result<StepId, Error> {
+    let flow = &state.shape.flow;
+    match flow.step(name) {
+        Some(step) => Ok(step.id.value.clone()),
+        None => Err(Error::usage_with(
+            format!("{} has no step `{name}`", state.run),
+            finding::suggest(name, flow.steps().iter().map(|step| step.id.value.as_str())),
+        )),
+    }
+}
+
+/// The step that was named, or the only one that waits.
+fn waiting(state: &State, named: Option<&str>) -> Result<StepId, Error> {
+    if let Some(name) = named {
+        return step_of(state, name);
+    }
+    let waiting: Vec<&StepId> = state.awaiting().collect();
+    match waiting.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] => Err(Error::usage(format!("no step of {} waits for an approval", state.run))),
+        several => {
+            let names: Vec<&str> = several.iter().map(|id| id.as_str()).collect();
+            Err(Error::usage(format!("several steps wait for an approval: {}; name one", names.join(", "))))
+        }
+    }
+}
+
+/// Says it to the run, and shows what came of it.
+fn say(screen: &Screen, store: &Store, run: &RunId, post: Post) -> Result<Exit, Error> {
+    let (records, state, is_held) = match store.take(run) {
+        Ok(held) => {
+            let mut state = Stored::read(store, run)?.state;
+            let runtime = launch::runtime()?;
+            let actor = actor::whoami();
+            let records = runtime.block_on(drive::post(held.journal(), &mut state, &actor, post))?;
+            (records, state, false)
+        }
+        Err(store::Error::Held { .. }) => match wait(store, run, &post)? {
+            Some((records, state)) => (records, state, true),
+            None => {
+                screen.say("it is said; the process that holds the run has not answered yet");
+                return Ok(Exit::Done);
+            }
+        },
+        Err(error) => return Err(error.into()),
+    };
+    show(screen, &records, &state);
+    if let Some(why) = refusal(&records) {
+        return Err(Error::Refused { run: run.clone(), why });
+    }
+    if records.is_empty() {
+        screen.say("nothing came of it: it was so already");
+    }
+    if !is_held {
+        next(screen, &state);
+    }
+    Ok(Exit::Done)
+}
+
+/// Puts it into the inbox of a run that somebody holds, and waits for the answer.
+fn wait(store: &Store, run: &RunId, post: &Post) -> Result<Option<(Vec<Record>, State)>, Error> {
+    let id = store.post(run, &actor::whoami(), post)?;
+    let watch = clock::Stopwatch::start();
+    while watch.elapsed() < PATIENCE {
+        if let Some(from) = store.outcome_of(run, id)? {
+            let stored = Stored::read(store, run)?;
+            let me = actor::whoami();
+            let answer = |record: &&Record| record.seq >= from && record.actor == me;
+            let records = stored.records.iter().filter(answer).take(MOST_ANSWERS).cloned().collect();
+            return Ok(Some((records, stored.state)));
+        }
+        clock::block(LOOK);
+    }
+    Ok(None)
+}
+
+fn refusal(records: &[Record]) -> Option<String> {
+    records.iter().find_map(|record| match &record.event {
+        Event::DecisionRefused { reason, .. } => Some(reason.clone()),
+        _ => None,
+    })
+}
+
+fn show(screen: &Screen, records: &[Record], state: &State) {
+    let lines = Lines::new(screen, state);
+    for record in records {
+        match screen.is_json() {
+            true => screen.line(&record.line),
+            false => screen.say(&lines.of(record.at, &tell(record, state))),
+        }
+    }
+}
+
+/// What to type now.
+fn next(screen: &Screen, state: &State) {
+    let run = &state.run;
+    let waits = state.awaiting().next().is_some();
+    let command = match (&state.parked, state.result) {
+        (_, Some(_)) => format!("runplan report {run}"),
+        (Some(why), None) if waits || state.unknown().next().is_some() => why.command(run),
+        _ => format!("runplan resume {run}"),
+    };
+    screen.say(&format!("next: {command}"));
+}

@@ -1,0 +1,121 @@
+//! `runplan resume`.
+
+use super::command::Globals;
+use super::error::Error;
+use super::exit::Exit;
+use super::launch::{self, Launch};
+use super::state_dir::{self, Meant};
+use super::stored::Stored;
+use super::surroundings::{self, Given};
+use super::values::ValueArgs;
+use super::{difference, runs};
+use crate::drive::Start;
+use crate::plan::RunId;
+use crate::run::{Phase, Started};
+use crate::store::Store;
+use crate::terminal::Screen;
+use clap::Args;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+
+/// Goes on with a run that was parked or interrupted.
+///
+/// Done steps are not run again. What was interrupted is settled first: by the server's word on the transaction, the
+/// recorded end of the program, a probe; what nobody can know is asked. The plan is the one the run was started with.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runplan resume                 the only run that is not over
+  runplan resume k7f3            by the end of its id
+  runplan resume k7f3 --wait     wait for approvals instead of parking")]
+pub struct Resume {
+    /// The run: its id, or the beginning or end of it
+    run: Option<String>,
+    #[command(flatten)]
+    pub options: GoOn,
+}
+
+/// How a run goes on.
+#[derive(Debug, Default, Args)]
+pub struct GoOn {
+    #[command(flatten)]
+    values: ValueArgs,
+    /// Wait for approvals instead of parking
+    #[arg(long)]
+    wait: bool,
+    /// Where PostgreSQL's client programs are
+    #[arg(long, value_name = "DIR")]
+    pg_bin: Option<PathBuf>,
+}
+
+impl Resume {
+    pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        let store = state_dir::open(globals)?;
+        let run = match state_dir::meant(&store, self.run.as_deref())? {
+            Meant::One(run) => run,
+            Meant::None => {
+                screen.say("there is nothing to resume: every run is over");
+                return Ok(Exit::Done);
+            }
+            Meant::Several(briefs) => {
+                runs::show(screen, &briefs);
+                return Err(Error::usage_with(
+                    "several runs are not over",
+                    "name the one to resume: runplan resume RUN",
+                ));
+            }
+        };
+        self.options.go_on(screen, &store, &run, |wait, attended| Start::Resume { attended, wait })
+    }
+}
+
+impl GoOn {
+    /// Takes a run up again. `start`: how, given whether approvals are waited for and whether somebody can be asked.
+    ///
+    /// # Errors
+    /// Somebody else holds it, its journal is damaged, a target cannot be had, a secret value is missing.
+    pub fn go_on(
+        self,
+        screen: &Screen,
+        store: &Store,
+        run: &RunId,
+        start: impl FnOnce(bool, bool) -> Start,
+    ) -> Result<Exit, Error> {
+        let held = store.take(run)?;
+        let stored = Stored::read(store, run)?;
+        let started = stored.started()?.clone();
+        let start = start(self.wait, screen.is_attended());
+        if stored.state.phase == Phase::Finished && !matches!(start, Start::Undo { .. }) {
+            screen.say(&format!("{run} is over already; `runplan status {run}` shows it"));
+            return Ok(launch::exit_of(&stored.state));
+        }
+        difference::tell(screen, &started);
+        let state = stored.state;
+        let params = self.params(screen, &state.shape.plan, &started)?;
+        let given = Given { params, pg_bin: self.pg_bin, ..Given::default() };
+        let directory = PathBuf::from(&started.directory);
+        let world = surroundings::world(run, &state.shape, directory, held.directory().to_path_buf(), given)?;
+        let runtime = launch::runtime()?;
+        runtime.block_on(surroundings::hold(&world))?;
+        let launch = Launch { screen, store, held, state, world, attended: screen.is_attended() };
+        launch.drive(runtime, start)
+    }
+
+    /// The values of the run: those it was started with; secret ones are not kept and are given anew.
+    fn params(
+        &self,
+        screen: &Screen,
+        plan: &crate::plan::Plan,
+        started: &Started,
+    ) -> Result<Map<String, Value>, Error> {
+        let has_secret = plan.params.iter().any(|(_, param)| param.secret);
+        if !has_secret {
+            return Ok(started.params.clone());
+        }
+        let mut secret = plan.clone();
+        secret.params.retain(|_, param| param.secret);
+        let mut values = self.values.complete(screen, &secret, started.plan.as_str())?;
+        values.extend(started.params.clone());
+        Ok(values)
+    }
+}

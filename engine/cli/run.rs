@@ -1,0 +1,203 @@
+//! `runplan run`, also `runplan PLAN`.
+
+use super::check;
+use super::command::Globals;
+use super::error::Error;
+use super::exit::Exit;
+use super::files::{self, Opened};
+use super::launch::{self, Launch};
+use super::surroundings::{self, Given};
+use super::values::{self, ValueArgs};
+use super::{matrix, state_dir, stored};
+use crate::clock;
+use crate::drive::Start;
+use crate::plan::{Finding, Loaded, Plan, RunId, StepId, digest};
+use crate::review::{self, ReviewInput};
+use crate::run::{Shape, Started, State, StoredSource};
+use crate::store::Store;
+use crate::terminal::{self, Screen};
+use clap::Args;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// Runs a plan; `runplan PLAN` is the same.
+///
+/// The plan is checked first. Everything that happens is journaled before anything follows from it, so that the run can
+/// be stopped, killed and resumed at any time. With --dry-run nothing is touched: no server, no secret, no file.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runplan plans/scenario-2.yaml --dry-run
+  runplan plans/scenario-2.yaml -p backup=backups/before.sql.gz --reason 'wallets are empty'
+  runplan run plans/scenario-2.yaml --params values.yaml --format json")]
+pub struct Run {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    #[command(flatten)]
+    values: ValueArgs,
+    /// Show what it would do, and touch nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: how long steps took before
+    #[arg(long, requires = "dry_run")]
+    estimates: bool,
+    /// Why it is run; a plan with a severity asks for it
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// The site file, when it is not `runplan.yaml` beside or above the plan
+    #[arg(long, value_name = "FILE")]
+    site: Option<PathBuf>,
+    /// Run only what was reviewed: the digest that the dry run showed
+    #[arg(long, value_name = "DIGEST")]
+    expect_digest: Option<String>,
+    /// Warnings count as errors
+    #[arg(long)]
+    strict: bool,
+    /// Run although the decision matrix says to fix forward; why
+    #[arg(long = "override", value_name = "REASON")]
+    override_: Option<String>,
+    /// Wait for approvals instead of parking
+    #[arg(long)]
+    wait: bool,
+    /// Confirm what would be asked before it begins; never approves
+    #[arg(short, long)]
+    yes: bool,
+    /// Where PostgreSQL's client programs are
+    #[arg(long, value_name = "DIR")]
+    pg_bin: Option<PathBuf>,
+}
+
+impl Run {
+    pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        let opened = files::open(&self.plan, self.site.as_deref())?;
+        let found = check::findings(&opened.loaded);
+        if self.dry_run {
+            return self.show(screen, globals, opened, found);
+        }
+        check::stop_on(screen, &found, &opened.loaded, self.strict)?;
+        self.start(screen, globals, opened)
+    }
+
+    fn show(
+        &self,
+        screen: &Screen,
+        globals: &Globals,
+        opened: Opened,
+        found: Vec<Finding>,
+    ) -> Result<Exit, Error> {
+        let errors: Vec<Finding> = found.iter().filter(|finding| finding.is_error()).cloned().collect();
+        check::stop_on(screen, &errors, &opened.loaded, false)?;
+        let shape = stored::shape_of(opened.loaded)?;
+        let resolved = self.values.resolve(screen, &shape.plan)?;
+        values::stop_on(screen, &resolved.findings, &self.plan.display().to_string())?;
+        let estimates = match self.estimates || screen.is_attended() {
+            true => estimates(globals, &shape),
+            false => HashMap::new(),
+        };
+        let strict = self.strict && !found.is_empty();
+        let input = ReviewInput {
+            params: resolved.values,
+            missing: resolved.missing,
+            rehearsal: false,
+            findings: found,
+            estimates,
+        };
+        let review = review::review(&shape.loaded, &shape.graph, &input);
+        self.prove_digest(review.digest.as_deref(), &review.plan_digest)?;
+        terminal::review(screen, &review);
+        Ok(if strict { Exit::Invalid } else { Exit::Done })
+    }
+
+    fn start(self, screen: &Screen, globals: &Globals, opened: Opened) -> Result<Exit, Error> {
+        let shape = stored::shape_of(opened.loaded)?;
+        let params = self.values.complete(screen, &shape.plan, &self.plan.display().to_string())?;
+        let plan_digest = digest::of_plan(&shape.loaded);
+        let input = ReviewInput { params: params.clone(), ..ReviewInput::default() };
+        let whole_digest = digest::with_params(&plan_digest, &review::shown_params(&shape.plan, &input));
+        self.prove_digest(Some(&whole_digest), &plan_digest)?;
+        let severity = matrix::severity(&shape, &params)?;
+        matrix::prove(&shape, severity.as_deref(), self.override_.as_deref())?;
+        let reason = self.reason(screen, severity.is_some())?;
+        surroundings::prove_programs(&shape)?;
+        matrix::confirm_protected(screen, &shape, self.yes)?;
+
+        let store = state_dir::open(globals)?;
+        let run = RunId::new(shape.plan.name.value.as_str(), clock::now(), rand::random());
+        let attended = screen.is_attended();
+        let started = Started {
+            plan: shape.plan.name.value.clone(),
+            title: shape.plan.title.clone(),
+            sources: sources(&shape.loaded),
+            has_site: shape.site.is_some(),
+            params: values::public(&shape.plan, &params),
+            plan_digest,
+            digest: whole_digest,
+            reason,
+            severity,
+            directory: opened.directory.display().to_string(),
+            attended,
+            wait: self.wait,
+            rehearsal: false,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let given = Given { params, pg_bin: self.pg_bin, ..Given::default() };
+        let state = State::new(run.clone(), shape.clone());
+        let world = surroundings::world(&run, &shape, opened.directory, store.directory(&run), given)?;
+        let runtime = launch::runtime()?;
+        // Before the run exists: what cannot begin leaves nothing behind.
+        runtime.block_on(surroundings::hold(&world))?;
+        let held = store.create(&run)?;
+        let launch = Launch { screen, store: &store, held, state, world, attended };
+        launch.drive(runtime, Start::Begin(Box::new(started)))
+    }
+
+    fn prove_digest(&self, whole: Option<&str>, plan: &str) -> Result<(), Error> {
+        let Some(wanted) = &self.expect_digest else { return Ok(()) };
+        let wanted = wanted.trim().to_lowercase();
+        if whole == Some(wanted.as_str()) || plan == wanted {
+            return Ok(());
+        }
+        Err(Error::OtherDigest { wanted, found: whole.unwrap_or(plan).to_owned() })
+    }
+
+    fn reason(&self, screen: &Screen, needed: bool) -> Result<Option<String>, Error> {
+        let given = self.reason.clone().filter(|reason| !reason.trim().is_empty());
+        if given.is_some() || !needed {
+            return Ok(given);
+        }
+        let not_empty = |text: &str| match text.trim() {
+            "" => Err("a reason is wanted".to_owned()),
+            _ => Ok(()),
+        };
+        let asked = match screen.is_attended() {
+            true => terminal::ask_value(screen, "Why is it run? (for the report)", None, false, &not_empty),
+            false => None,
+        };
+        asked.map(Some).ok_or_else(|| {
+            Error::usage_with(
+                "this plan has a severity, so a reason is wanted",
+                "give it with --reason '...'",
+            )
+        })
+    }
+}
+
+/// Every file of the plan as it is now.
+pub fn sources(loaded: &Loaded) -> Vec<StoredSource> {
+    let one = |source: &crate::plan::Source| StoredSource {
+        name: source.name.clone(),
+        text: source.text.to_string(),
+    };
+    loaded.sources.iter().map(one).collect()
+}
+
+/// How long steps took before; none where nothing can be read.
+fn estimates(globals: &Globals, shape: &Shape) -> HashMap<StepId, u64> {
+    let read = |store: Store| {
+        let plan: &Plan = &shape.plan;
+        store.estimates(plan.name.value.as_str(), &digest::of_plan(&shape.loaded)).ok()
+    };
+    let found = state_dir::open_to_read(globals).ok().and_then(read).unwrap_or_default();
+    found.steps.into_iter().map(|(step, ms)| (StepId::new(step), ms)).collect()
+}

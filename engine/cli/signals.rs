@@ -1,0 +1,67 @@
+//! Signals -> wishes to stop. The first Ctrl-C lets running steps finish, the second cancels them; SIGTERM and SIGHUP are
+//! as the first. Must never end the process by itself.
+
+use crate::drive::Stop;
+use crate::terminal::print_error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Listens from now on, on a thread of its own.
+///
+/// # Errors
+/// The system does not let this process listen.
+pub fn listen() -> std::io::Result<UnboundedReceiver<Stop>> {
+    let (sender, receiver) = unbounded_channel();
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(async { forward(&sender, &ready).await }),
+            Err(error) => drop(ready.send(Err(error))),
+        }
+    })?;
+    is_ready.recv().unwrap_or_else(|_| Err(std::io::Error::other("the signal thread ended")))?;
+    Ok(receiver)
+}
+
+type Ready = std::sync::mpsc::Sender<std::io::Result<()>>;
+
+async fn forward(sender: &UnboundedSender<Stop>, ready: &Ready) {
+    let streams = || -> std::io::Result<[Signal; 3]> {
+        Ok([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ])
+    };
+    let [mut interrupt, mut terminate, mut hangup] = match streams() {
+        Ok(streams) => streams,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    let _ = ready.send(Ok(()));
+    let mut interrupts = 0;
+    loop {
+        let stop = tokio::select! {
+            _ = interrupt.recv() => {
+                interrupts += 1;
+                match interrupts {
+                    1 => {
+                        print_error("\nCtrl-C: nothing new is started, running steps finish; Ctrl-C again cancels them");
+                        Stop { hard: false, reason: "Ctrl-C".to_owned() }
+                    }
+                    2 => Stop { hard: true, reason: "a second Ctrl-C".to_owned() },
+                    _ => {
+                        print_error("what runs is being cancelled; the run parks as soon as it is certain what happened");
+                        continue;
+                    }
+                }
+            }
+            _ = terminate.recv() => Stop { hard: false, reason: "SIGTERM".to_owned() },
+            _ = hangup.recv() => Stop { hard: false, reason: "SIGHUP".to_owned() },
+        };
+        if sender.send(stop).is_err() {
+            // The run is over; a signal from now on changes nothing.
+            return;
+        }
+    }
+}

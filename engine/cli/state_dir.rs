@@ -1,0 +1,64 @@
+//! Where runs are kept, and which run is meant. Must never guess between two runs.
+
+use super::command::Globals;
+use super::error::Error;
+use crate::plan::RunId;
+use crate::run::Phase;
+use crate::store::{Brief, Store};
+use std::path::PathBuf;
+
+fn place(globals: &Globals) -> Result<PathBuf, Error> {
+    match &globals.state {
+        Some(path) => Ok(path.clone()),
+        None => Ok(Store::default_dir(|name| std::env::var_os(name))?),
+    }
+}
+
+/// To run, or to say something to a run.
+///
+/// # Errors
+/// It cannot be used.
+pub fn open(globals: &Globals) -> Result<Store, Error> {
+    Ok(Store::open(&place(globals)?)?)
+}
+
+/// To look at runs.
+///
+/// # Errors
+/// It cannot be read.
+pub fn open_to_read(globals: &Globals) -> Result<Store, Error> {
+    Ok(Store::open_to_read(&place(globals)?)?)
+}
+
+/// Runs that are not over.
+///
+/// # Errors
+/// They cannot be listed.
+pub fn unfinished(store: &Store) -> Result<Vec<Brief>, Error> {
+    let mut briefs = store.list()?;
+    briefs.retain(|brief| brief.summary.as_ref().is_some_and(|summary| summary.phase != Phase::Finished));
+    Ok(briefs)
+}
+
+/// The run that is meant when none is named.
+pub enum Meant {
+    One(RunId),
+    None,
+    Several(Vec<Brief>),
+}
+
+/// The run that was named, or the only one that is not over.
+///
+/// # Errors
+/// There is no such run; the runs cannot be listed.
+pub fn meant(store: &Store, named: Option<&str>) -> Result<Meant, Error> {
+    if let Some(named) = named {
+        return Ok(Meant::One(store.find(named)?));
+    }
+    let mut open = unfinished(store)?;
+    Ok(match open.len() {
+        0 => Meant::None,
+        1 => Meant::One(open.remove(0).run),
+        _ => Meant::Several(open),
+    })
+}

@@ -1,0 +1,154 @@
+//! `runplan status`.
+
+use super::command::Globals;
+use super::error::Error;
+use super::exit::Exit;
+use super::runs;
+use super::state_dir::{self, Meant};
+use super::stored::Stored;
+use crate::clock;
+use crate::plan::RunId;
+use crate::report::{self, Report, amount};
+use crate::run::{Finish, State};
+use crate::store::{Holder, Store};
+use crate::terminal::{self, Places, Screen, Tone};
+use clap::Args;
+use serde_json::{Value, json};
+
+/// Shows where a run stands: its steps, what it waits for, what to type next.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runplan status                   the run that is not over, else the last one
+  runplan status k7f3 --format json
+  runplan status k7f3 --verify     proves that the journal is whole and unchanged")]
+pub struct Status {
+    /// The run: its id, or the beginning or end of it
+    run: Option<String>,
+    /// Prove the journal line by line
+    #[arg(long)]
+    verify: bool,
+}
+
+impl Status {
+    pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        let store = state_dir::open_to_read(globals)?;
+        let run = match state_dir::meant(&store, self.run.as_deref())? {
+            Meant::One(run) => run,
+            Meant::Several(briefs) if !self.verify => {
+                if screen.is_json() {
+                    return Err(several());
+                }
+                runs::show(screen, &briefs);
+                return Ok(Exit::Done);
+            }
+            Meant::Several(_) => return Err(several()),
+            Meant::None => match store.list()?.pop() {
+                Some(last) => last.run,
+                None => {
+                    screen.say("no runs yet");
+                    return Ok(Exit::Done);
+                }
+            },
+        };
+        if self.verify {
+            return verify(screen, &store, &run);
+        }
+        let stored = Stored::read(&store, &run)?;
+        let holder = store.holder(&run).ok().flatten();
+        if screen.is_json() {
+            screen.document(&as_json(&stored.state, holder.as_ref()));
+        } else {
+            show(screen, &store, &stored, holder.as_ref());
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn several() -> Error {
+    Error::usage_with("several runs are not over", "name one: runplan status RUN; `runplan runs` lists them")
+}
+
+fn verify(screen: &Screen, store: &Store, run: &RunId) -> Result<Exit, Error> {
+    let verdict = store.verify(run)?;
+    let damage = verdict.damage.as_ref().map(ToString::to_string);
+    if screen.is_json() {
+        screen.document(&json!({
+            "format": 1, "run": run.as_str(), "lines": verdict.lines, "head": verdict.head, "damage": damage,
+        }));
+    } else {
+        screen.line(&format!("{} lines are proved, the last one's hash is {}", verdict.lines, verdict.head));
+        if let Some(damage) = &damage {
+            screen.line(&screen.paint().of(Tone::Bad, damage));
+        }
+    }
+    Ok(if damage.is_some() { Exit::Failed } else { Exit::Done })
+}
+
+fn show(screen: &Screen, store: &Store, stored: &Stored, holder: Option<&Holder>) {
+    let state = &stored.state;
+    let report = Report::of(state, &[]);
+    let rows = report.steps.iter().map(|step| {
+        let took = step.elapsed_ms.map(amount::span).unwrap_or_default();
+        let note = step.note.lines().next().unwrap_or_default().to_owned();
+        vec![step.id.to_string(), step.kind.to_owned(), step.state.replace('_', " "), took, note]
+    });
+    let columns = ["step", "kind", "state", "took", ""];
+    screen.text(&terminal::table(screen, &columns, rows.collect::<Vec<_>>()));
+    match holder {
+        Some(holder) => {
+            let times = state.started_at.map(|at| amount::span(amount::between(at, clock::now())));
+            let since = times.map(|time| format!(", {time} after its start")).unwrap_or_default();
+            screen.line(&format!("\nUnder way{since}  ({})\n  held by {holder}", state.run));
+        }
+        None => {
+            let directory = store.directory(&state.run);
+            let report = Some(directory.join("report.md")).filter(|path| path.is_file());
+            let end = stored.records.last().map_or_else(clock::now, |record| record.at);
+            screen.text(&terminal::summary(screen, state, &Places { report, directory }, end));
+        }
+    }
+}
+
+fn as_json(state: &State, holder: Option<&Holder>) -> Value {
+    let steps: Vec<Value> = state
+        .entries()
+        .map(|(id, entry)| {
+            let kind = state.shape.flow.step(id.as_str()).map(|step| step.action.kind().word());
+            let elapsed = match (entry.started_at, entry.finished_at) {
+                (Some(start), Some(end)) => Some(amount::between(start, end)),
+                _ => None,
+            };
+            json!({
+                "id": id.as_str(),
+                "kind": kind,
+                "state": entry.state.word(),
+                "attempts": entry.attempts,
+                "started_at": entry.started_at.map(|at| at.to_string()),
+                "finished_at": entry.finished_at.map(|at| at.to_string()),
+                "elapsed_ms": elapsed,
+                "outputs": entry.outputs,
+                "evidence": entry.evidence,
+                "failure": entry.failure.as_ref().filter(|_| entry.state.word().ends_with("failed")),
+            })
+        })
+        .collect();
+    let started = state.started.as_deref();
+    json!({
+        "format": 1,
+        "run": state.run.as_str(),
+        "plan": state.shape.plan.name.value.as_str(),
+        "digest": started.map(|started| started.digest.clone()),
+        "phase": state.phase.word(),
+        "parked": state.parked.as_ref().map(|why| json!({ "why": why.words(), "command": why.command(&state.run) })),
+        "result": state.result.map(Finish::word),
+        "started_at": state.started_at.map(|at| at.to_string()),
+        "finished_at": state.finished_at.map(|at| at.to_string()),
+        "held_by": holder.map(ToString::to_string),
+        "downtime": report::windows(state),
+        "kept": report::kept(state),
+        "warnings": state.warnings,
+        "head": state.head,
+        "steps": steps,
+    })
+}

@@ -1,0 +1,77 @@
+//! A run as its journal tells it: the plan it was started with, and the fold of its events. Must never read the plan
+//! from disk: what was reviewed is what goes on.
+
+use super::error::Error;
+use crate::graph::Graph;
+use crate::plan::{self, Loaded, RunId};
+use crate::run::{Event, Record, Shape, Started, State};
+use crate::store::Store;
+use std::sync::Arc;
+
+/// A run that was read back.
+pub struct Stored {
+    pub records: Vec<Record>,
+    pub state: State,
+}
+
+impl Stored {
+    /// Reads a run, for looking at it or for going on.
+    ///
+    /// # Errors
+    /// There is none, its journal is damaged, newer, empty, or does not fit its plan.
+    pub fn read(store: &Store, run: &RunId) -> Result<Self, Error> {
+        let records = store.load(run)?.whole()?;
+        Self::of(run, records)
+    }
+
+    /// Folds records into a state.
+    ///
+    /// # Errors
+    /// They do not begin with a start, or do not fit.
+    pub fn of(run: &RunId, records: Vec<Record>) -> Result<Self, Error> {
+        let Some(Event::RunStarted(started)) = records.first().map(|record| &record.event) else {
+            return Err(Error::NeverBegan { run: run.clone() });
+        };
+        let mut state = State::new(run.clone(), shape(started)?);
+        for record in &records {
+            state.apply(record).map_err(|error| Error::Unfit { run: run.clone(), why: error.to_string() })?;
+        }
+        Ok(Self { records, state })
+    }
+
+    pub fn started(&self) -> Result<&Started, Error> {
+        self.state.started.as_deref().ok_or_else(|| Error::NeverBegan { run: self.state.run.clone() })
+    }
+}
+
+/// The plan of a run, as it was when the run started.
+fn shape(started: &Started) -> Result<Shape, Error> {
+    let text = |at: usize| started.sources.get(at).map(|source| (source.name.as_str(), source.text.as_str()));
+    let site = if started.has_site { text(1) } else { None };
+    let rest = 1 + usize::from(started.has_site);
+    let read = |name: &str| {
+        let found = started.sources.iter().skip(rest).find(|source| source.name == name);
+        found.map(|source| source.text.clone()).ok_or_else(|| "it is not in the journal".to_owned())
+    };
+    let Some(plan) = text(0) else {
+        return Err(Error::Unusable { why: "the journal holds no plan".to_owned() });
+    };
+    shape_of(plan::load(plan, site, &read))
+}
+
+/// What a run is made of, out of a plan without errors.
+///
+/// # Errors
+/// It is no plan, or has a cycle: `check` tells more.
+pub fn shape_of(loaded: Loaded) -> Result<Shape, Error> {
+    let unusable = |why: &str| Error::Unusable { why: why.to_owned() };
+    let plan = loaded.plan.clone().ok_or_else(|| unusable("it is not a plan"))?;
+    let graph = Graph::new(&loaded.flow).map_err(|_| unusable("its steps wait for each other"))?;
+    Ok(Shape {
+        plan,
+        site: loaded.site.clone(),
+        flow: loaded.flow.clone(),
+        graph: Arc::new(graph),
+        loaded: Arc::new(loaded),
+    })
+}

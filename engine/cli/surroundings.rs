@@ -1,0 +1,138 @@
+//! The world of a run, made from its plan and what was given on the command line; and the reasons not to start in it.
+
+use super::actor;
+use super::error::Error;
+use crate::plan::{Action, Changes, Name, RunId, Sp, Step, Table};
+use crate::postgres::{Programs, Settings};
+use crate::process;
+use crate::run::{Effects, Shape, effects};
+use crate::secret::Secret;
+use crate::steps::{Refused, Secrets, Targets, World, WorldOptions};
+use serde_json::{Map, Value};
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What a world is made from, besides the plan.
+#[derive(Default)]
+pub struct Given {
+    /// With the secret ones.
+    pub params: Map<String, Value>,
+    /// Values of secrets given outright.
+    pub secrets: HashMap<String, Secret>,
+    pub pg_bin: Option<PathBuf>,
+    /// A rehearsal: `rehearsal` in templates, and the databases that take the place of the real ones.
+    pub rehearsal: Option<(Map<String, Value>, HashMap<String, Settings>)>,
+}
+
+/// # Errors
+/// The program does not find itself.
+pub fn world(
+    run: &RunId,
+    shape: &Shape,
+    directory: PathBuf,
+    state: PathBuf,
+    given: Given,
+) -> Result<Arc<World>, Error> {
+    let exe = std::env::current_exe().map_err(|error| Error::NoSelf { why: error.to_string() })?;
+    let (rehearsal, replaced) = match given.rehearsal {
+        Some((values, databases)) => (Some(values), databases),
+        None => (None, HashMap::new()),
+    };
+    Ok(World::new(WorldOptions {
+        run: run.clone(),
+        shape: shape.clone(),
+        operator: actor::whoami(),
+        secrets: Secrets::new(table(&shape.loaded.secrets()), given.secrets, directory.clone()),
+        targets: Targets::new(table(&shape.loaded.databases()), replaced),
+        directory,
+        state,
+        exe,
+        programs: Programs::new(given.pg_bin, std::env::var_os("PATH")),
+        params: given.params,
+        rehearsal,
+    }))
+}
+
+fn table<T: Clone>(merged: &indexmap::IndexMap<&str, &T>) -> Table<T> {
+    merged.iter().map(|(name, value)| (Sp::made((*name).to_owned()), (*value).clone())).collect()
+}
+
+/// The databases that this run changes, by their names in the plan.
+pub fn changed(shape: &Shape) -> BTreeSet<String> {
+    let known = shape.loaded.databases();
+    let steps = shape.flow.steps().iter().filter(|step| effects(step) != Effects::Reads);
+    steps.filter_map(|step| named(step)).filter(|name| known.contains_key(name.as_str())).collect()
+}
+
+/// The database a step names outright; one that a step makes stands beside one of these.
+fn named(step: &Step) -> Option<String> {
+    let text = match &step.action.value {
+        Action::Backup(action) => &action.database,
+        Action::Restore(action) => &action.database,
+        Action::Swap(action) => &action.database,
+        Action::Freeze(action) => &action.database,
+        Action::Sql(action) => &action.database,
+        Action::Shell(action) => return changes(action.changes.as_ref()),
+        Action::Http(action) => return changes(action.changes.as_ref()),
+        Action::Verify(_) | Action::Approve(_) | Action::Notify(_) => return None,
+    };
+    (!text.has_template()).then(|| text.raw.trim().to_owned())
+}
+
+fn changes(changes: Option<&Changes>) -> Option<String> {
+    match changes? {
+        Changes::Nothing => None,
+        Changes::Database(Sp { value: name, .. }) => Some(Name::as_str(name).to_owned()),
+    }
+}
+
+/// Takes the locks of the targets, before anything is begun.
+///
+/// # Errors
+/// Somebody else has one of them, or a server cannot be asked.
+pub async fn hold(world: &World) -> Result<(), Error> {
+    for name in changed(&world.shape) {
+        world.targets.hold(world, &name).await.map_err(|refused| match refused {
+            Refused::Held(message) => Error::TargetHeld { message },
+            Refused::Failed(failure) => Error::Unready { failure },
+        })?;
+        prove_identity(world, &name).await?;
+    }
+    Ok(())
+}
+
+/// The server is the one that the plan or the site file says.
+async fn prove_identity(world: &World, name: &str) -> Result<(), Error> {
+    let Some(pinned) = world.targets.declared(name).and_then(|database| database.expect.as_ref()) else {
+        return Ok(());
+    };
+    let settings = world.targets.settings(world, name).await.map_err(|failure| Error::Unready { failure })?;
+    let found = world.targets.identity(world, name).await.map_err(|failure| Error::Unready { failure })?;
+    let host = settings.endpoint();
+    let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
+    let pairs = [
+        ("host", pinned.host.as_ref(), host),
+        ("database", pinned.database.as_ref(), found.database),
+        ("system_identifier", pinned.system_identifier.as_ref(), found.system_identifier),
+    ];
+    for (what, wanted, found) in pairs {
+        if let Some(wanted) = wanted.filter(|wanted| **wanted != found) {
+            let (name, wanted) = (name.to_owned(), wanted.clone());
+            return Err(Error::OtherServer { name, what, wanted, found });
+        }
+    }
+    Ok(())
+}
+
+/// The programs that the plan requires are on PATH.
+///
+/// # Errors
+/// One is missing.
+pub fn prove_programs(shape: &Shape) -> Result<(), Error> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    match shape.plan.requires.iter().find(|name| process::which(name, &path).is_none()) {
+        Some(name) => Err(Error::NoProgram { name: name.clone() }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,87 @@
+//! `runplan undo`.
+
+use super::command::Globals;
+use super::error::Error;
+use super::exit::Exit;
+use super::resume::GoOn;
+use super::state_dir;
+use super::stored::Stored;
+use crate::drive::Start;
+use crate::plan::StepId;
+use crate::run::{Reversal, State, reversal};
+use crate::terminal::{self, Screen, Tone};
+use clap::Args;
+
+/// Undoes what a run did, the newest first, and shows before what that is.
+///
+/// Only what was done is undone, with the values that were recorded. A step without a way back stops the undo there.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runplan undo k7f3
+  runplan undo k7f3 --to frozen      only what came after the step `frozen`
+  runplan undo k7f3 --yes --reason 'the copy was the wrong one'")]
+pub struct Undo {
+    /// The run: its id, or the beginning or end of it
+    run: String,
+    /// Keep this step and what was done before it
+    #[arg(long, value_name = "STEP")]
+    to: Option<String>,
+    /// Why, for the report
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Do not ask whether to begin
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    options: GoOn,
+}
+
+impl Undo {
+    pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        let store = state_dir::open(globals)?;
+        let run = store.find(&self.run)?;
+        let state = Stored::read(&store, &run)?.state;
+        let to = self.to.as_deref().map(|to| super::post::step_of(&state, to)).transpose()?;
+        let steps = reverse(&state, to.as_ref());
+        if steps.is_empty() {
+            screen.say(&format!("{run} has done nothing that could be undone"));
+            return Ok(Exit::Done);
+        }
+        show(screen, &state, &steps);
+        let confirmed = self.yes || screen.is_attended() && terminal::confirm(screen, "Undo this?");
+        if !confirmed {
+            let message = "nobody confirmed the undo";
+            return Err(Error::usage_with(message, "confirm it on a terminal, or with --yes"));
+        }
+        let reason = self.reason.unwrap_or_else(|| "asked for by `runplan undo`".to_owned());
+        self.options.go_on(screen, &store, &run, |wait, attended| Start::Undo { to, reason, attended, wait })
+    }
+}
+
+/// What is done and would be undone, the newest first.
+fn reverse(state: &State, to: Option<&StepId>) -> Vec<StepId> {
+    let mut done: Vec<StepId> = state.done().cloned().collect();
+    done.reverse();
+    if let Some(end) = to.and_then(|to| done.iter().position(|id| id == to)) {
+        done.truncate(end);
+    }
+    done
+}
+
+fn show(screen: &Screen, state: &State, steps: &[StepId]) {
+    let paint = screen.paint();
+    screen.say("This is undone, in this order:");
+    for id in steps {
+        let Some(step) = state.shape.flow.step(id.as_str()) else { continue };
+        let (tone, words) = match reversal(step) {
+            Reversal::Nothing => (Tone::Faint, "nothing to undo".to_owned()),
+            Reversal::BuiltIn(words) => (Tone::Plain, words.to_owned()),
+            Reversal::Given(bare) => {
+                (Tone::Plain, format!("the plan's undo ({})", bare.action.kind().word()))
+            }
+            Reversal::None(why) => (Tone::Bad, format!("CANNOT be undone: {why}; the undo stops here")),
+        };
+        screen.say(&format!("  {}  {}", paint.of(Tone::Strong, id.as_str()), paint.of(tone, &words)));
+    }
+}

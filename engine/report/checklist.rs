@@ -1,0 +1,142 @@
+//! The rollback procedure's checklist, ticked by evidence and never by hand. Must never tick what the journal does not
+//! prove: an empty box is a question to people.
+
+use super::downtime::windows;
+use super::evidence::checks;
+use crate::plan::{Action, Question, Step, action};
+use crate::run::{Effects, State, StepState, effects};
+use serde::Serialize;
+
+/// A line of the checklist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// `before` or `after` the rollback.
+    pub part: &'static str,
+    pub text: &'static str,
+    /// What proves it.
+    pub evidence: Option<String>,
+}
+
+/// The whole checklist.
+pub fn checklist(state: &State) -> Vec<Item> {
+    let started = state.started.as_deref();
+    let reason = started.and_then(|started| started.reason.clone());
+    let item = |part, text, evidence| Item { part, text, evidence };
+    vec![
+        item("before", "The change to be rolled back is identified", reason.clone()),
+        item("before", "A backup from before the change exists and is sound", sound_backup(state)),
+        item("before", "The team is told", done_kind(state, |action| matches!(action, Action::Notify(_)))),
+        item("before", "The application is in maintenance", maintenance(state)),
+        item("before", "The reason is documented", reason),
+        item("before", "What is there now is kept", safety(state)),
+        item(
+            "after",
+            "The data is proved sound after the last change",
+            proved(state, &|question| matches!(question, Question::Sql(_))),
+        ),
+        item(
+            "after",
+            "Tables, indexes and constraints are as they should be",
+            proved(state, &|question| matches!(question, Question::Schema(_))),
+        ),
+        item(
+            "after",
+            "What was lost is counted",
+            proved(state, &|question| matches!(question, Question::Lost(_))),
+        ),
+        item(
+            "after",
+            "The application is healthy",
+            proved(state, &|question| matches!(question, Question::Http(_))),
+        ),
+        item("after", "The application is open to traffic again", reopened(state)),
+    ]
+}
+
+fn done(state: &State) -> impl Iterator<Item = &Step> {
+    let done = |step: &&std::sync::Arc<Step>| {
+        state.entry(&step.id.value).is_some_and(|entry| entry.state == StepState::Done)
+    };
+    state.shape.flow.steps().iter().filter(done).map(AsRef::as_ref)
+}
+
+fn list<'s>(steps: impl Iterator<Item = &'s Step>) -> Option<String> {
+    let ids: Vec<&str> = steps.map(|step| step.id.value.as_str()).collect();
+    (!ids.is_empty()).then(|| format!("step {}", ids.join(", ")))
+}
+
+fn done_kind(state: &State, wanted: fn(&Action) -> bool) -> Option<String> {
+    list(done(state).filter(|step| wanted(&step.action.value)))
+}
+
+/// It was restored whole, or read whole by a check.
+fn sound_backup(state: &State) -> Option<String> {
+    done_kind(state, |action| match action {
+        Action::Restore(_) => true,
+        Action::Verify(verify) => {
+            verify.checks.iter().any(|check| matches!(check.question.value, Question::Backup(_)))
+        }
+        _ => false,
+    })
+}
+
+fn safety(state: &State) -> Option<String> {
+    done_kind(state, |action| matches!(action, Action::Backup(_) | Action::Swap(_)))
+}
+
+fn maintenance(state: &State) -> Option<String> {
+    let windows = windows(state);
+    let first = windows.first()?;
+    Some(format!("window {} opened at {}", first.window, second(first.opened_at)))
+}
+
+fn reopened(state: &State) -> Option<String> {
+    let windows = windows(state);
+    let last =
+        windows.iter().map(|window| window.closed_at).collect::<Option<Vec<_>>>()?.into_iter().max()?;
+    Some(format!("at {}", second(last)))
+}
+
+fn second(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Checks of a kind that passed after the last step that changed a database.
+fn proved(state: &State, wanted: &dyn Fn(&Question) -> bool) -> Option<String> {
+    let flow = &state.shape.flow;
+    let changed_at = done(state)
+        .filter(|step| effects(step) != Effects::Reads && touches_database(&step.action.value))
+        .filter_map(|step| state.entry(&step.id.value)?.finished_at)
+        .max();
+    let all = checks(state);
+    let steps = done(state).filter(|step| {
+        let Action::Verify(verify) = &step.action.value else { return false };
+        let Some(entry) = state.entry(&step.id.value) else { return false };
+        let lost = verify.checks.iter().any(|check| matches!(check.question.value, Question::Lost(_)));
+        // What would be lost is counted before the swap; everything else must be proved after it.
+        let late = lost || entry.started_at >= changed_at;
+        let asks = questions(state, verify).iter().any(|question| wanted(question));
+        let passed = all.iter().filter(|check| check.step == step.id.value).all(|check| check.passed || lost);
+        late && asks && passed
+    });
+    list(steps.filter(|step| flow.step(step.id.value.as_str()).is_some()))
+}
+
+fn touches_database(action: &Action) -> bool {
+    match action {
+        Action::Restore(restore) => restore.into == action::restore::Into::InPlace,
+        Action::Swap(_) | Action::Sql(_) => true,
+        Action::Shell(_) | Action::Http(_) => false,
+        Action::Backup(_)
+        | Action::Freeze(_)
+        | Action::Verify(_)
+        | Action::Approve(_)
+        | Action::Notify(_) => false,
+    }
+}
+
+fn questions<'s>(state: &'s State, verify: &'s action::Verify) -> Vec<&'s Question> {
+    let named =
+        verify.use_.iter().filter_map(|name| state.shape.plan.checks.get(name.value.as_str())).flatten();
+    named.chain(&verify.checks).map(|check| &check.question.value).collect()
+}

@@ -1,0 +1,41 @@
+//! How long the application was closed: its windows, and the swaps themselves.
+
+use super::outcome::number;
+use crate::plan::{Action, Made, StepId};
+use crate::run::{State, StepState};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// One stretch without traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Downtime {
+    pub window: String,
+    pub opened_at: Timestamp,
+    /// None: it is still closed to traffic.
+    pub closed_at: Option<Timestamp>,
+}
+
+/// The windows that were opened.
+pub fn windows(state: &State) -> Vec<Downtime> {
+    let mut found = Vec::new();
+    for (id, entry) in state.entries() {
+        let Some(Made::Open(name)) = state.shape.flow.made(id) else { continue };
+        // An undone opening: the undo closed it, at a time the journal alone knows.
+        let Some(opened_at) = entry.finished_at.filter(|_| entry.state == StepState::Done) else { continue };
+        let close = StepId::new(format!("{name}.close"));
+        let closed = state.entry(&close).filter(|entry| entry.state == StepState::Done);
+        let closed_at = closed.and_then(|entry| entry.finished_at);
+        found.push(Downtime { window: name.to_string(), opened_at, closed_at });
+    }
+    found
+}
+
+/// How long the swaps kept the database away, in milliseconds.
+pub fn swaps(state: &State) -> Vec<(StepId, u64)> {
+    let swaps = state.entries().filter(|(id, entry)| {
+        let step = state.shape.flow.step(id.as_str());
+        entry.state == StepState::Done
+            && step.is_some_and(|step| matches!(step.action.value, Action::Swap(_)))
+    });
+    swaps.filter_map(|(id, entry)| Some((id.clone(), number(&entry.outputs, "downtime_ms")?))).collect()
+}

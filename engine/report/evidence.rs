@@ -1,0 +1,153 @@
+//! What a run proved and did, out of the outputs of its steps: checks, approvals, backups, statements.
+
+use super::outcome::{number, text};
+use crate::plan::{Action, Step, StepId};
+use crate::run::{Entry, State, StepState};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+/// One check and what it found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Checked {
+    pub step: StepId,
+    pub name: String,
+    pub passed: bool,
+    /// Its failure does not fail the run.
+    pub report_only: bool,
+    /// What it found, as it told it.
+    pub found: String,
+    /// Rows that should not be there, a line each.
+    pub rows: Vec<String>,
+}
+
+/// A person's decision.
+#[derive(Debug, Clone, Serialize)]
+pub struct Approval {
+    pub step: StepId,
+    pub question: String,
+    pub by: String,
+    /// As the operating system calls them.
+    pub account: String,
+    pub approved: bool,
+    pub comment: String,
+    pub at: Timestamp,
+}
+
+/// A backup that was taken.
+#[derive(Debug, Clone, Serialize)]
+pub struct Backup {
+    pub step: StepId,
+    pub path: String,
+    pub bytes: Option<u64>,
+    pub tables: Option<u64>,
+    pub sha256: Option<String>,
+    pub taken_at: Option<String>,
+}
+
+/// SQL that was run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Statement {
+    pub step: StepId,
+    /// As the author wrote it.
+    pub sql: String,
+    pub rows: Option<u64>,
+    pub read_only: bool,
+}
+
+/// Steps that gave results, with what they gave.
+fn with_results(state: &State) -> impl Iterator<Item = (&Step, &Entry)> {
+    let steps = state.shape.flow.steps().iter();
+    steps
+        .filter_map(|step| Some((step.as_ref(), state.entry(&step.id.value)?)))
+        .filter(|(_, entry)| !entry.outputs.is_empty())
+}
+
+pub fn checks(state: &State) -> Vec<Checked> {
+    let mut found = Vec::new();
+    for (step, entry) in with_results(state) {
+        let Action::Verify(verify) = &step.action.value else { continue };
+        let results = entry.outputs.get("results").and_then(Value::as_array);
+        for result in results.into_iter().flatten() {
+            found.push(Checked {
+                step: step.id.value.clone(),
+                name: word(result, &["name"]).unwrap_or_else(|| "check".to_owned()),
+                passed: result.get("passed").and_then(Value::as_bool).unwrap_or(false),
+                report_only: verify.report_only,
+                found: word(result, &["message", "summary", "found", "value"]).unwrap_or_default(),
+                rows: rows(result),
+            });
+        }
+    }
+    found
+}
+
+/// The first of these fields that is there, as text.
+fn word(result: &Value, names: &[&str]) -> Option<String> {
+    let found = names.iter().find_map(|name| result.get(name).filter(|value| !value.is_null()))?;
+    Some(match found {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    })
+}
+
+fn rows(result: &Value) -> Vec<String> {
+    let rows = result.get("rows").and_then(Value::as_array);
+    rows.into_iter().flatten().take(20).map(Value::to_string).collect()
+}
+
+pub fn approvals(state: &State) -> Vec<Approval> {
+    let mut found = Vec::new();
+    for (id, entry) in state.entries() {
+        let question = entry.ask.as_ref().map(|ask| ask.message.clone()).unwrap_or_default();
+        found.extend(entry.decisions.iter().map(|decision| Approval {
+            step: id.clone(),
+            question: question.clone(),
+            by: decision.by.clone(),
+            account: format!("uid {} on {}", decision.actor.uid, decision.actor.host),
+            approved: decision.approved,
+            comment: decision.comment.clone(),
+            at: decision.at,
+        }));
+    }
+    found
+}
+
+pub fn backups(state: &State) -> Vec<Backup> {
+    with_results(state)
+        .filter(|(step, _)| matches!(step.action.value, Action::Backup(_)))
+        .filter_map(|(step, entry)| {
+            Some(Backup {
+                step: step.id.value.clone(),
+                path: text(&entry.outputs, "path")?,
+                bytes: number(&entry.outputs, "bytes"),
+                tables: number(&entry.outputs, "tables"),
+                sha256: text(&entry.outputs, "sha256"),
+                taken_at: text(&entry.outputs, "taken_at"),
+            })
+        })
+        .collect()
+}
+
+pub fn statements(state: &State) -> Vec<Statement> {
+    let mut found = Vec::new();
+    for step in state.shape.flow.steps() {
+        let Action::Sql(sql) = &step.action.value else { continue };
+        let Some(entry) = state.entry(&step.id.value) else { continue };
+        let done = matches!(entry.state, StepState::Done | StepState::Undone | StepState::UndoFailed);
+        let written = match (&sql.statement, &sql.file) {
+            (Some(statement), _) => Some(statement.raw.clone()),
+            (None, Some(file)) => state.shape.loaded.files.get(&file.raw).map(ToString::to_string),
+            (None, None) => None,
+        };
+        if let Some(sql_text) = written.filter(|_| done) {
+            found.push(Statement {
+                step: step.id.value.clone(),
+                sql: sql_text,
+                rows: number(&entry.outputs, "row_count"),
+                read_only: sql.read_only,
+            });
+        }
+    }
+    found
+}

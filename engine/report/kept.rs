@@ -1,0 +1,113 @@
+//! What a run leaves behind, and how each of it is removed: nothing may surprise anyone a week later.
+
+use super::outcome::{number, text};
+use crate::plan::{Action, StepId, action};
+use crate::run::{Entry, State, StepState};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// Something that is still there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    pub step: StepId,
+    pub kind: Kind,
+    /// A path or a database's name.
+    pub name: String,
+    pub bytes: Option<u64>,
+    pub sha256: Option<String>,
+    /// It is kept until then at least.
+    pub until: Option<Timestamp>,
+    /// The command that removes it.
+    pub remove: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Backup,
+    /// The database as it was before the swap.
+    OldDatabase,
+    /// A restored copy that was not swapped in.
+    SideDatabase,
+}
+
+impl Kind {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::OldDatabase => "old database",
+            Self::SideDatabase => "restored copy",
+        }
+    }
+}
+
+/// Everything the run's finished steps left.
+pub fn kept(state: &State) -> Vec<Kept> {
+    let swapped: Vec<String> = done(state)
+        .filter(|(_, action, _)| matches!(action, Action::Swap(_)))
+        .filter_map(|(_, _, entry)| {
+            text(&entry.outputs, "side_database").or_else(|| text(&entry.outputs, "with"))
+        })
+        .collect();
+    let any_swap = done(state).any(|(_, action, _)| matches!(action, Action::Swap(_)));
+    let mut found = Vec::new();
+    for (step, action, entry) in done(state) {
+        match action {
+            Action::Backup(backup) => found.extend(backup_of(step, backup, entry)),
+            Action::Swap(swap) => {
+                let until = after(entry, Some(swap.keep_old));
+                found.extend(database(step, Kind::OldDatabase, text(&entry.outputs, "old_database"), until));
+            }
+            Action::Restore(restore) if restore.into == action::restore::Into::Side => {
+                let name = text(&entry.outputs, "database");
+                let in_use = match swapped.is_empty() {
+                    true => any_swap,
+                    false => name.as_ref().is_some_and(|name| swapped.contains(name)),
+                };
+                if !in_use {
+                    found.extend(database(step, Kind::SideDatabase, name, None));
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn done(state: &State) -> impl Iterator<Item = (&StepId, &Action, &Entry)> {
+    state.entries().filter(|(_, entry)| entry.state == StepState::Done).filter_map(|(id, entry)| {
+        state.shape.flow.step(id.as_str()).map(|step| (id, &step.action.value, entry))
+    })
+}
+
+fn backup_of(step: &StepId, backup: &action::Backup, entry: &Entry) -> Option<Kept> {
+    let path = text(&entry.outputs, "path")?;
+    let quoted = shlex::try_quote(&path).map(|path| path.into_owned()).unwrap_or_else(|_| path.clone());
+    Some(Kept {
+        step: step.clone(),
+        kind: Kind::Backup,
+        remove: format!("rm -r {quoted}"),
+        bytes: number(&entry.outputs, "bytes"),
+        sha256: text(&entry.outputs, "sha256"),
+        until: after(entry, backup.keep),
+        name: path,
+    })
+}
+
+fn database(step: &StepId, kind: Kind, name: Option<String>, until: Option<Timestamp>) -> Option<Kept> {
+    let name = name?;
+    let identifier = name.replace('"', "\"\"");
+    Some(Kept {
+        step: step.clone(),
+        kind,
+        remove: format!("psql \"$MAINTENANCE_URL\" -c 'DROP DATABASE \"{identifier}\"'"),
+        bytes: None,
+        sha256: None,
+        until,
+        name,
+    })
+}
+
+fn after(entry: &Entry, keep: Option<crate::plan::Duration>) -> Option<Timestamp> {
+    entry.finished_at?.checked_add(keep?.std()).ok()
+}

@@ -1,0 +1,22 @@
+//! A run as a document: what happened, what it cost, what is left, what is known. Pure: a fold of the journal, without a
+//! clock and without I/O. Must never claim what the journal does not prove.
+
+pub mod amount;
+mod checklist;
+mod document;
+mod downtime;
+mod drawing;
+mod evidence;
+mod kept;
+mod markdown;
+mod outcome;
+mod telling;
+
+pub use checklist::Item;
+pub use document::Report;
+pub use downtime::{Downtime, swaps, windows};
+pub use drawing::{mermaid, waves};
+pub use evidence::{Approval, Backup, Checked, Statement};
+pub use kept::{Kept, Kind, kept};
+pub use markdown::markdown;
+pub use telling::{Mark, Told, tell};

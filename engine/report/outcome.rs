@@ -1,0 +1,78 @@
+//! What a finished step came to, in a few words, out of its outputs.
+
+use super::amount::{bytes, count, span};
+use crate::plan::Action;
+use crate::run::Outputs;
+use serde_json::Value;
+
+/// `3 tables, 12.0 MB`; empty when there is nothing to say.
+pub fn details(action: &Action, outputs: &Outputs) -> String {
+    let parts: Vec<Option<String>> = match action {
+        Action::Backup(_) => vec![tables(outputs), size(outputs), text(outputs, "path")],
+        Action::Restore(_) => {
+            vec![tables(outputs), size(outputs), text(outputs, "database").map(|name| format!("into {name}"))]
+        }
+        Action::Swap(_) => vec![
+            number(outputs, "downtime_ms").map(|ms| format!("closed for {}", span(ms))),
+            sessions(outputs),
+            text(outputs, "old_database").map(|name| format!("old one kept as {name}")),
+        ],
+        Action::Freeze(_) => vec![sessions(outputs)],
+        Action::Sql(_) => vec![number(outputs, "row_count").map(|rows| plural(rows, "row"))],
+        Action::Verify(_) => vec![text(outputs, "summary").or_else(|| checks(outputs))],
+        Action::Http(_) => vec![number(outputs, "status").map(|status| format!("status {status}"))],
+        Action::Shell(_) => {
+            vec![
+                number(outputs, "exit_code")
+                    .filter(|code| *code != 0)
+                    .map(|code| format!("exit code {code}")),
+            ]
+        }
+        Action::Approve(_) => vec![
+            text(outputs, "approved_by").map(|by| format!("by {by}")),
+            text(outputs, "comment").map(|comment| format!("\"{comment}\"")),
+        ],
+        Action::Notify(_) => Vec::new(),
+    };
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// A text among the outputs, when it says something.
+pub fn text(outputs: &Outputs, name: &str) -> Option<String> {
+    outputs.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// A number among the outputs; of a list or a map, how many it has.
+pub fn number(outputs: &Outputs, name: &str) -> Option<u64> {
+    match outputs.get(name)? {
+        Value::Array(items) => u64::try_from(items.len()).ok(),
+        Value::Object(entries) => u64::try_from(entries.len()).ok(),
+        value => value.as_u64(),
+    }
+}
+
+fn plural(number: u64, word: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), word)
+}
+
+fn tables(outputs: &Outputs) -> Option<String> {
+    number(outputs, "tables").map(|tables| plural(tables, "table"))
+}
+
+fn size(outputs: &Outputs) -> Option<String> {
+    number(outputs, "bytes").map(bytes)
+}
+
+fn sessions(outputs: &Outputs) -> Option<String> {
+    number(outputs, "sessions_ended")
+        .filter(|ended| *ended > 0)
+        .map(|ended| format!("{} ended", plural(ended, "session")))
+}
+
+fn checks(outputs: &Outputs) -> Option<String> {
+    let (passed, failed) = (number(outputs, "passed")?, number(outputs, "failed")?);
+    Some(match failed {
+        0 => format!("{} passed", plural(passed, "check")),
+        _ => format!("{failed} of {} failed", plural(passed + failed, "check")),
+    })
+}

@@ -1,0 +1,178 @@
+//! An event as a line for people. The live view, the plain log, `logs` and the report's timeline all tell it this way.
+//! Must never hide a failure's help: what to do next belongs to what went wrong.
+
+use super::amount::{between, span};
+use super::outcome::details;
+use crate::run::{Event, Failure, Finish, Record, State};
+
+/// How a line is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// Something began or was noted.
+    Note,
+    Done,
+    /// It was passed over.
+    Passed,
+    /// People are waited for.
+    Waiting,
+    Caution,
+    Failed,
+}
+
+/// An event in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub mark: Mark,
+    /// The step's id; `run` for what is about all of it.
+    pub subject: String,
+    pub text: String,
+    /// Further lines: evidence, what to do.
+    pub more: Vec<String>,
+    /// Only told to who wants to know everything.
+    pub minor: bool,
+}
+
+/// Puts an event into words. `state`: at that moment, or any later one.
+pub fn tell(record: &Record, state: &State) -> Told {
+    let subject = record.event.step().map_or("run", |step| step.as_str()).to_owned();
+    let told =
+        |mark, text: String| Told { mark, subject: subject.clone(), text, more: Vec::new(), minor: false };
+    let minor = |text: String| Told { minor: true, ..told(Mark::Note, text) };
+    match &record.event {
+        Event::RunStarted(started) => {
+            let title = started.title.as_deref().unwrap_or(started.plan.as_str());
+            told(Mark::Note, format!("{} started by {}: {title}", record.run, record.actor.name))
+        }
+        Event::RunResumed { .. } => told(Mark::Note, format!("taken up again by {}", record.actor.name)),
+        Event::StepStarted { attempt, .. } => {
+            let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+            told(Mark::Note, format!("started{again}"))
+        }
+        Event::StepSkipped { reason, .. } => told(Mark::Passed, format!("skipped: {reason}")),
+        Event::FactNoted { fact, .. } => minor(format!("noted {}: {}", fact.name, brief(&fact.data))),
+        Event::StepDone { .. } => told(Mark::Done, done(record, state)),
+        Event::StepFailed { failure, .. } => {
+            with_help(told(Mark::Failed, format!("failed: {}", failure.message)), failure)
+        }
+        Event::StepUnknown { evidence, .. } => {
+            let mut told = told(Mark::Failed, format!("outcome not known: {}", evidence.message));
+            told.more.clone_from(&evidence.facts);
+            told
+        }
+        Event::RetryScheduled { attempt, at, failure, .. } => {
+            let wait = span(between(record.at, *at));
+            told(Mark::Caution, format!("attempt {attempt} failed: {}; again in {wait}", failure.message))
+        }
+        Event::StepReopened { reason, .. } => minor(format!("is tried again: {reason}")),
+        Event::SettleStarted { attempt, .. } => {
+            told(Mark::Note, format!("was interrupted in attempt {attempt}; finding out what became of it"))
+        }
+        Event::ApprovalRequested { ask, .. } => {
+            let who = match (ask.people.is_empty(), ask.confirm) {
+                (_, true) => "waits until somebody has done this".to_owned(),
+                (true, false) => "waits for an approval".to_owned(),
+                (false, false) => format!("waits for an approval by {}", ask.people.join(", ")),
+            };
+            let mut told = told(Mark::Waiting, who);
+            told.more.extend(ask.message.lines().map(str::to_owned));
+            told
+        }
+        Event::ApprovalGiven { by, comment, .. } => {
+            told(Mark::Done, format!("approved by {by}{}", quoted(comment)))
+        }
+        Event::ApprovalRejected { by, reason, .. } => {
+            told(Mark::Failed, format!("rejected by {by}{}", quoted(reason)))
+        }
+        Event::DecisionRefused { by, reason, .. } => {
+            told(Mark::Caution, format!("what {by} said was not accepted: {reason}"))
+        }
+        Event::StepResolved { resolution, reason, .. } => {
+            let (by, word) = (&record.actor.name, resolution.word());
+            told(Mark::Note, format!("resolved by {by} as {word}{}", quoted(reason)))
+        }
+        Event::StopRequested { hard: false, reason } => {
+            told(Mark::Caution, format!("stopping ({reason}): nothing new is started, what runs may finish"))
+        }
+        Event::StopRequested { hard: true, reason } => {
+            told(Mark::Caution, format!("stopping now ({reason}): what runs is cancelled"))
+        }
+        Event::CancelRequested { .. } => minor("is being cancelled".to_owned()),
+        Event::Parked { why } => {
+            let mut told = told(Mark::Waiting, format!("parked: {}", why.words()));
+            told.more.push(format!("next: {}", why.command(&record.run)));
+            told
+        }
+        Event::UndoRequested { to, reason } => {
+            let to = to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+            told(Mark::Caution, format!("going back{to}{}", quoted(reason)))
+        }
+        Event::UndoStarted { .. } => told(Mark::Note, "is being undone".to_owned()),
+        Event::UndoDone { note, .. } if note == "nothing to undo" => minor(note.clone()),
+        Event::UndoDone { note, .. } => told(Mark::Done, format!("undone{}", after_colon(note))),
+        Event::UndoFailed { failure, .. } => {
+            with_help(told(Mark::Failed, format!("could not be undone: {}", failure.message)), failure)
+        }
+        Event::HandlerFinished { failure: None, .. } => minor("a handler finished".to_owned()),
+        Event::HandlerFinished { failure: Some(failure), .. } => {
+            with_help(told(Mark::Caution, format!("a handler failed: {}", failure.message)), failure)
+        }
+        Event::Warned { message, .. } => told(Mark::Caution, message.clone()),
+        Event::RunFinished { result } => finished(*result, record, state, told),
+    }
+}
+
+fn done(record: &Record, state: &State) -> String {
+    let Some(step) = record.event.step() else { return "done".to_owned() };
+    let began = state.entry(step).and_then(|entry| entry.attempt_at).filter(|began| *began <= record.at);
+    let time = began.map(|began| format!(" in {}", span(between(began, record.at)))).unwrap_or_default();
+    let details = match (&record.event, state.shape.flow.step(step.as_str())) {
+        (Event::StepDone { outputs, .. }, Some(step)) => details(&step.action.value, outputs),
+        _ => String::new(),
+    };
+    match details.is_empty() {
+        true => format!("done{time}"),
+        false => format!("done{time}  ({details})"),
+    }
+}
+
+fn finished(result: Finish, record: &Record, state: &State, told: impl Fn(Mark, String) -> Told) -> Told {
+    let time =
+        state.started_at.map(|began| format!(" in {}", span(between(began, record.at)))).unwrap_or_default();
+    match result {
+        Finish::Done => told(Mark::Done, format!("done{time}")),
+        Finish::Undone => told(Mark::Caution, format!("undone{time}: everything it did was reversed")),
+        Finish::Failed => told(Mark::Failed, format!("ended for good without being done{time}")),
+    }
+}
+
+fn with_help(mut told: Told, failure: &Failure) -> Told {
+    if let Some((first, rest)) = told.text.clone().split_once('\n') {
+        told.text = first.to_owned();
+        told.more.extend(rest.lines().map(str::to_owned));
+    }
+    told.more.extend(failure.help.iter().map(|help| format!("help: {help}")));
+    told
+}
+
+fn quoted(text: &str) -> String {
+    match text.trim() {
+        "" => String::new(),
+        text => format!(": \"{text}\""),
+    }
+}
+
+fn after_colon(note: &str) -> String {
+    match note {
+        "" | "undone" => String::new(),
+        note => format!(": {note}"),
+    }
+}
+
+/// Data in one short line.
+fn brief(data: &serde_json::Value) -> String {
+    let text = data.to_string();
+    match text.char_indices().nth(160) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text,
+    }
+}

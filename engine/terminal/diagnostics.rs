@@ -1,0 +1,131 @@
+//! Findings and errors: the fault at its place in the file, what it is, and what to do. All of a file in one go.
+
+use super::screen::{Format, Screen};
+use crate::plan::{Finding, Severity, Sources};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode, SourceSpan,
+};
+use serde_json::{Value, json};
+use std::fmt;
+use std::sync::Arc;
+
+/// A finding with the text it is about, as miette draws it.
+#[derive(Debug)]
+struct Shown<'f> {
+    finding: &'f Finding,
+    source: Option<NamedSource<Arc<str>>>,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.finding.message)
+    }
+}
+
+impl std::error::Error for Shown<'_> {}
+
+impl Diagnostic for Shown<'_> {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.finding.code))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.finding.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.finding.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.finding.span.filter(|_| self.source.is_some())?;
+        let label = (!self.finding.label.is_empty()).then(|| self.finding.label.clone());
+        let range = SourceSpan::from((span.start, span.end.saturating_sub(span.start)));
+        Some(Box::new(std::iter::once(LabeledSpan::new_primary_with_span(label, range))))
+    }
+}
+
+fn handler(screen: &Screen) -> GraphicalReportHandler {
+    let theme = match screen.error_paint().colour {
+        true => GraphicalTheme::unicode(),
+        false => GraphicalTheme::unicode_nocolor(),
+    };
+    GraphicalReportHandler::new_themed(theme)
+        .with_links(false)
+        .with_width(screen.width)
+        .with_context_lines(1)
+        .with_break_words(false)
+}
+
+/// All findings as text; empty when there are none.
+pub fn findings(screen: &Screen, findings: &[Finding], sources: &Sources) -> String {
+    let handler = handler(screen);
+    let mut text = String::new();
+    for finding in findings {
+        let source = finding.span.and_then(|span| sources.get(span.file));
+        let source = source.map(|source| NamedSource::new(&source.name, source.text.clone()));
+        // A string takes whatever is written to it.
+        let _ = handler.render_report(&mut text, &Shown { finding, source });
+        text.push('\n');
+    }
+    text
+}
+
+/// The findings for programs: lines and columns from 1, columns in characters.
+pub fn findings_json(findings: &[Finding], sources: &Sources) -> Value {
+    let one = |finding: &Finding| {
+        let place = finding.span.and_then(|span| Some((span, sources.get(span.file)?)));
+        let start = place.map(|(span, _)| sources.position(span.file, span.start));
+        let end = place.map(|(span, _)| sources.position(span.file, span.end));
+        json!({
+            "code": finding.code,
+            "severity": match finding.severity { Severity::Error => "error", Severity::Warning => "warning" },
+            "message": finding.message,
+            "help": finding.help,
+            "file": place.map(|(_, source)| source.name.as_str()),
+            "line": start.map(|at| at.0),
+            "column": start.map(|at| at.1),
+            "end_line": end.map(|at| at.0),
+            "end_column": end.map(|at| at.1),
+        })
+    };
+    json!({ "format": 1, "findings": findings.iter().map(one).collect::<Vec<_>>() })
+}
+
+/// An error of the program, with its code and help; as an object for programs. On stderr.
+pub fn error(screen: &Screen, error: &dyn Diagnostic) {
+    if screen.format == Format::Json {
+        let object = json!({
+            "format": 1,
+            "error": {
+                "code": error.code().map(|code| code.to_string()),
+                "message": message(error),
+                "help": error.help().map(|help| help.to_string()),
+            },
+        });
+        screen.error(&object.to_string());
+        return;
+    }
+    let mut text = String::new();
+    if handler(screen).render_report(&mut text, error).is_err() {
+        text = error.to_string();
+    }
+    screen.error(&text);
+}
+
+fn message(error: &dyn Diagnostic) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

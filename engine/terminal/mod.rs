@@ -1,0 +1,31 @@
+//! How it looks: the only stdout and stderr. Text, tables, diagnostics, the live view and the prompts. Must never decide
+//! anything: what it shows was decided, and made durable, before.
+
+mod asking;
+mod board;
+mod diagnostics;
+mod keyboard;
+mod line;
+mod live;
+mod paint;
+mod plain;
+mod prompt;
+mod question;
+mod reviewed;
+mod screen;
+mod summary;
+mod table;
+mod view;
+
+pub use asking::{ask_value, confirm};
+pub use board::Board;
+pub use diagnostics::{error, findings, findings_json};
+pub use keyboard::{Keyboard, Typed};
+pub use line::Lines;
+pub use paint::{Paint, Tone};
+pub use prompt::Prompts;
+pub use reviewed::review;
+pub use screen::{Color, Format, Look, Screen, print_error};
+pub use summary::{Places, summary, summary_json};
+pub use table::{day, table};
+pub use view::View;

@@ -1,0 +1,88 @@
+//! A line an event, never drawn over: for logs, pipes and screen readers.
+
+use super::line::Lines;
+use super::paint::Tone;
+use super::screen::Screen;
+use crate::clock::{self, Stopwatch};
+use crate::plan::StepId;
+use crate::plan::action::notify::Level;
+use crate::report::{self, Mark, amount};
+use crate::run::{Record, State};
+use crate::steps::{Progress, Unit};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Long work says how far it is this often.
+const EVERY: Duration = Duration::from_secs(30);
+
+/// Tells what happens, line by line.
+pub struct Plain {
+    screen: Screen,
+    lines: Lines,
+    told: HashMap<StepId, Stopwatch>,
+}
+
+impl Plain {
+    pub fn new(screen: Screen, state: &State) -> Self {
+        let lines = Lines::new(&screen, state);
+        Self { screen, lines, told: HashMap::new() }
+    }
+
+    pub fn recorded(&mut self, record: &Record, state: &State) {
+        let told = report::tell(record, state);
+        if is_wanted(&self.screen, &told) {
+            self.screen.line(&self.lines.of(record.at, &told));
+        }
+        if let Some(step) = record.event.step() {
+            self.told.remove(step);
+        }
+    }
+
+    pub fn progress(&mut self, step: &StepId, progress: &Progress) {
+        let last = self.told.entry(step.clone()).or_insert_with(Stopwatch::start);
+        if last.elapsed() >= EVERY && !self.screen.quiet {
+            *last = Stopwatch::start();
+            let text = format!("{} {}", progress.doing, how_far(progress));
+            self.screen.line(&self.lines.one(clock::now(), Tone::Plain, step.as_str(), &text));
+        }
+    }
+
+    pub fn said(&mut self, step: &StepId, level: Level, message: &str) {
+        self.screen.line(&said(&self.lines, step, level, message));
+    }
+}
+
+/// A notification for the console.
+pub fn said(lines: &Lines, step: &StepId, level: Level, message: &str) -> String {
+    let tone = match level {
+        Level::Info => Tone::Strong,
+        Level::Warning => Tone::Caution,
+        Level::Critical => Tone::Bad,
+    };
+    // A handler's name is made up; it says nothing to people.
+    let subject = if step.as_str().contains("_handler_") { "run" } else { step.as_str() };
+    lines.one(clock::now(), tone, subject, &format!("» {message}"))
+}
+
+/// Whether a line is for this reader.
+pub fn is_wanted(screen: &Screen, told: &report::Told) -> bool {
+    match screen.quiet {
+        true => matches!(told.mark, Mark::Failed | Mark::Caution | Mark::Waiting),
+        false => !told.minor || screen.verbose > 0,
+    }
+}
+
+/// `1.2 GB of about 4.0 GB (30 %)`
+pub fn how_far(progress: &Progress) -> String {
+    let amount = |count: u64| match progress.unit {
+        Unit::Bytes => amount::bytes(count),
+        Unit::Items => count.to_string(),
+    };
+    match progress.total.filter(|total| *total > 0) {
+        None => amount(progress.done),
+        Some(total) => {
+            let percent = (progress.done.min(total) as f64 / total as f64 * 100.0).floor();
+            format!("{} of {} ({percent} %)", amount(progress.done), amount(total))
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The way to stdout and stderr. Results go to stdout, errors and remarks to stderr. A reader that went away (a closed
+//! pipe) ends the talking, never the run.
+#![allow(clippy::disallowed_methods, reason = "this is the one place that writes to the terminal")]
+
+use super::paint::{Paint, Tone};
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use std::io::{IsTerminal, Write};
+
+/// Who reads what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// People.
+    #[default]
+    Human,
+    /// Programs.
+    Json,
+    /// A pull request, a wiki.
+    Markdown,
+}
+
+/// When colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// What was asked for on the command line.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Look {
+    pub format: Format,
+    pub color: Color,
+    pub quiet: bool,
+    pub verbose: u8,
+    /// No line is ever drawn over.
+    pub plain: bool,
+}
+
+/// The terminal, or what stands in its place.
+#[derive(Debug, Clone)]
+pub struct Screen {
+    pub format: Format,
+    pub quiet: bool,
+    pub verbose: u8,
+    /// Lines may be drawn over: a terminal that can do it, and nobody said `--plain`.
+    pub live: bool,
+    /// Columns of the terminal; 80 where there is none.
+    pub width: usize,
+    pub zone: TimeZone,
+    out: Paint,
+    err: Paint,
+}
+
+impl Screen {
+    pub fn new(look: Look) -> Self {
+        let (out_tty, err_tty) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let wanted = |tty: bool| match look.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => tty && !dumb && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        Self {
+            format: look.format,
+            quiet: look.quiet,
+            verbose: look.verbose,
+            live: out_tty && !dumb && !look.plain && look.format == Format::Human,
+            width: width(),
+            zone: TimeZone::system(),
+            out: Paint { colour: wanted(out_tty) && look.format == Format::Human },
+            err: Paint { colour: wanted(err_tty) },
+        }
+    }
+
+    /// Colours for stdout.
+    pub fn paint(&self) -> Paint {
+        self.out
+    }
+
+    /// Colours for stderr.
+    pub fn error_paint(&self) -> Paint {
+        self.err
+    }
+
+    /// Somebody sits at this terminal and can be asked.
+    pub fn is_attended(&self) -> bool {
+        let both = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        both && self.format == Format::Human
+    }
+
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// A line of the result.
+    pub fn line(&self, text: &str) {
+        print(text, true);
+    }
+
+    /// Text of the result, as it is.
+    pub fn text(&self, text: &str) {
+        print(text, false);
+    }
+
+    /// A line for people only: not with `--quiet`, not for programs.
+    pub fn say(&self, text: &str) {
+        if !self.quiet && self.format == Format::Human {
+            print(text, true);
+        }
+    }
+
+    /// One JSON value, in a line of its own.
+    pub fn json(&self, value: &Value) {
+        print(&value.to_string(), true);
+    }
+
+    /// A JSON document, indented on a terminal.
+    pub fn document(&self, value: &Value) {
+        let text = serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string());
+        print(&text, true);
+    }
+
+    /// A remark beside the result: on stderr, not with `--quiet`.
+    pub fn remark(&self, text: &str) {
+        if !self.quiet {
+            print_error(text);
+        }
+    }
+
+    /// Something that needs attention: on stderr, always.
+    pub fn warn(&self, text: &str) {
+        print_error(&format!("{} {text}", self.err.of(Tone::Caution, "warning:")));
+    }
+
+    /// Text of errors, when there are any.
+    pub fn error_unless_empty(&self, text: &str) {
+        if !text.is_empty() {
+            print_error(text);
+        }
+    }
+
+    /// Text of an error: on stderr, always.
+    pub fn error(&self, text: &str) {
+        print_error(text);
+    }
+}
+
+fn print(text: &str, newline: bool) {
+    let mut out = std::io::stdout().lock();
+    let end = if newline { "\n" } else { "" };
+    // A closed pipe is the reader's way to say that it has enough.
+    let _ = out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(end.as_bytes()))
+        .and_then(|()| out.flush());
+}
+
+/// A line on stderr; also for those who have no screen yet.
+pub fn print_error(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = err.write_all(text.trim_end_matches('\n').as_bytes()).and_then(|()| err.write_all(b"\n"));
+}
+
+fn width() -> usize {
+    let from_variable = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let from_terminal =
+        || rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    from_terminal().filter(|width| *width > 0).or_else(from_variable).unwrap_or(80).clamp(40, 200)
+}

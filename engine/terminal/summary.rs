@@ -1,0 +1,221 @@
+//! The end of a run in words a newcomer understands: what was done, what is kept and how it goes away, how long the
+//! application was closed, where the report is, what to type next.
+
+use super::paint::Tone;
+use super::screen::Screen;
+use crate::plan::StepId;
+use crate::report::{self, Kept, amount};
+use crate::run::{Finish, Phase, State, StepState};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The report, when it was written.
+    pub report: Option<PathBuf>,
+    /// The run's own directory.
+    pub directory: PathBuf,
+}
+
+/// The summary, for people.
+pub fn summary(screen: &Screen, state: &State, places: &Places, now: Timestamp) -> String {
+    let paint = screen.paint();
+    let mut text = String::from("\n");
+    let (tone, headline) = headline(state, now);
+    text.push_str(&format!("{}\n", paint.of(tone, &headline)));
+    for (name, value) in rows(screen, state, places, now) {
+        let mut lines = value.lines();
+        let first = lines.next().unwrap_or_default();
+        text.push_str(&format!("  {}  {first}\n", paint.of(Tone::Strong, &format!("{name:9}"))));
+        for line in lines {
+            text.push_str(&format!("{:13}{line}\n", ""));
+        }
+    }
+    text
+}
+
+fn headline(state: &State, now: Timestamp) -> (Tone, String) {
+    let end = state.finished_at.unwrap_or(now);
+    let time = state.started_at.map(|began| format!(" after {}", amount::span(amount::between(began, end))));
+    let time = time.unwrap_or_default();
+    let run = &state.run;
+    match (&state.parked, state.result) {
+        (Some(why), _) => (Tone::Caution, format!("Parked{time}: {}  ({run})", why.words())),
+        (None, Some(Finish::Done)) => (Tone::Good, format!("Done{time}  ({run})")),
+        (None, Some(Finish::Undone)) => {
+            (Tone::Caution, format!("Undone{time}: what the run did was reversed  ({run})"))
+        }
+        (None, Some(Finish::Failed)) => (Tone::Bad, format!("Failed{time}  ({run})")),
+        (None, None) => (Tone::Caution, format!("Interrupted{time}  ({run})")),
+    }
+}
+
+fn rows(screen: &Screen, state: &State, places: &Places, now: Timestamp) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    rows.push(("Plan", plan(state)));
+    rows.push(("Steps", steps(state)));
+    if let Some(what) = troubles(state) {
+        rows.push(("Trouble", what));
+    }
+    if let Some(closed) = downtime(state, now) {
+        rows.push(("Downtime", closed));
+    }
+    let kept = report::kept(state);
+    if !kept.is_empty() {
+        rows.push(("Kept", kept.iter().map(|kept| one_kept(screen, kept)).collect::<Vec<_>>().join("\n")));
+    }
+    if state.result != Some(Finish::Done)
+        && let Some(contacts) = contacts(state)
+    {
+        rows.push(("Call", contacts));
+    }
+    if let Some(report) = &places.report {
+        rows.push(("Report", report.display().to_string()));
+    }
+    rows.push(("Logs", format!("runplan logs {}\nfiles in {}", state.run, places.directory.display())));
+    rows.push(("Next", next(state)));
+    rows
+}
+
+fn plan(state: &State) -> String {
+    let plan = &state.shape.plan;
+    let title = plan.title.as_deref().unwrap_or(plan.name.value.as_str());
+    let rehearsed = state.started.as_ref().is_some_and(|started| started.rehearsal);
+    let kind =
+        if rehearsed { "  (a rehearsal on a throw-away server: nothing real was touched)" } else { "" };
+    format!("{title}{kind}")
+}
+
+/// `9 done, 1 skipped (scope)`
+fn steps(state: &State) -> String {
+    let mut parts: Vec<(&str, Vec<&StepId>)> = Vec::new();
+    for (id, entry) in state.entries() {
+        let word = word(entry.state);
+        match parts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, ids)) => ids.push(id),
+            None => parts.push((word, vec![id])),
+        }
+    }
+    let parts: Vec<String> = parts
+        .into_iter()
+        .map(|(word, ids)| {
+            let names: Vec<&str> = ids.iter().take(6).map(|id| id.as_str()).collect();
+            let more = if ids.len() > 6 { ", …" } else { "" };
+            match word {
+                "done" => format!("{} done", ids.len()),
+                _ => format!("{} {word} ({}{more})", ids.len(), names.join(", ")),
+            }
+        })
+        .collect();
+    parts.join(", ")
+}
+
+/// What became of a step, for people.
+fn word(state: StepState) -> &'static str {
+    match state {
+        StepState::Done => "done",
+        StepState::Undone => "undone",
+        StepState::Skipped => "skipped",
+        StepState::Failed => "failed",
+        StepState::UndoFailed => "not undone",
+        StepState::Unknown => "of unknown outcome",
+        StepState::AwaitingApproval => "waiting for an approval",
+        StepState::Running | StepState::Undoing | StepState::Retrying { .. } => "under way",
+        StepState::Waiting => "not begun",
+    }
+}
+
+fn troubles(state: &State) -> Option<String> {
+    let mut lines = Vec::new();
+    for (id, entry) in state.entries() {
+        match entry.state {
+            StepState::Failed | StepState::UndoFailed => {
+                let Some(failure) = &entry.failure else { continue };
+                lines.push(format!("{id}: {}", failure.message.lines().next().unwrap_or_default()));
+                lines.extend(failure.help.iter().map(|help| format!("  {help}")));
+            }
+            StepState::Unknown => {
+                let Some(evidence) = &entry.evidence else { continue };
+                lines.push(format!("{id}: {}", evidence.message));
+                lines.extend(evidence.facts.iter().map(|fact| format!("  - {fact}")));
+            }
+            _ => {}
+        }
+    }
+    lines.extend(state.warnings.iter().map(|warning| format!("warning: {warning}")));
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn downtime(state: &State, now: Timestamp) -> Option<String> {
+    let mut lines: Vec<String> = report::windows(state)
+        .into_iter()
+        .map(|window| match window.closed_at {
+            Some(closed) => {
+                let time = amount::span(amount::between(window.opened_at, closed));
+                format!("{time} (window {})", window.window)
+            }
+            None => {
+                let time = amount::span(amount::between(window.opened_at, now));
+                format!(
+                    "{time} so far: window {} is still open, the application is CLOSED to traffic",
+                    window.window
+                )
+            }
+        })
+        .collect();
+    for (step, ms) in report::swaps(state) {
+        lines.push(format!("{} of it without a database ({step})", amount::span(ms)));
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn one_kept(screen: &Screen, kept: &Kept) -> String {
+    let size = kept.bytes.map(|bytes| format!(", {}", amount::bytes(bytes))).unwrap_or_default();
+    let until = kept.until.map(|until| {
+        let day = until.to_zoned(screen.zone.clone()).strftime("%Y-%m-%d").to_string();
+        format!(", at least until {day}")
+    });
+    let until = until.unwrap_or_default();
+    format!("{} {}{size}{until}\n  to remove it: {}", kept.kind.word(), kept.name, kept.remove)
+}
+
+fn contacts(state: &State) -> Option<String> {
+    let site = state.shape.site.as_ref()?;
+    let lines: Vec<String> =
+        site.contacts.iter().map(|(_, contact)| format!("{}: {}", contact.name, contact.call)).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn next(state: &State) -> String {
+    let run = &state.run;
+    match (&state.parked, state.result) {
+        (Some(why), _) => {
+            let back = match state.phase {
+                Phase::Forward if state.done().next().is_some() => {
+                    format!("\nrunplan undo {run}   goes back instead")
+                }
+                _ => String::new(),
+            };
+            format!("{}{back}", why.command(run))
+        }
+        (None, Some(_)) => format!("runplan report {run}   shows everything, for the post-mortem"),
+        (None, None) => format!("runplan resume {run}"),
+    }
+}
+
+/// The last line of a run's output for programs.
+pub fn summary_json(state: &State, exit: u8) -> Value {
+    let failed = state.failed().next().or_else(|| state.unknown().next());
+    json!({
+        "format": 1,
+        "kind": "summary",
+        "run": state.run.as_str(),
+        "phase": state.phase.word(),
+        "result": state.result.map(Finish::word),
+        "exit": exit,
+        "failed_step": failed.map(StepId::as_str),
+        "parked": state.parked.as_ref().map(|why| json!({ "why": why.words(), "command": why.command(&state.run) })),
+    })
+}

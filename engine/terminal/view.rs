@@ -1,0 +1,57 @@
+//! The three forms in which a run is watched: live, line by line, and as data.
+
+use super::board::Board;
+use super::live::Live;
+use super::plain::Plain;
+use super::screen::Screen;
+use crate::drive::Observer;
+use crate::plan::StepId;
+use crate::plan::action::notify::Level;
+use crate::run::{Record, State};
+use crate::steps::Progress;
+use std::sync::Arc;
+
+/// What the driver tells its events to.
+pub enum View {
+    Live(Box<Live>),
+    Plain(Box<Plain>),
+    /// The journal's own lines.
+    Lines(Screen),
+}
+
+impl View {
+    /// The form that suits the screen. `board`: what prompts share with a live view.
+    pub fn new(screen: &Screen, board: Option<Arc<Board>>, state: &State) -> Self {
+        match board {
+            _ if screen.is_json() => Self::Lines(screen.clone()),
+            Some(board) => Self::Live(Box::new(Live::new(board, screen, state))),
+            None => Self::Plain(Box::new(Plain::new(screen.clone(), state))),
+        }
+    }
+}
+
+impl Observer for View {
+    fn recorded(&mut self, record: &Record, state: &State) {
+        match self {
+            Self::Live(live) => live.recorded(record, state),
+            Self::Plain(plain) => plain.recorded(record, state),
+            Self::Lines(screen) => screen.line(&record.line),
+        }
+    }
+
+    fn progress(&mut self, step: &StepId, progress: &Progress, _: &State) {
+        match self {
+            Self::Live(live) => live.progress(step, progress),
+            Self::Plain(plain) => plain.progress(step, progress),
+            Self::Lines(_) => {}
+        }
+    }
+
+    fn said(&mut self, step: &StepId, level: Level, message: &str) {
+        match self {
+            Self::Live(live) => live.said(step, level, message),
+            Self::Plain(plain) => plain.said(step, level, message),
+            Self::Lines(_) => {}
+        }
+    }
+}
