@@ -69,6 +69,12 @@ impl TargetLock {
         ))
     }
 
+    /// Who holds the lock on a target now, without trying for it. `maintenance` is a session on the maintenance
+    /// database.
+    pub async fn holder(maintenance: &Connection, target: &str) -> Result<Option<Acquired>, Error> {
+        holder(maintenance, &Key::of(target)).await
+    }
+
     /// Proves that the connection stands and the lock is ours.
     pub async fn check(&self) -> Result<(), Error> {
         let sql = format!("SELECT {}", self.check_sql);

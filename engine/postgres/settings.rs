@@ -139,6 +139,21 @@ impl Settings {
         Self { application_name: Some(name.to_owned()), ..self.clone() }
     }
 
+    /// The same, with a server setting from the session's first moment on; the last one given of a name counts.
+    pub fn with_setting(&self, name: &str, value: &str) -> Self {
+        let mut options = self.options.clone().unwrap_or_default();
+        if !options.is_empty() {
+            options.push(' ');
+        }
+        // The server splits at blanks, and takes what follows a backslash as it is.
+        let escaped: String = value
+            .chars()
+            .flat_map(|c| (c == ' ' || c == '\\').then_some('\\').into_iter().chain([c]))
+            .collect();
+        options.push_str(&format!("-c {name}={escaped}"));
+        Self { options: Some(options), ..self.clone() }
+    }
+
     /// A dead peer is noticed after about `silence`.
     pub fn with_keepalives(&self, silence: Duration) -> Self {
         let probes = 3;

@@ -134,6 +134,20 @@ impl Targets {
         self.databases.get(name)
     }
 
+    /// Whether a session of the server is the one that holds this process's lock on a target.
+    pub async fn is_ours(&self, name: &str, pid: i32) -> bool {
+        self.holds.lock().await.get(name).is_some_and(|hold| hold.lock.pid() == pid)
+    }
+
+    /// The database to stand on while a database of the plan is changed.
+    ///
+    /// # Errors
+    /// Its address cannot be read.
+    pub async fn standing(&self, world: &World, name: &str) -> Result<Settings, Failure> {
+        let live = self.settings(world, name).await?;
+        Ok(self.maintenance(name, &live).await)
+    }
+
     /// Takes the lock of a target for this process, and looks whether another run claims it.
     ///
     /// # Errors

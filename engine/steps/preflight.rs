@@ -1,0 +1,117 @@
+//! What can be asked of the real systems before a run's first step: programs, secrets, servers, privileges, room, backups,
+//! statements, sessions, channels. Every question is read-only and has a time limit, and all concerns come in one pass.
+//! Must never change anything, keep a lock, or decide whether the run starts: that is said by who reads the answer.
+
+mod archives;
+mod blockers;
+mod channels;
+mod concern;
+mod late;
+mod locks;
+mod pooled;
+mod privileges;
+mod programs;
+mod room;
+mod server;
+mod sessions;
+mod signs;
+mod size;
+mod statements;
+mod uses;
+
+pub use concern::{Concern, Fact, Preflight};
+
+use super::world::World;
+use concern::Found;
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+use uses::Use;
+
+/// How to ask.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Codes of concerns that the operator accepts, with or without `runplan::preflight::`.
+    pub accept: Vec<String>,
+    /// Another server than the pinned one is meant.
+    pub retarget: bool,
+    /// How long one question may take.
+    pub limit: Duration,
+    /// Where programs are looked for, in the form of PATH.
+    pub path: Option<OsString>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            accept: Vec::new(),
+            retarget: false,
+            limit: Duration::from_secs(15),
+            path: std::env::var_os("PATH"),
+        }
+    }
+}
+
+/// Asks everything. What cannot be asked is a concern, never an error.
+pub async fn preflight(world: &Arc<World>, options: &Options) -> Preflight {
+    let uses = uses::of(world).await;
+    // Each secret is read once, before several questions want the same one: its command may ask a person.
+    let mut found = programs::secrets(world, &uses).await;
+    let mut by_database: BTreeMap<&str, Vec<&Use>> = BTreeMap::new();
+    for used in &uses.databases {
+        by_database.entry(used.database.as_str()).or_default().push(used);
+    }
+    let databases =
+        join_all(by_database.iter().map(|(name, uses)| database(world, options, name, uses.as_slice())));
+    let (programs, archives, channels, databases) = tokio::join!(
+        programs::look(world, options, &uses),
+        archives::look(world, options, &uses),
+        channels::look(world, options, &uses),
+        databases,
+    );
+    found.extend(programs);
+    databases.into_iter().for_each(|database| found.extend(database));
+    found.extend(archives);
+    found.extend(channels);
+    Preflight::new(world.shape.plan.name.as_str(), found, &options.accept)
+}
+
+/// Everything about one database of the plan.
+async fn database(world: &Arc<World>, options: &Options, name: &str, uses: &[&Use]) -> Found {
+    let mut found = Found::default();
+    let Some(server) = server::open(world, options, name, uses, &mut found).await else { return found };
+    found.extend(programs::clients(world, &server, uses).await);
+    // One question after the other: they share the session, and each is short.
+    found.extend(server::held(world, &server, uses).await);
+    found.extend(privileges::look(&server, uses).await);
+    found.extend(blockers::look(world, &server, uses).await);
+    found.extend(sessions::look(world, &server, uses).await);
+    found.extend(room::look(world, &server, uses).await);
+    found.extend(statements::look(world, &server, uses).await);
+    found
+}
+
+/// Whether anything in the plan is done by actions of a kind.
+fn steps_that<'u>(uses: &[&'u Use], wanted: impl Fn(&uses::What) -> bool) -> Vec<&'u Use> {
+    uses.iter().copied().filter(|used| wanted(&used.what)).collect()
+}
+
+/// `a, b and c`, as people write lists; at most `most`.
+fn listed(names: &[String], most: usize) -> String {
+    let (shown, hidden) = names.split_at(names.len().min(most));
+    match (shown, hidden.len()) {
+        ([], _) => String::new(),
+        ([one], 0) => one.clone(),
+        ([first @ .., last], 0) => format!("{} and {last}", first.join(", ")),
+        (shown, more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// The ids of steps, for a message.
+fn ids(uses: &[&Use]) -> String {
+    let mut names: Vec<String> = uses.iter().map(|used| used.step.to_string()).collect();
+    names.dedup();
+    listed(&names, 5)
+}

@@ -1,0 +1,133 @@
+//! Secrets that can be read, programs that are there, client programs that fit their server. Starts no program but the
+//! PostgreSQL clients for their `--version`, and the commands that print secrets.
+
+use super::concern::{Concern, Found};
+use super::late::{self, Known};
+use super::server::Server;
+use super::uses::{Use, Uses, What};
+use super::{Options, ids, steps_that};
+use crate::plan::Text;
+use crate::process::which;
+use crate::steps::world::World;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// Reads every secret that the plan uses, without showing any.
+pub async fn secrets(world: &World, uses: &Uses) -> Found {
+    let mut found = Found::default();
+    let mut read = 0;
+    for name in &uses.secrets {
+        match world.secrets.get(name).await {
+            Ok(secret) if secret.is_empty() => {
+                found.add(Concern::error("secret_empty", format!("the secret {name} is empty")));
+            }
+            Ok(_) => read += 1,
+            Err(failure) => found.add(Concern::of_failure(&failure)),
+        }
+    }
+    if read > 0 {
+        found.fact("secrets", format!("{read} readable"));
+    }
+    found
+}
+
+/// The programs of `requires`, and those that steps start.
+pub async fn look(world: &World, options: &Options, uses: &Uses) -> Found {
+    let mut found = Found::default();
+    for name in &world.shape.plan.requires {
+        match is_there(name, None, &world.directory, options) {
+            Ok(path) => found.fact(name, path),
+            Err(why) => found.add(
+                Concern::error("program_missing", format!("the plan requires `{name}`, which {why}"))
+                    .help(format!("install {name}, or add its directory to PATH")),
+            ),
+        }
+    }
+    for used in &uses.programs {
+        let (Known::Now(program), Known::Now(cwd)) =
+            (late::plain(world, &used.program).await, directory(world, used.cwd.as_ref()).await)
+        else {
+            continue;
+        };
+        if let Err(why) = is_there(&program, cwd.as_deref(), &world.directory, options) {
+            found.add(
+                Concern::error("program_missing", format!("the step starts `{program}`, which {why}"))
+                    .step(&used.step)
+                    .help("install it, add its directory to PATH, or correct the path in the plan"),
+            );
+        }
+    }
+    found
+}
+
+async fn directory(world: &World, cwd: Option<&Text>) -> Known<Option<String>> {
+    match cwd {
+        None => Known::Now(None),
+        Some(text) => match late::plain(world, text).await {
+            Known::Now(path) => Known::Now(Some(path)),
+            Known::After(what) => Known::After(what),
+            Known::Never(failure) => Known::Never(failure),
+        },
+    }
+}
+
+/// Where a program is; else what is wrong, in words that follow its name.
+fn is_there(program: &str, cwd: Option<&str>, beside: &Path, options: &Options) -> Result<String, String> {
+    if !program.contains('/') {
+        let path = options.path.clone().unwrap_or_default();
+        return which(program, &path)
+            .map(|path| path.display().to_string())
+            .ok_or_else(|| "is not on PATH".to_owned());
+    }
+    let path = cwd.map_or(beside.to_owned(), |cwd| beside.join(cwd)).join(program);
+    match path.metadata() {
+        Ok(file) if !file.is_file() => Err(format!("is not a file ({})", path.display())),
+        Ok(file) if file.permissions().mode() & 0o111 == 0 => {
+            Err(format!("may not be executed ({}: chmod +x)", path.display()))
+        }
+        Ok(_) => Ok(path.display().to_string()),
+        Err(error) => Err(format!("is not there ({}: {error})", path.display())),
+    }
+}
+
+/// pg_dump, pg_restore and psql for the server's version, where steps use them.
+pub async fn clients(world: &World, server: &Server, uses: &[&Use]) -> Found {
+    let backups = steps_that(uses, |what| matches!(what, What::Backup { .. }));
+    let restores = steps_that(uses, |what| matches!(what, What::Restore { .. }));
+    let mut wanted: Vec<(&'static str, Vec<&Use>)> = Vec::new();
+    let all: Vec<&Use> = backups.iter().chain(&restores).copied().collect();
+    match (backups.is_empty(), restores.is_empty()) {
+        (true, true) => return Found::default(),
+        (false, true) => wanted.push(("pg_dump", backups)),
+        (_, false) => {
+            if !backups.is_empty() {
+                wanted.push(("pg_dump", backups));
+            }
+            wanted.push(("psql", restores));
+        }
+    }
+    // A backup is read back with it.
+    wanted.push(("pg_restore", all));
+    let mut found = Found::default();
+    for (name, steps) in wanted {
+        let (programs, major) = (world.programs.clone(), server.identity.major());
+        let asked = tokio::task::spawn_blocking(move || programs.find(name, major)).await;
+        match asked {
+            Ok(Ok(program)) => {
+                found.fact(name, format!("{} {}", program.path.display(), program.version));
+                if let Some(note) = program.note {
+                    found.add(Concern::warning("client_newer", note).help(format!(
+                        "install the client programs of PostgreSQL {major}, or name them with --pg-bin DIR"
+                    )));
+                }
+            }
+            Ok(Err(error)) => {
+                let concern =
+                    Concern::error("client_missing", format!("{} ({})", error.message(), ids(&steps)));
+                found.add(concern.help(error.help().unwrap_or("install it")));
+            }
+            Err(error) => found.add(Concern::error("client_missing", format!("{name}: {error}"))),
+        }
+    }
+    found
+}

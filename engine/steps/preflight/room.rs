@@ -1,0 +1,218 @@
+//! Sizes, and whether there is room for what the steps make. Must never say "enough" of a disk that it did not see.
+
+use super::concern::{Concern, Found};
+use super::late::{self, Known};
+use super::server::Server;
+use super::size::bytes;
+use super::uses::{Use, What};
+use super::{ids, steps_that};
+use crate::steps::world::World;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// A compressed dump is smaller than its tables; how much is not known before. Below a quarter it is hopeless.
+const HOPELESS: u64 = 4;
+/// A second copy, its indexes built, its WAL on the way.
+const SPARE_PERCENT: u64 = 20;
+
+pub async fn look(world: &World, server: &Server, uses: &[&Use]) -> Found {
+    let mut found = Found::default();
+    let backups = steps_that(uses, |what| matches!(what, What::Backup { .. }));
+    let restores = steps_that(uses, |what| matches!(what, What::Restore { .. }));
+    let Some(sizes) = sizes(server, &mut found).await else { return found };
+    found.fact(
+        &server.name,
+        format!("{} in all, {} of it in {} tables", bytes(sizes.whole), bytes(sizes.data), sizes.tables),
+    );
+    for backup in backups {
+        folder(world, &sizes, backup, &mut found).await;
+    }
+    if !restores.is_empty() {
+        server_disk(server, &sizes, &restores, &mut found).await;
+    }
+    found
+}
+
+struct Sizes {
+    whole: u64,
+    data: u64,
+    tables: u64,
+}
+
+async fn sizes(server: &Server, found: &mut Found) -> Option<Sizes> {
+    let sql = "SELECT pg_database_size(current_database()), coalesce(sum(pg_table_size(c.oid)), 0), count(*) \
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'm') \
+               AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
+    let rows = server.rows("its size", sql, found).await;
+    let row = rows.first()?;
+    let number = |at: usize| row.get(at)?.parse().ok();
+    Some(Sizes { whole: number(0)?, data: number(1)?, tables: number(2)? })
+}
+
+/// The room where a backup goes.
+async fn folder(world: &World, sizes: &Sizes, used: &Use, found: &mut Found) {
+    let What::Backup { to, compressed, tables, schemas, .. } = &used.what else { return };
+    let path = match late::plain(world, to).await {
+        Known::Now(path) => world.directory.join(path),
+        Known::After(what) => {
+            found.fact(&used.step, format!("room for the backup: not checkable before {what}"));
+            return;
+        }
+        Known::Never(failure) => {
+            found.add(Concern::of_failure(&failure).step(&used.step));
+            return;
+        }
+    };
+    let Some(there) = path.ancestors().find(|path| path.exists()) else { return };
+    if !there.is_dir() {
+        let message = format!("{} is a file, and the backup is to go into that directory", there.display());
+        found.add(
+            Concern::error("backup_directory", message).step(&used.step).help("name a directory in `to`"),
+        );
+        return;
+    }
+    if let Err(error) = rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+    {
+        let message = format!("nothing can be written into {}: {error}", there.display());
+        found.add(
+            Concern::error("backup_directory", message)
+                .step(&used.step)
+                .help("name another directory in `to`, or mend its permissions"),
+        );
+        return;
+    }
+    let free = match free(there) {
+        Ok(free) => free,
+        Err(why) => {
+            let message = format!("how much room {} has cannot be told: {why}", there.display());
+            found.add(Concern::warning("disk_unknown", message).step(&used.step).help(ACCEPT));
+            return;
+        }
+    };
+    found.fact(&used.step, format!("{} free in {}", bytes(free), there.display()));
+    let whole = tables.is_none() && schemas.is_none();
+    if free >= sizes.data || !whole {
+        return;
+    }
+    let message =
+        format!("{} has {} free, and the tables have {}", there.display(), bytes(free), bytes(sizes.data));
+    let hopeless = !compressed || free < sizes.data / HOPELESS;
+    found.add(match hopeless {
+        true => Concern::error("disk_full", message)
+            .step(&used.step)
+            .help("make room, or name another directory in `to`"),
+        false => Concern::warning("disk_tight", message).step(&used.step).help(
+            "a compressed dump is usually smaller than its tables, but nobody can promise it: make room",
+        ),
+    });
+}
+
+const ACCEPT: &str = "look yourself, and accept it with --accept disk_unknown";
+
+/// The room for a second copy on the server's disk.
+async fn server_disk(server: &Server, sizes: &Sizes, restores: &[&Use], found: &mut Found) {
+    let needed = sizes.whole + sizes.whole / 100 * SPARE_PERCENT;
+    let step = &restores[0].step;
+    let unknown = |why: &str| {
+        let message = format!(
+            "{}: the server's disk cannot be seen ({why}); {} needs about {} there",
+            server.name,
+            ids(restores),
+            bytes(needed)
+        );
+        Concern::warning("disk_unknown", message).step(step).help(ACCEPT)
+    };
+    let places = match places(server).await {
+        Ok(places) => places,
+        Err(why) => {
+            found.add(unknown(&why));
+            return;
+        }
+    };
+    for place in places {
+        match free(&place) {
+            Ok(free) => {
+                found.fact(
+                    &server.name,
+                    format!("{} free on the server's disk ({})", bytes(free), place.display()),
+                );
+                if free < needed {
+                    let message = format!(
+                        "{}: the server's disk ({}) has {} free, and {} needs about {}",
+                        server.name,
+                        place.display(),
+                        bytes(free),
+                        ids(restores),
+                        bytes(needed)
+                    );
+                    found.add(
+                        Concern::error("disk_full", message).step(step).help(
+                            "make room there: a full disk stops the server; `runplan prune` removes expired copies",
+                        ),
+                    );
+                }
+            }
+            Err(why) => found.add(unknown(&why)),
+        }
+    }
+}
+
+/// Where the database's files are on this machine: of its tablespace, and of the WAL.
+async fn places(server: &Server) -> Result<Vec<PathBuf>, String> {
+    let host = server.catalog.settings().hosts().first();
+    let is_here = host.is_some_and(|host| {
+        host.is_socket()
+            || host.name == "localhost"
+            || host.name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    });
+    if !is_here {
+        return Err("it is another machine".to_owned());
+    }
+    let sql = "SELECT current_setting('data_directory', true), pg_tablespace_location(dattablespace) \
+               FROM pg_database WHERE datname = current_database()";
+    let asked = server.catalog.row(sql).await;
+    let row = match asked {
+        Ok(row) => row,
+        Err(error) if error.sqlstate() == Some("42501") => {
+            return Err(format!(
+                "role {} may not see data_directory; GRANT pg_read_all_settings",
+                server.role.name
+            ));
+        }
+        Err(error) => return Err(error.message().to_owned()),
+    };
+    let data =
+        PathBuf::from(row.optional(0).filter(|path| !path.is_empty()).ok_or("its directory is not told")?);
+    is_its(&data, &server.identity.system_identifier)?;
+    let wal = data.join("pg_wal");
+    let wal = wal.canonicalize().unwrap_or(wal);
+    let mut places = vec![data.clone()];
+    if !wal.starts_with(&data) {
+        places.push(wal);
+    }
+    if let Some(space) = row.optional(1).filter(|path| !path.is_empty()) {
+        places.push(space.into());
+    }
+    Ok(places)
+}
+
+/// A forwarded port looks like this machine: only the server's own control file proves it.
+fn is_its(data: &Path, system_identifier: &str) -> Result<(), String> {
+    let path = data.join("global/pg_control");
+    let mut bytes = [0; 8];
+    std::fs::File::open(&path)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let there = u64::from_ne_bytes(bytes).to_string();
+    match there == system_identifier {
+        true => Ok(()),
+        false => Err(format!("{} belongs to another server", data.display())),
+    }
+}
+
+/// Bytes that an ordinary user may still write.
+fn free(path: &Path) -> Result<u64, String> {
+    rustix::fs::statvfs(path)
+        .map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))
+        .map_err(|error| error.to_string())
+}
