@@ -1,5 +1,6 @@
 //! What all rules share: the plan, its order, every text with the names in it. Made once for a check.
 
+use super::statements::Statements;
 use super::uses::{self, Owner, Place, Use};
 use crate::graph::{Cycle, Graph};
 use crate::plan::site::{Channel, Database, Role, SecretSource};
@@ -21,13 +22,15 @@ pub struct Context<'l> {
     pub secrets: IndexMap<&'l str, &'l SecretSource>,
     pub channels: IndexMap<&'l str, &'l Channel>,
     pub roles: IndexMap<&'l str, &'l Role>,
+    /// What the SQL of the plan does.
+    pub statements: Statements,
 }
 
 impl<'l> Context<'l> {
     pub fn new(loaded: &'l Loaded, plan: &'l Plan) -> Self {
         let uses = uses::collect(loaded, plan);
         let names = uses.iter().map(read).collect();
-        Self {
+        let mut context = Self {
             loaded,
             plan,
             flow: &loaded.flow,
@@ -38,7 +41,10 @@ impl<'l> Context<'l> {
             secrets: loaded.secrets(),
             channels: loaded.channels(),
             roles: loaded.roles(),
-        }
+            statements: Statements::default(),
+        };
+        context.statements = Statements::new(&context);
+        context
     }
 
     /// Every text whose template can be read, with what it names.

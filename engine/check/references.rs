@@ -73,16 +73,26 @@ fn reference_to(
         );
     }
     match root.as_str() {
-        "params" => match context.plan.params.get(name.as_str()) {
-            None => {
-                let known = context.plan.params.keys().map(|name| name.value.as_str());
-                unknown("runplan::check::unknown_param", "parameter", name, suggest(name, known))
+        "params" => {
+            match context.plan.params.get(name.as_str()) {
+                None => {
+                    let known = context.plan.params.keys().map(|name| name.value.as_str());
+                    unknown("runplan::check::unknown_param", "parameter", name, suggest(name, known))
+                }
+                Some(param) if !param.required && param.default.is_none() && !reference.guarded => {
+                    let message = format!("`{}` has no value when none is given", reference.path);
+                    Some(
+                    Finding::error("runplan::check::maybe_missing", span, message)
+                        .label("neither required nor with a default")
+                        .help("give the parameter a `default:` or `required: true`, or write `| default(...)`"),
+                )
+                }
+                Some(param) if param.type_.value != crate::plan::param::Type::List => {
+                    part("runplan::check::unknown_field", &[])
+                }
+                Some(_) => None,
             }
-            Some(param) if param.type_.value != crate::plan::param::Type::List => {
-                part("runplan::check::unknown_field", &[])
-            }
-            Some(_) => None,
-        },
+        }
         "secrets" if !context.secrets.contains_key(name.as_str()) => unknown(
             "runplan::check::unknown_secret",
             "secret",

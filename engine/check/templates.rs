@@ -117,7 +117,7 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
                 secrets(context, one, names, findings);
                 if one.text.has_template() {
                     match one.place {
-                        Place::Sql => quoting::check(context, one, findings),
+                        Place::Sql | Place::Query => quoting::check(context, one, findings),
                         Place::Script => script::check(context, one, findings),
                         _ => {}
                     }
@@ -182,10 +182,11 @@ fn words(context: &Context<'_>, one: &Use<'_>, names: &Names, findings: &mut Vec
 
 fn filter_in_place(context: &Context<'_>, one: &Use<'_>, used: &Used, findings: &mut Vec<Finding>) {
     let name = used.name.as_str();
-    let quoted = matches!(one.place, Place::Sql | Place::Script | Place::Url | Place::Argument);
+    let quoted =
+        matches!(one.place, Place::Sql | Place::Query | Place::Script | Place::Url | Place::Argument);
     let why = if quoted && MESSAGE_FILTERS.contains(&name) {
         "every value is quoted for its place already; remove the filter"
-    } else if matches!(name, "ident" | "like") && one.place != Place::Sql {
+    } else if matches!(name, "ident" | "like") && !matches!(one.place, Place::Sql | Place::Query) {
         "it is for SQL alone; remove the filter"
     } else {
         return;

@@ -1,14 +1,17 @@
 //! Every text of a plan with the place it goes to: one walk, which all rules share. It must never leave out a field that
 //! can hold a template.
 
-use crate::plan::action::Action;
+use crate::plan::action::{Action, Sql};
 use crate::plan::{Check, Conditions, Json, Loaded, Plan, Probe, Question, Site, Step, Text};
 use std::collections::HashMap;
 
 /// Where a text goes; decides what it may hold and how its values are put in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
+    /// The statements of an `sql` step.
     Sql,
+    /// The query of a check or a probe.
+    Query,
     Script,
     Argument,
     Environment,
@@ -36,7 +39,7 @@ impl Place {
     /// What stands there, for messages.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::Sql => "SQL",
+            Self::Sql | Self::Query => "SQL",
             Self::Script => "a script",
             Self::Argument => "an argument",
             Self::Environment => "the environment",
@@ -60,6 +63,7 @@ impl Place {
         matches!(
             self,
             Self::Sql
+                | Self::Query
                 | Self::Environment
                 | Self::Stdin
                 | Self::Url
@@ -92,6 +96,8 @@ pub struct Use<'l> {
     pub text: &'l Text,
     pub place: Place,
     pub owner: Owner<'l>,
+    /// The action that the statements belong to.
+    pub sql: Option<&'l Sql>,
 }
 
 /// All texts of a plan and its site, in the order of the flow.
@@ -132,7 +138,7 @@ struct Walk<'l> {
 
 impl<'l> Walk<'l> {
     fn add(&mut self, text: &'l Text, place: Place, owner: Owner<'l>) {
-        self.uses.push(Use { text, place, owner });
+        self.uses.push(Use { text, place, owner, sql: None });
     }
 
     fn each(&mut self, texts: impl IntoIterator<Item = &'l Text>, place: Place, owner: Owner<'l>) {
@@ -189,9 +195,10 @@ impl<'l> Walk<'l> {
             Action::Freeze(freeze) => self.add(&freeze.database, Place::Database, owner),
             Action::Sql(sql) => {
                 self.add(&sql.database, Place::Database, owner);
-                self.each(&sql.statement, Place::Sql, owner);
                 let file = sql.file.as_ref().and_then(|file| self.files.get(&file.raw));
-                self.each(file, Place::Sql, owner);
+                for text in sql.statement.iter().chain(file) {
+                    self.uses.push(Use { text, place: Place::Sql, owner, sql: Some(sql) });
+                }
                 self.probe(sql.probe.as_deref(), owner);
             }
             Action::Shell(shell) => self.shell(shell, owner),
@@ -267,7 +274,7 @@ impl<'l> Walk<'l> {
 
     fn question(&mut self, question: &'l Question, owner: Owner<'l>) {
         match question {
-            Question::Sql(text) => self.add(text, Place::Sql, owner),
+            Question::Sql(text) => self.add(text, Place::Query, owner),
             Question::Http(http) => self.http(http, owner),
             Question::Shell(shell) => self.shell(shell, owner),
             Question::File(file) => {

@@ -106,3 +106,31 @@ fn good_plans_have_no_finding() {
     }
     assert!(wrong.is_empty(), "{wrong}");
 }
+
+#[test]
+fn shipped_plans_have_no_finding() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let site = std::fs::read_to_string(root.join("runplan.yaml")).ok();
+        let is_site = path.file_name().is_some_and(|name| name == "runplan.yaml");
+        if is_site {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_string_lossy();
+        let read = |file: &str| std::fs::read_to_string(root.join(file)).map_err(|error| error.to_string());
+        let mut loaded =
+            load((&name, &text), site.as_ref().map(|text| ("runplan.yaml", text.as_str())), &read);
+        runplan::plan::parse::load_rehearsal(&mut loaded, &read);
+        let found: String =
+            check(&loaded, &CheckOptions::default()).iter().map(|finding| render(finding, &loaded)).collect();
+        assert!(found.is_empty(), "{found}");
+        seen += 1;
+    }
+    assert!(seen > 0);
+}

@@ -1,0 +1,4 @@
+SELECT 1;
+
+SELEC 2 FROM t
+WHERE;

@@ -1,0 +1,2 @@
+-- cleanup
+UPDATE t SET a = '{{ params.y }}' WHERE id = 1;
