@@ -188,6 +188,7 @@ impl Rules<'_, '_> {
                 Opaque::Call => "what the procedure does cannot be read".to_owned(),
                 Opaque::Execute => "what the prepared statement does cannot be read".to_owned(),
                 Opaque::Function(name) => format!("what the function `{name}` changes cannot be read"),
+                Opaque::UnknownFunction(name) => format!("what the function `{name}` does cannot be read"),
                 Opaque::Load => "what the library does cannot be read".to_owned(),
                 Opaque::Program | Opaque::Unreadable => continue,
             };
