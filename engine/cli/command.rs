@@ -2,7 +2,9 @@
 
 use super::error::Error;
 use super::exit::Exit;
-use super::{check, completions, graph, logs, post, report, resume, run, runs, schema, status, undo};
+use super::{
+    check, completions, graph, logs, post, rehearse, report, resume, run, runs, schema, status, undo,
+};
 use crate::terminal::{Color, Format, Look, Screen};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -84,6 +86,7 @@ impl Globals {
 pub enum Command {
     Run(run::Run),
     Check(check::Check),
+    Rehearse(rehearse::Rehearse),
     Resume(resume::Resume),
     Undo(undo::Undo),
     Approve(post::Approve),
@@ -104,6 +107,7 @@ impl Command {
         match self {
             Self::Run(command) => command.run(screen, globals),
             Self::Check(command) => command.run(screen),
+            Self::Rehearse(command) => command.run(screen, globals),
             Self::Resume(command) => command.run(screen, globals),
             Self::Undo(command) => command.run(screen, globals),
             Self::Approve(command) => command.run(screen, globals),

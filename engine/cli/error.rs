@@ -69,9 +69,23 @@ pub enum Error {
     #[error("{what} cannot be started: {why}")]
     #[diagnostic(code(runplan::cli::system), help("see whether this user's limits (ulimit -a) are reached"))]
     System { what: &'static str, why: String },
+    #[error("{} does not say how it is rehearsed", plan.display())]
+    #[diagnostic(
+        code(runplan::cli::no_rehearsal),
+        help(
+            "give it a `rehearsal:` block: what fills the databases, and what stands in for the world outside"
+        )
+    )]
+    NoRehearsal { plan: PathBuf },
+    #[error("the rehearsal could not be prepared: {why}")]
+    #[diagnostic(code(runplan::cli::not_prepared), help("mend the plan's `rehearsal:` block and try again"))]
+    NotPrepared { why: String },
     #[error("it was not accepted: {why}")]
     #[diagnostic(code(runplan::cli::refused), help("`runplan status {run}` shows what the run waits for"))]
     Refused { run: RunId, why: String },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Stage(#[from] super::stage::Error),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Store(#[from] store::Error),
@@ -100,7 +114,11 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } | Self::Refused { .. } | Self::NeverBegan { .. } => Exit::Usage,
-            Self::Unreadable { .. } | Self::Invalid { .. } | Self::Unusable { .. } => Exit::Invalid,
+            Self::NotPrepared { .. } => Exit::Failed,
+            Self::Unreadable { .. }
+            | Self::NoRehearsal { .. }
+            | Self::Invalid { .. }
+            | Self::Unusable { .. } => Exit::Invalid,
             Self::TargetHeld { .. } => Exit::Held,
             Self::Unready { .. }
             | Self::OtherServer { .. }
@@ -109,6 +127,7 @@ impl Error {
             | Self::NotByTheRules { .. }
             | Self::NoSelf { .. }
             | Self::System { .. }
+            | Self::Stage(_)
             | Self::Unfit { .. } => Exit::Preflight,
             Self::Store(error) | Self::Post(drive::PostError::Journal(error)) => of_store(error),
             // What was done is known, and `resume` goes on.

@@ -66,7 +66,8 @@ fn unreadable(path: &Path, why: &str, help: &str) -> Error {
     Error::Unreadable { path: path.to_path_buf(), why: why.to_owned(), help: help.to_owned() }
 }
 
-fn read_text(path: &Path) -> Result<String, String> {
+/// A whole text file, or why not, in words.
+pub fn read_text(path: &Path) -> Result<String, String> {
     let words = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission is denied".to_owned(),

@@ -90,6 +90,8 @@ async fn answer(page: &Page) -> (u16, Value) {
     match tokio::time::timeout(LIMIT, ask).await {
         Ok(Ok(_)) => (200, page.healthy.clone()),
         Ok(Err(error)) => (503, serde_json::json!({ "status": "unhealthy", "error": error.message() })),
-        Err(_) => (503, serde_json::json!({ "status": "unhealthy", "error": "the database does not answer" })),
+        Err(_) => {
+            (503, serde_json::json!({ "status": "unhealthy", "error": "the database does not answer" }))
+        }
     }
 }

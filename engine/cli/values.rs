@@ -22,9 +22,17 @@ pub struct ValueArgs {
     /// A YAML or JSON file with values of parameters
     #[arg(long, value_name = "FILE")]
     params: Option<PathBuf>,
+    /// Values that come before the file's: a rehearsal's.
+    #[arg(skip)]
+    base: Map<String, Value>,
 }
 
 impl ValueArgs {
+    /// With values that hold unless the file or the command line says otherwise.
+    pub fn over(&self, base: Map<String, Value>) -> Self {
+        Self { base, ..self.clone() }
+    }
+
     /// What can be known without asking anybody.
     ///
     /// # Errors
@@ -45,10 +53,10 @@ impl ValueArgs {
             }
             cli.push((name.to_owned(), value.to_owned()));
         }
-        let file = match &self.params {
-            Some(path) => read_file(screen, path)?,
-            None => Map::new(),
-        };
+        let mut file = self.base.clone();
+        if let Some(path) = &self.params {
+            file.extend(read_file(screen, path)?);
+        }
         Ok(resolve_params(plan, &Given { cli, file, env: &|name| std::env::var(name).ok() }))
     }
 

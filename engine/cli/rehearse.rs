@@ -1,0 +1,267 @@
+//! `runplan rehearse`: the whole plan for real, on a throw-away PostgreSQL. Must never reach a database of the plan: every
+//! one is replaced, and what would reach the world outside has a stand-in or is skipped, and said to be.
+
+use super::check;
+use super::command::Globals;
+use super::error::Error;
+use super::exit::Exit;
+use super::files;
+use super::launch::{self, Launch};
+use super::stage::Stage;
+use super::surroundings::{self, Given};
+use super::values::{self, ValueArgs};
+use super::{actor, matrix, run, signals, state_dir, stored};
+use crate::clock;
+use crate::drive::{self, Setup, Start};
+use crate::plan::template;
+use crate::plan::{self, Loaded, Plan, Rehearsal, RunId, digest, expand};
+use crate::postgres::Programs;
+use crate::review::{self, ReviewInput};
+use crate::run::{Finish, Phase, Post, Shape, Started, State};
+use crate::secret::Secret;
+use crate::steps::World;
+use crate::store::{MemoryJournal, Store};
+use crate::terminal::{Board, Prompts, Screen, View};
+use clap::Args;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Executes the whole plan on a throw-away PostgreSQL on this machine.
+///
+/// The plan's `rehearsal:` block fills the databases and says what stands in for the world outside. Nothing outside this
+/// machine is reached, and nothing is left but the journal, the logs and the report. Needs PostgreSQL's server programs.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runplan rehearse plans/scenario-2.yaml
+  runplan rehearse plans/scenario-2.yaml --reason 'before the migration on Tuesday'")]
+pub struct Rehearse {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    #[command(flatten)]
+    values: ValueArgs,
+    /// Why it is rehearsed, for the report
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// The site file, when it is not `runplan.yaml` beside or above the plan
+    #[arg(long, value_name = "FILE")]
+    site: Option<PathBuf>,
+    /// Where PostgreSQL's programs are
+    #[arg(long, value_name = "DIR")]
+    pg_bin: Option<PathBuf>,
+}
+
+impl Rehearse {
+    pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        let opened = files::open(&self.plan, self.site.as_deref())?;
+        let found = check::findings(&opened.loaded);
+        check::stop_on(screen, &found, &opened.loaded, false)?;
+        let shape = stored::shape_of(opened.loaded)?;
+        let Some(rehearsal) = shape.plan.rehearsal.clone() else {
+            return Err(Error::NoRehearsal { plan: self.plan.clone() });
+        };
+        let mut with_files = (*shape.loaded).clone();
+        let directory = opened.directory.clone();
+        plan::load_rehearsal(&mut with_files, &|name| files::read_text(&directory.join(name)));
+        check::stop_on(screen, &with_files.findings.clone(), &with_files, false)?;
+
+        let store = state_dir::open(globals)?;
+        let run = RunId::new(shape.plan.name.value.as_str(), clock::now(), rand::random());
+        let runtime = launch::runtime()?;
+        let held = store.create(&run)?;
+        let place = held.directory().join("rehearsal");
+        screen.say("starting a throw-away PostgreSQL ...");
+        let stage = runtime.block_on(self.stage(&shape, &rehearsal, &place))?;
+        let rehearsed = Rehearsed { screen, store: &store, shape, rehearsal, with_files, directory, place };
+        let outcome = rehearsed.go(&self, &run, held, runtime, &stage);
+        if let Err(error) = stage.strike() {
+            screen.warn(&format!("the throw-away server did not stop in order: {error}"));
+        }
+        // Its backups are of a database that is gone.
+        let _ = std::fs::remove_dir_all(&rehearsed.place);
+        outcome
+    }
+
+    async fn stage(&self, shape: &Shape, rehearsal: &Rehearsal, place: &Path) -> Result<Stage, Error> {
+        let names: Vec<String> = shape.loaded.databases().keys().map(|name| (*name).to_owned()).collect();
+        let programs = Programs::new(self.pg_bin.clone(), std::env::var_os("PATH"));
+        let exe = std::env::current_exe().map_err(|error| Error::NoSelf { why: error.to_string() })?;
+        Ok(Stage::set(&names, rehearsal, place, &programs, exe).await?)
+    }
+}
+
+/// A rehearsal whose stage is set.
+struct Rehearsed<'r> {
+    screen: &'r Screen,
+    store: &'r Store,
+    shape: Shape,
+    rehearsal: Rehearsal,
+    with_files: Loaded,
+    directory: PathBuf,
+    place: PathBuf,
+}
+
+impl Rehearsed<'_> {
+    fn go(
+        &self,
+        args: &Rehearse,
+        run: &RunId,
+        held: crate::store::Held,
+        runtime: tokio::runtime::Runtime,
+        stage: &Stage,
+    ) -> Result<Exit, Error> {
+        let prepared = runtime.block_on(self.prepare(run, args, stage))?;
+        let rehearsed = runtime.block_on(self.params(&prepared))?;
+        let params = args.values.over(rehearsed).complete(self.screen, &self.shape.plan, "the rehearsal")?;
+        let severity = matrix::severity(&self.shape, &params)?;
+        let plan_digest = digest::of_plan(&self.shape.loaded);
+        let input = ReviewInput { params: params.clone(), ..ReviewInput::default() };
+        let started = Started {
+            plan: self.shape.plan.name.value.clone(),
+            title: self.shape.plan.title.clone(),
+            sources: run::sources(&self.shape.loaded),
+            has_site: self.shape.site.is_some(),
+            params: values::public(&self.shape.plan, &params),
+            digest: digest::with_params(&plan_digest, &review::shown_params(&self.shape.plan, &input)),
+            plan_digest,
+            reason: args.reason.clone().or_else(|| Some("rehearsal".to_owned())),
+            severity,
+            directory: self.directory.display().to_string(),
+            attended: false,
+            wait: false,
+            rehearsal: true,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let given = self.given(args, stage, params);
+        let state = State::new(run.clone(), self.shape.clone());
+        let world = surroundings::world(
+            run,
+            &self.shape,
+            self.directory.clone(),
+            held.directory().to_path_buf(),
+            given,
+        )?;
+        runtime.block_on(surroundings::hold(&world))?;
+        self.screen.say("the rehearsal begins");
+        let launch = Launch { screen: self.screen, store: self.store, held, state, world, attended: false };
+        let exit = launch.drive(runtime, Start::Begin(Box::new(started)))?;
+        self.end(run)?;
+        Ok(if exit == Exit::Parked { Exit::Failed } else { exit })
+    }
+
+    /// Runs the steps that fill the databases; their results are for the parameters.
+    async fn prepare(&self, run: &RunId, args: &Rehearse, stage: &Stage) -> Result<Arc<World>, Error> {
+        let shape = self.preparation()?;
+        let state = State::new(run.clone(), shape.clone());
+        let work = self.place.join("prepare");
+        let given = self.given(args, stage, Map::new());
+        let world = surroundings::world(run, &shape, self.directory.clone(), work, given)?;
+        if shape.flow.is_empty() {
+            return Ok(world);
+        }
+        self.screen.say("filling it as the plan's rehearsal says");
+        let signals = signals::listen()
+            .map_err(|error| Error::System { what: "listening to signals", why: error.to_string() })?;
+        let board = Board::new(self.screen).map(Arc::new);
+        let setup = Setup {
+            observer: View::new(self.screen, board.clone(), &state),
+            asker: Prompts::new(self.screen, board, false),
+            journal: MemoryJournal::new(),
+            hands: world.clone(),
+            signals,
+            actor: actor::whoami(),
+            state,
+        };
+        let started = Started {
+            plan: shape.plan.name.value.clone(),
+            title: None,
+            sources: Vec::new(),
+            has_site: false,
+            params: Map::new(),
+            plan_digest: String::new(),
+            digest: String::new(),
+            reason: None,
+            severity: None,
+            directory: self.directory.display().to_string(),
+            attended: false,
+            wait: false,
+            rehearsal: true,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let state = drive::run(setup, Start::Begin(Box::new(started))).await?;
+        match state.result {
+            Some(Finish::Done) => Ok(world),
+            _ => Err(Error::NotPrepared { why: why(&state) }),
+        }
+    }
+
+    /// The steps of `prepare`, as a plan of their own.
+    fn preparation(&self) -> Result<Shape, Error> {
+        let plan = Plan {
+            steps: self.rehearsal.prepare.clone(),
+            handlers: plan::Handlers { waiting: vec![], parked: vec![], failed: vec![], finished: vec![] },
+            rehearsal: None,
+            ..(*self.shape.plan).clone()
+        };
+        let flow = Arc::new(expand::flow(&plan));
+        let loaded = Loaded { plan: Some(Arc::new(plan)), flow, ..self.with_files.clone() };
+        stored::shape_of(loaded)
+    }
+
+    fn given(&self, args: &Rehearse, stage: &Stage, params: Map<String, Value>) -> Given {
+        let secrets: HashMap<String, Secret> = self
+            .rehearsal
+            .secrets
+            .iter()
+            .map(|(name, text)| (name.value.clone(), Secret::new(text.raw.clone())))
+            .collect();
+        Given {
+            params,
+            secrets,
+            pg_bin: args.pg_bin.clone(),
+            rehearsal: Some((stage.values(), stage.databases())),
+        }
+    }
+
+    /// The values that the rehearsal gives, with the results of the preparation.
+    async fn params(&self, prepared: &World) -> Result<Map<String, Value>, Error> {
+        let mut values = Map::new();
+        for (name, json) in &self.rehearsal.params {
+            let texts: Vec<&str> = json.texts().into_iter().map(|text| text.raw.as_str()).collect();
+            let scope = prepared.scope(&texts).await.map_err(|failure| Error::Unready { failure })?;
+            let value = json.build(&mut |text| template::value(&text.raw, &scope)).map_err(|error| {
+                Error::NotPrepared { why: format!("the value of `{}`: {error}", name.value) }
+            })?;
+            values.insert(name.value.clone(), value);
+        }
+        Ok(values)
+    }
+
+    /// A rehearsal that stopped cannot go on: its server is gone.
+    fn end(&self, run: &RunId) -> Result<(), Error> {
+        let held = self.store.take(run)?;
+        let mut stored = stored::Stored::read(self.store, run)?;
+        if stored.state.phase == Phase::Finished {
+            return Ok(());
+        }
+        let post = Post::End { reason: "the rehearsal's throw-away server is gone".to_owned() };
+        let runtime = launch::runtime()?;
+        let actor = actor::whoami();
+        runtime
+            .block_on(drive::post(held.journal(), &mut stored.state, &actor, post))
+            .map_err(|error| Error::NotPrepared { why: error.to_string() })?;
+        Ok(())
+    }
+}
+
+fn why(state: &State) -> String {
+    let failed = state.failed().next().or_else(|| state.unknown().next());
+    let said = failed.and_then(|id| Some((id, state.entry(id)?.failure.as_ref()?)));
+    match said {
+        Some((id, failure)) => format!("{id}: {}", failure.message),
+        None => "it was stopped".to_owned(),
+    }
+}
