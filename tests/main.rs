@@ -9,6 +9,7 @@ mod review;
 mod run;
 mod sql;
 mod steps;
+mod store;
 mod support {
     pub mod chance;
     pub mod cluster;

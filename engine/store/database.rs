@@ -3,7 +3,7 @@
 //!
 //! Writing is SQLite's write-ahead log with `synchronous = FULL`: a commit is one transaction, one sync, all or none.
 
-use super::Error;
+use super::{Error, directory};
 use rusqlite::{Connection, OpenFlags};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +15,10 @@ pub(super) const FILE: &str = "journal.db";
 const FORMAT: i64 = 1;
 /// `rpjl`
 const APPLICATION: i64 = 0x7270_6a6c;
+const PAGE: u64 = 4096;
+/// The log's header, and a page with its own, in bytes: <https://sqlite.org/fileformat2.html#walformat>.
+pub(super) const LOG_HEADER: u64 = 32;
+pub(super) const LOG_FRAME: u64 = PAGE + 24;
 /// Another process holds the database only for one message or one batch.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -35,6 +39,7 @@ pub(super) fn create(directory: &Path) -> Result<(), Error> {
     let make = || {
         let database = Connection::open_with_flags(&path, flags(true))?;
         // One sync at the end instead of several on the way: a directory that is not complete is never seen.
+        database.pragma_update(None, "page_size", PAGE)?;
         database.pragma_update(None, "synchronous", "OFF")?;
         database.pragma_update(None, "journal_mode", "MEMORY")?;
         database.execute_batch(&format!(
@@ -70,14 +75,33 @@ pub(super) fn read<T>(
     if let Some(found) = read_at_rest(&path, &read)? {
         return Ok(found);
     }
+    match read_live(&path, &read) {
+        // SQLite cannot read its log where it cannot write beside it; nor can anyone else write there meanwhile.
+        Err(Error::ReadOnly { .. }) => read_copy(&path, &read),
+        found => found,
+    }
+}
+
+/// Reads beside those who write.
+fn read_live<T>(path: &Path, read: &impl Fn(&Connection) -> Result<T, rusqlite::Error>) -> Result<T, Error> {
     let look = || {
-        let database = Connection::open_with_flags(&path, flags(false))?;
+        let database = Connection::open_with_flags(path, flags(false))?;
         database.busy_timeout(PATIENCE)?;
         Ok(database)
     };
-    let database = look().map_err(|error| Error::sqlite(&path, &error))?;
-    prove_format(&path, &database)?;
-    read(&database).map_err(|error| Error::sqlite(&path, &error))
+    let database = look().map_err(|error| Error::sqlite(path, &error))?;
+    prove_format(path, &database)?;
+    read(&database).map_err(|error| Error::sqlite(path, &error))
+}
+
+/// Reads a private copy, for which SQLite can do what it does after a crash.
+fn read_copy<T>(path: &Path, read: &impl Fn(&Connection) -> Result<T, rusqlite::Error>) -> Result<T, Error> {
+    let place = directory::make_temporary(&std::env::temp_dir(), "runplan-")?;
+    let copy = place.path().join(FILE);
+    std::fs::copy(path, &copy)
+        .and_then(|_| std::fs::copy(log(path), log(&copy)))
+        .map_err(|error| Error::io(path, &error))?;
+    read_live(&copy, read)
 }
 
 /// A database without a log is not being written to: it can be read without locks and without leaving a trace.

@@ -3,9 +3,9 @@
 use super::Error;
 use rustix::fs::{Access, access};
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// `RUNPLAN_STATE`, else `$XDG_STATE_HOME/runplan`, else `~/.local/state/runplan`.
@@ -54,6 +54,13 @@ pub(super) fn make(path: &Path) -> Result<bool, Error> {
         Ok(()) => Ok(true),
         Err(error) => Err(unmade(path, &error)),
     }
+}
+
+/// Makes a private directory of a new name; it goes away unless it is kept.
+pub(super) fn make_temporary(parent: &Path, prefix: &str) -> Result<tempfile::TempDir, Error> {
+    let private = Permissions::from_mode(0o700);
+    let made = tempfile::Builder::new().prefix(prefix).permissions(private).tempdir_in(parent);
+    made.map_err(|error| Error::io(parent, &error))
 }
 
 /// Names what keeps the directory from being made: often something above it.

@@ -198,7 +198,9 @@ impl Error {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { path },
             Some(ErrorCode::SystemIoFailure) if has_no_room(&path) => Self::Full { path },
-            Some(ErrorCode::ReadOnly) if is_read_only(&path) => Self::ReadOnly { path },
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) if is_read_only(&path) => {
+                Self::ReadOnly { path }
+            }
             Some(ErrorCode::CannotOpen) if !path.exists() => Self::Vanished { path },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
                 Self::NotWritable { path, reason }

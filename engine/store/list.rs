@@ -79,8 +79,7 @@ fn ends(connection: &Connection) -> Result<Option<Ends>, rusqlite::Error> {
         }
     }
     let finished = tail.last().is_some_and(|line| line.contains(r#""kind":"run_finished""#));
-    let turned =
-        r#"SELECT EXISTS (SELECT 1 FROM journal WHERE line LIKE '%"kind":"undo\_requested"%' ESCAPE '\')"#;
+    let turned = r#"SELECT EXISTS (SELECT 1 FROM journal WHERE instr(line, '"kind":"undo_requested"') > 0)"#;
     let turned = !finished && connection.query_row(turned, [], |row| row.get(0))?;
     Ok(Some(Ends { first, lines, tail, turned }))
 }

@@ -81,7 +81,7 @@ impl Lock {
             match file.try_lock() {
                 // A lock on a file that was removed meanwhile excludes nobody.
                 Ok(()) if !is_at(&file, &path) => return Err(Error::Vanished { path }),
-                Ok(()) => return Self::sign(file).map_err(failed),
+                Ok(()) => return Ok(Self::sign(file)),
                 Err(TryLockError::Error(error)) => {
                     return Err(Error::NoLocks { path, reason: error.to_string() });
                 }
@@ -96,11 +96,11 @@ impl Lock {
         Err(Error::Held { run: run.clone(), by })
     }
 
-    fn sign(mut file: File) -> std::io::Result<Self> {
+    /// The lock is held with or without a name in it: a full disk must not keep a run from being removed.
+    fn sign(mut file: File) -> Self {
         let text = serde_json::to_vec(&Holder::me()).unwrap_or_default();
-        file.set_len(0)?;
-        file.write_all(&text)?;
-        Ok(Self(file))
+        let _ = file.set_len(0).and_then(|()| file.write_all(&text));
+        Self(file)
     }
 }
 

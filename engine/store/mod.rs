@@ -25,6 +25,8 @@ mod list;
 mod load;
 mod lock;
 mod memory;
+mod place;
+mod runway;
 mod sqlite;
 
 pub use error::Error;
@@ -157,8 +159,7 @@ impl Store {
         self.sweep();
         let target = self.directory(run);
         let failed = |error| Error::io(&target, &error);
-        let unborn =
-            tempfile::Builder::new().prefix(run.as_str()).tempdir_in(self.unborn()).map_err(failed)?;
+        let unborn = directory::make_temporary(&self.unborn(), run.as_str())?;
         directory::make(&unborn.path().join(PROCESS))?;
         directory::make(&unborn.path().join(FILES))?;
         let lock = Lock::take(run, unborn.path())?;
@@ -278,13 +279,12 @@ impl Store {
         let directory = self.there(run)?;
         let failed = |error| Error::io(&directory, &error);
         let lock = Lock::take(run, &directory)?;
-        let grave =
-            tempfile::Builder::new().prefix(run.as_str()).tempdir_in(self.unborn()).map_err(failed)?;
-        // From here on it is gone for everyone, however far the rest comes.
-        std::fs::rename(&directory, grave.path()).map_err(failed)?;
+        // From the rename on it is gone for everyone, however far the rest comes. It needs no room on the disk.
+        let grave = self.unborn().join(format!("{run}.{}", std::process::id()));
+        std::fs::rename(&directory, &grave).map_err(failed)?;
         directory::sync(&self.runs())?;
         drop(lock);
-        grave.close().map_err(failed)
+        std::fs::remove_dir_all(&grave).map_err(|error| Error::io(&grave, &error))
     }
 
     /// Remembers how long a run's steps took. Not synced: it is for estimates only.

@@ -4,12 +4,13 @@
 use super::head::Head;
 use super::journal::prove_sequence;
 use super::lock::Lock;
+use super::place::Place;
+use super::runway::Runway;
 use super::{Error, Journal, PostId, Posted, database, head, inbox};
 use crate::run::Record;
 use rusqlite::{Connection, TransactionBehavior, params};
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -47,8 +48,15 @@ impl SqliteJournal {
         let connection = database::open(directory)?;
         let head = head::open(directory).map_err(|error| Error::io(&directory.join(head::FILE), &error))?;
         let lost = Arc::new(AtomicBool::new(false));
-        let writer =
-            Writer { connection, head, place: place.clone(), log: None, lost: lost.clone(), _lock: lock };
+        let writer = Writer {
+            connection,
+            head,
+            place: place.clone(),
+            log: None,
+            runway: None,
+            lost: lost.clone(),
+            _lock: lock,
+        };
         let (orders, queue) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
@@ -105,6 +113,7 @@ struct Writer {
     place: Place,
     /// Known from the first commit on.
     log: Option<Place>,
+    runway: Option<Runway>,
     lost: Arc<AtomicBool>,
     _lock: Lock,
 }
@@ -116,12 +125,22 @@ impl Writer {
             match order {
                 Order::Append { expected, lines, head, taken, reply } => {
                     let _ = reply.send(self.append(expected, &lines, head, &taken));
+                    self.prepare_next();
                 }
                 Order::Inbox { reply } => {
                     let found = inbox::waiting(&self.connection);
                     let _ = reply.send(found.map_err(|error| self.words(&error)));
                 }
             }
+        }
+    }
+
+    fn prepare_next(&mut self) {
+        if self.runway.is_none() {
+            self.runway = Runway::open(&database::log(&self.place.path));
+        }
+        if let Some(runway) = &mut self.runway {
+            runway.extend();
         }
     }
 
@@ -189,25 +208,5 @@ impl Writer {
 
     fn words(&self, error: &rusqlite::Error) -> Error {
         Error::sqlite(&self.place.path, error)
-    }
-}
-
-/// Which file the database is. SQLite goes on writing into a file that was removed, and would call it durable.
-#[derive(Debug, Clone)]
-struct Place {
-    path: PathBuf,
-    file: (u64, u64),
-}
-
-impl Place {
-    fn of(path: &Path) -> Result<Self, Error> {
-        let file = path.metadata().map_err(|error| Error::io(path, &error))?;
-        Ok(Self { path: path.to_path_buf(), file: (file.dev(), file.ino()) })
-    }
-
-    fn prove(&self) -> Result<(), Error> {
-        let there = self.path.metadata().map_err(|error| Error::io(&self.path, &error))?;
-        let same = (there.dev(), there.ino()) == self.file;
-        if same { Ok(()) } else { Err(Error::Vanished { path: self.path.clone() }) }
     }
 }

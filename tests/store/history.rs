@@ -1,0 +1,87 @@
+//! Estimates from earlier runs.
+
+use super::support::{State, at};
+use runplan::store::{Estimates, Timing};
+use std::collections::BTreeMap;
+
+fn timing(digest: &str, second: i64, rehearsal: bool, steps: &[(&str, u64)]) -> Timing {
+    Timing {
+        plan: "scenario_2".to_owned(),
+        digest: digest.to_owned(),
+        at: at(second),
+        rehearsal,
+        total_ms: steps.iter().map(|(_, ms)| ms).sum(),
+        downtime_ms: rehearsal.then_some(7),
+        steps: steps.iter().map(|(step, ms)| ((*step).to_owned(), *ms)).collect(),
+    }
+}
+
+fn steps(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    pairs.iter().map(|(step, ms)| ((*step).to_owned(), *ms)).collect()
+}
+
+#[test]
+fn nothing_is_known_at_first() {
+    let state = State::new();
+    assert_eq!(state.store.estimates("scenario_2", "d").unwrap(), Estimates::default());
+}
+
+#[test]
+fn the_nearest_evidence_counts() {
+    let state = State::new();
+    let record = |timing: Timing| state.store.record_durations(&timing).unwrap();
+    record(timing("old", 1, false, &[("a", 1), ("b", 1), ("c", 1)]));
+    record(timing("d", 2, true, &[("a", 20), ("b", 20)]));
+    record(timing("d", 3, false, &[("a", 300)]));
+    record(timing("d", 4, false, &[("a", 100)]));
+    record(timing("d", 5, false, &[("a", 900)]));
+    record(Timing { plan: "other".to_owned(), ..timing("d", 6, true, &[("a", 5), ("z", 5)]) });
+    let estimates = state.store.estimates("scenario_2", "d").unwrap();
+    assert_eq!(estimates.steps, steps(&[("a", 300), ("b", 20), ("c", 1)]));
+    assert_eq!(estimates.rehearsal, Some(timing("d", 2, true, &[("a", 20), ("b", 20)])));
+    assert_eq!(state.store.estimates("scenario_2", "new").unwrap().rehearsal, None);
+}
+
+#[test]
+fn old_runs_are_outweighed() {
+    let state = State::new();
+    (0..30).for_each(|n| state.store.record_durations(&timing("d", n, false, &[("a", 1000)])).unwrap());
+    (30..60).for_each(|n| state.store.record_durations(&timing("d", n, false, &[("a", 5)])).unwrap());
+    assert_eq!(state.store.estimates("scenario_2", "d").unwrap().steps, steps(&[("a", 5)]));
+}
+
+#[test]
+fn the_last_rehearsal_is_shown() {
+    let state = State::new();
+    for second in [5, 9, 7] {
+        state.store.record_durations(&timing("d", second, true, &[("a", 1)])).unwrap();
+    }
+    let rehearsal = state.store.estimates("scenario_2", "d").unwrap().rehearsal.unwrap();
+    assert_eq!((rehearsal.at, rehearsal.downtime_ms), (at(9), Some(7)));
+}
+
+#[test]
+fn damage_costs_only_what_is_damaged() {
+    let state = State::new();
+    state.store.record_durations(&timing("d", 1, false, &[("a", 1)])).unwrap();
+    let path = state.root().join("history.jsonl");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend(b"\xff\xfe{\"plan\":\n");
+    std::fs::write(&path, bytes).unwrap();
+    state.store.record_durations(&timing("d", 2, false, &[("b", 2)])).unwrap();
+    assert_eq!(state.store.estimates("scenario_2", "d").unwrap().steps, steps(&[("a", 1), ("b", 2)]));
+}
+
+#[test]
+fn the_file_has_an_end_and_many_can_write_to_it() {
+    let state = State::new();
+    let name = "n".repeat(2000);
+    let write = |from: i64| {
+        (from..from + 400)
+            .for_each(|n| state.store.record_durations(&timing("d", n, false, &[(&name, 1)])).unwrap());
+    };
+    std::thread::scope(|scope| (0..8).for_each(|n| drop(scope.spawn(move || write(n * 400)))));
+    let text = std::fs::read_to_string(state.root().join("history.jsonl")).unwrap();
+    assert!(text.len() < 5 * 1024 * 1024 && text.len() > 2_000_000, "{}", text.len());
+    assert!(text.lines().all(|line| serde_json::from_str::<Timing>(line).is_ok()));
+}
