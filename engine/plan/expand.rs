@@ -124,8 +124,8 @@ fn made_step(name: &Sp<String>, end: &str, window: &Window, needs: Vec<Sp<StepId
         title: Some(format!("{end} window {}", name.value)),
         needs: Some(needs),
         window: Some(Sp::new(Name::new(name.value.as_str()), name.span)),
-        // Opening is undone by closing.
-        undo: (end == "open").then(|| Box::new(window.close.clone())),
+        // Each end of a window is the undo of the other: an undo works behind closed doors, and ends with opening them.
+        undo: Some(Box::new(if end == "open" { window.close.clone() } else { window.open.clone() })),
         ..step_of(StepId::new(format!("{}.{end}", name.value)), name.span, bare)
     }
 }
