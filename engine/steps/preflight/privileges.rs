@@ -7,6 +7,7 @@ use super::uses::{Use, What};
 use super::{ids, listed, steps_that};
 use crate::plan::Text;
 use crate::postgres::{escape_identifier, escape_literal};
+use crate::sql::Object;
 
 /// Tables that pg_dump reads: ordinary and partitioned ones and sequences, outside the system's schemas and outside
 /// extensions.
@@ -311,30 +312,42 @@ fn glob(pattern: &str, name: &str) -> bool {
     regex::Regex::new(&format!("^{escaped}$")).is_ok_and(|pattern| pattern.is_match(name))
 }
 
-/// What a role lacks on one table, as GRANT statements; empty: nothing that a GRANT on it would mend.
-pub async fn grants(server: &Server, tables: &[(String, &'static str)], found: &mut Found) -> Vec<String> {
-    let mut missing = Vec::new();
+/// The condition on `pg_class c` and `pg_namespace n` for the table that a name means in this session. Unlike
+/// to_regclass it also finds what the role may not see.
+pub fn is_meant(table: &Object) -> String {
+    let name = escape_literal(table.local_name());
+    match table.schema() {
+        Some(schema) => format!(
+            "c.relname OPERATOR(pg_catalog.=) {name} AND n.nspname OPERATOR(pg_catalog.=) {}",
+            escape_literal(schema)
+        ),
+        None => format!("c.relname OPERATOR(pg_catalog.=) {name} AND pg_catalog.pg_table_is_visible(c.oid)"),
+    }
+}
+
+/// What a role lacks on tables, as GRANT statements; empty: nothing that a GRANT on one of them would mend.
+pub async fn grants(server: &Server, tables: &[(&Object, &'static str)], found: &mut Found) -> Vec<String> {
+    let mut missing: Vec<String> = Vec::new();
     for (table, privilege) in tables {
         let sql = format!(
-            "SELECT c.oid::pg_catalog.regclass, n.nspname, pg_catalog.has_schema_privilege(n.oid, 'USAGE'), \
+            "SELECT n.nspname, c.relname, pg_catalog.has_schema_privilege(n.oid, 'USAGE'), \
              pg_catalog.has_table_privilege(c.oid, '{privilege}') FROM pg_catalog.pg_class c \
-             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-             WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})::pg_catalog.oid",
-            escape_literal(table)
+             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace WHERE {}",
+            is_meant(table)
         );
         // The session that sees what the step would see: the name may be unqualified.
         let asked = server.ask("a privilege", server.plain.row_if_any(&sql), found).await;
         let Some(Some(row)) = asked else { continue };
         let role = escape_identifier(&server.role.name);
-        if !row.is_true(2) {
-            let schema = escape_identifier(&row.optional(1).unwrap_or_default());
-            missing.push(format!("GRANT USAGE ON SCHEMA {schema} TO {role}"));
-        }
-        if !row.is_true(3) {
-            missing.push(format!("GRANT {privilege} ON {} TO {role}", row.optional(0).unwrap_or_default()));
+        let part = |at: usize| escape_identifier(&row.optional(at).unwrap_or_default());
+        let usage = format!("GRANT USAGE ON SCHEMA {} TO {role}", part(0));
+        let on_table = format!("GRANT {privilege} ON {}.{} TO {role}", part(0), part(1));
+        for (has, grant) in [(row.is_true(2), usage), (row.is_true(3), on_table)] {
+            if !has && !missing.contains(&grant) {
+                missing.push(grant);
+            }
         }
     }
-    missing.dedup();
     missing
 }
 

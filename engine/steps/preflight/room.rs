@@ -20,10 +20,8 @@ pub async fn look(world: &World, server: &Server, uses: &[&Use]) -> Found {
     let backups = steps_that(uses, |what| matches!(what, What::Backup { .. }));
     let restores = steps_that(uses, |what| matches!(what, What::Restore { .. }));
     let Some(sizes) = sizes(server, &mut found).await else { return found };
-    found.fact(
-        &server.name,
-        format!("{} in all, {} of it in {} tables", bytes(sizes.whole), bytes(sizes.data), sizes.tables),
-    );
+    let tables = sizes.tables.map(|tables| format!(", {} of it in {tables} tables", bytes(sizes.data)));
+    found.fact(&server.name, format!("{} in all{}", bytes(sizes.whole), tables.unwrap_or_default()));
     for backup in backups {
         folder(world, &sizes, backup, &mut found).await;
     }
@@ -36,17 +34,31 @@ pub async fn look(world: &World, server: &Server, uses: &[&Use]) -> Found {
 struct Sizes {
     whole: u64,
     data: u64,
-    tables: u64,
+    /// None: they could not be counted.
+    tables: Option<u64>,
 }
 
 async fn sizes(server: &Server, found: &mut Found) -> Option<Sizes> {
-    let sql = "SELECT pg_database_size(current_database()), coalesce(sum(pg_table_size(c.oid)), 0), count(*) \
-               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'm') \
+    let whole = server
+        .ask("its size", server.catalog.one("SELECT pg_database_size(current_database())"), found)
+        .await;
+    let whole = whole?.parse().ok()?;
+    let sql = "SELECT coalesce(sum(pg_table_size(c.oid)), 0), count(*) FROM pg_class c \
+               JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'm') \
                AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
-    let rows = server.rows("its size", sql, found).await;
-    let row = rows.first()?;
-    let number = |at: usize| row.get(at)?.parse().ok();
-    Some(Sizes { whole: number(0)?, data: number(1)?, tables: number(2)? })
+    let row = match server.catalog.row(sql).await {
+        Ok(row) => row,
+        // Somebody has a table for himself now: no table is larger than the database.
+        Err(error) if error.sqlstate() == Some("55P03") => {
+            return Some(Sizes { whole, data: whole, tables: None });
+        }
+        Err(error) => {
+            found.add(Concern::of_server(&error));
+            return None;
+        }
+    };
+    let number = |at: usize| row.optional(at)?.parse().ok();
+    Some(Sizes { whole, data: number(0)?, tables: number(1) })
 }
 
 /// The room where a backup goes.

@@ -4,11 +4,11 @@
 use super::concern::{Concern, Found};
 use super::late::{self, Known};
 use super::locks::{self, Lock};
-use super::privileges::grants;
+use super::privileges::{grants, is_meant};
 use super::server::Server;
 use super::uses::{self, Use, What};
 use crate::plan::{Action, Changes, action};
-use crate::postgres::{Error, escape_identifier, escape_literal};
+use crate::postgres::{Error, escape_identifier};
 use crate::sql::{self, Effect, Kind, Object, Statement, Write};
 use crate::steps::world::World;
 
@@ -265,9 +265,9 @@ impl Asking<'_> {
         for table in locks::tables(statement) {
             let sql = format!(
                 "SELECT c.oid::pg_catalog.regclass, pg_catalog.pg_get_userbyid(c.relowner) FROM pg_catalog.pg_class c \
-                 WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})::pg_catalog.oid \
-                 AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')",
-                escape_literal(&quoted(&table))
+                 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+                 WHERE {} AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')",
+                is_meant(&table)
             );
             let asked = self.server.ask("who owns a table", self.server.plain.row_if_any(&sql), found).await;
             let Some(Some(row)) = asked else { continue };
@@ -291,8 +291,8 @@ impl Asking<'_> {
         if self.server.role.superuser || !self.setup.is_empty() {
             return;
         }
-        let tables: Vec<(String, &'static str)> =
-            locks::tables(statement).iter().map(|table| (quoted(table), privilege)).collect();
+        let tables = locks::tables(statement);
+        let tables: Vec<(&Object, &'static str)> = tables.iter().map(|table| (table, privilege)).collect();
         let missing = grants(self.server, &tables, found).await;
         if !missing.is_empty() {
             let message = format!("`{}`: role {} may not", short(&statement.text), self.server.role.name);
@@ -354,7 +354,7 @@ fn makes(world: &World, action: &Action, database: &str) -> bool {
 }
 
 /// The tables of a statement and the privilege it needs on each.
-fn touched(statement: &Statement) -> Vec<(String, &'static str)> {
+fn touched(statement: &Statement) -> Vec<(&Object, &'static str)> {
     let mut touched = Vec::new();
     for effect in &statement.effects {
         let (objects, privileges): (&[Object], &[&'static str]) = match effect {
@@ -373,15 +373,10 @@ fn touched(statement: &Statement) -> Vec<(String, &'static str)> {
             _ => continue,
         };
         for object in objects {
-            touched.extend(privileges.iter().map(|privilege| (quoted(object), *privilege)));
+            touched.extend(privileges.iter().map(|privilege| (object, *privilege)));
         }
     }
     touched
-}
-
-/// A name as SQL has it.
-fn quoted(object: &Object) -> String {
-    object.name.iter().map(|part| escape_identifier(part)).collect::<Vec<_>>().join(".")
 }
 
 /// The planner's guess: of the first node, or of what feeds a node that changes rows and returns none.

@@ -1,0 +1,169 @@
+//! What is asked of this machine and the network: programs, secrets, backups, disks, channels.
+
+use super::{APP, ask, codes, has_fact, of, one, shown};
+use crate::support::cluster::{connect, database};
+use crate::support::stage::plan;
+use runplan::steps::{PreflightOptions, preflight};
+use std::os::unix::fs::PermissionsExt;
+
+#[tokio::test]
+async fn programs_that_are_not_there() {
+    let text = r#"
+requires: [sh, no_such_program]
+steps:
+  - { id: fine, shell: { argv: [./tool], changes: none } }
+  - { id: not_executable, shell: { argv: [./data], changes: none } }
+  - { id: elsewhere, shell: { argv: [./tool], cwd: sub, changes: none } }
+  - { id: script, shell: { run: "true", changes: none } }
+  - { id: late, shell: { argv: ["{{ steps.fine.stdout }}"], changes: none } }
+  - id: undone
+    shell: { argv: ["true"], changes: none }
+    undo: { shell: { argv: [no_such_undo] } }
+handlers:
+  failed: [ { shell: { argv: [no_such_handler] } } ]
+"#;
+    let stage = plan(text).file("tool", "#!/bin/sh\n").file("data", "x").set();
+    std::fs::set_permissions(stage.path("tool"), PermissionsExt::from_mode(0o755)).unwrap();
+    let all = ask(&stage).await;
+    let steps: Vec<(&str, &str)> = of(&all, "program_missing")
+        .iter()
+        .map(|one| (one.step.as_ref().map_or("", |step| step.as_str()), one.message.as_str()))
+        .collect();
+    let wanted = [
+        ("", "the plan requires `no_such_program`, which is not on PATH"),
+        ("not_executable", "may not be executed"),
+        ("elsewhere", "is not there"),
+        ("undone", "the step starts `no_such_undo`, which is not on PATH"),
+        ("handlers", "the step starts `no_such_handler`, which is not on PATH"),
+    ];
+    assert_eq!(steps.len(), wanted.len(), "{}", shown(&all));
+    for ((step, message), (wanted_step, part)) in steps.iter().zip(wanted) {
+        assert!(*step == wanted_step && message.contains(part), "{step}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_are_read_and_never_shown() {
+    let text = r#"
+secrets:
+  FROM_FILE: { file: secret.txt }
+  ABSENT: { file: absent.txt }
+  UNUSED: { file: absent_too.txt }
+  EMPTY: { command: [printf, ""] }
+steps:
+  - { id: one, shell: { argv: ["true"], env: { A: "{{ secrets.FROM_FILE }}", B: "{{ secrets.ABSENT }}" }, changes: none } }
+  - { id: two, shell: { argv: ["true"], stdin: "{{ secrets.EMPTY }}", changes: none } }
+"#;
+    let stage = plan(text).file("secret.txt", "hunter2-is-long").set();
+    let all = ask(&stage).await;
+    assert_eq!(codes(&all), ["runplan::secret::missing", "secret_empty"], "{}", shown(&all));
+    assert!(all.findings[0].message.contains("the secret ABSENT cannot be read"));
+    has_fact(&all, "secrets", "1 readable");
+    assert!(!shown(&all).contains("hunter2") && !serde_json::to_string(&all).unwrap().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_backup_is_looked_at_from_outside() {
+    let text = r#"
+params:
+  backup: { type: path, required: true }
+steps:
+  - id: looked
+    verify:
+      checks:
+        - { name: young, backup: { path: "{{ params.backup }}", max_age: 1h } }
+  - id: made
+    shell: { argv: ["true"], changes: none }
+  - { id: later, verify: { checks: [ { name: made, backup: { path: "{{ steps.made.stdout }}" } } ] } }
+"#;
+    let with = |name: &str| {
+        plan(text)
+            .param("backup", name)
+            .file("cut.sql", "--\n-- PostgreSQL database dump\n--\n")
+            .file("old.sql", "SELECT 1;")
+            .set()
+    };
+    let missing = ask(&with("nowhere.sql")).await;
+    assert_eq!(codes(&missing), ["backup_missing"], "{}", shown(&missing));
+    has_fact(&missing, "later", "not checkable before made");
+    assert_eq!(codes(&ask(&with("cut.sql")).await), ["backup_incomplete"]);
+    let fine = with("old.sql");
+    let all = ask(&fine).await;
+    assert!(all.may_start(), "{}", shown(&all));
+    has_fact(&all, &fine.path("old.sql").display().to_string(), "plain SQL, 9 bytes, written at");
+    let hours_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    std::fs::File::options()
+        .append(true)
+        .open(fine.path("old.sql"))
+        .unwrap()
+        .set_modified(hours_ago)
+        .unwrap();
+    assert_eq!(codes(&ask(&fine).await), ["backup_old"]);
+}
+
+#[tokio::test]
+async fn where_a_backup_goes_there_must_be_room() {
+    let settings = database("preflight_room").await;
+    connect(&settings)
+        .await
+        .execute("CREATE TABLE t AS SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
+        .await
+        .unwrap();
+    let to = |to: &str| {
+        let steps = format!(
+            "{APP}steps:\n  - {{ id: kept, backup: {{ database: app, to: {to:?}, format: plain, compress: none }} }}\n"
+        );
+        plan(&steps).database("app", &settings).file("file", "x").set()
+    };
+    let all = ask(&to("new/directory")).await;
+    assert!(all.may_start(), "{}", shown(&all));
+    has_fact(&all, "kept", "free in");
+    has_fact(&all, "app", "in all");
+    assert_eq!(codes(&ask(&to("file/below")).await), ["backup_directory"]);
+    // A file system without any room; only root gets as far as that.
+    let wanted = if rustix::process::getuid().is_root() { "disk_full" } else { "backup_directory" };
+    let full = ask(&to("/proc")).await;
+    assert_eq!(codes(&full), [wanted], "{}", shown(&full));
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_be_seen_is_said_and_may_be_accepted() {
+    let settings = database("preflight_unseen").await;
+    let admin = connect(&settings).await;
+    let (name, login) = super::role(&admin, &settings).await;
+    admin
+        .execute(&format!(
+            "ALTER DATABASE {} OWNER TO {name}; ALTER ROLE {name} CREATEDB",
+            settings.database()
+        ))
+        .await
+        .unwrap();
+    let steps = format!("{APP}steps:\n  - {{ id: side, restore: {{ from: backup.sql, database: app }} }}\n");
+    let stage = plan(&steps).database("app", &login).file("backup.sql", "SELECT 1;").set();
+    let all = ask(&stage).await;
+    let unknown = one(&all, "disk_unknown");
+    assert!(unknown.message.contains("may not see data_directory") && all.may_start(), "{}", shown(&all));
+    let accept = PreflightOptions { accept: vec!["disk_unknown".to_owned()], ..PreflightOptions::default() };
+    let all = preflight(&stage.world, &accept).await;
+    assert!(one(&all, "disk_unknown").accepted && all.unused.is_empty());
+}
+
+#[tokio::test]
+async fn a_channel_that_nobody_hears() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let site = format!(
+        "channels:\n  team: {{ type: webhook, url: \"http://127.0.0.1:{port}/secret-path\" }}\n  oncall: {{ type: slack, url: \"http://127.0.0.1:1/secret-path\" }}\n  unused: {{ type: slack, url: \"http://127.0.0.1:2/\" }}\n"
+    );
+    let text = "steps:\n  - { id: told, notify: { channels: [console, team, oncall], message: hello } }\n";
+    let all = ask(&plan(text).site(&site).set()).await;
+    assert_eq!(codes(&all), ["channel_unreachable"], "{}", shown(&all));
+    assert!(all.may_start() && all.findings[0].message.contains("oncall cannot be reached: 127.0.0.1:1"));
+    has_fact(&all, "team", &format!("127.0.0.1:{port} answers"));
+    assert!(!shown(&all).contains("secret-path"));
+    listener.set_nonblocking(true).unwrap();
+    let (mut socket, _) = listener.accept().expect("somebody knocked");
+    let mut said = Vec::new();
+    std::io::Read::read_to_end(&mut socket, &mut said).unwrap();
+    assert_eq!(said, b"", "nothing is sent");
+}
