@@ -356,8 +356,7 @@ fn swap(context: &Context<'_>, graph: &Graph, at: usize) -> Option<Finding> {
     let shown: Vec<usize> =
         ancestors.iter().copied().filter(|at| is_loss(context, &steps[*at], &live, &side)).collect();
     let written = ancestors.iter().copied().filter(|at| writes(context, *at, &side));
-    let stale =
-        written.filter(|write| !verified.iter().any(|proof| graph.is_before(*write, *proof))).next_back();
+    let stale = written.rfind(|write| !verified.iter().any(|proof| graph.is_before(*write, *proof)));
     let approved = ancestors.iter().any(|approval| {
         let after = |list: &[usize]| list.iter().any(|one| graph.is_before(*one, *approval));
         is_approval(&steps[*approval]) && after(&verified) && after(&shown)

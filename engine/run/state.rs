@@ -217,9 +217,11 @@ impl State {
     /// The value of `steps.<id>` in templates. None: the step has no result.
     pub fn results(&self, id: &StepId) -> Option<Value> {
         let entry = self.entry(id)?;
-        if entry.state != StepState::Done && !(entry.state == StepState::Failed && !entry.outputs.is_empty())
-        {
-            return None;
+        match entry.state {
+            StepState::Done => {}
+            // A step that may fail has results when it gave some.
+            StepState::Failed if !entry.outputs.is_empty() => {}
+            _ => return None,
         }
         let mut results = entry.outputs.clone();
         let time = |at: Option<Timestamp>| at.map_or(Value::Null, |at| at.to_string().into());

@@ -87,7 +87,7 @@ fn every_cut_of_a_dump_is_noticed() {
             let (_, summary) = scan(&[&dump.as_bytes()[..end]]);
             let summary = summary.unwrap();
             let header = end > "--\n-- PostgreSQL database dump".len();
-            assert_eq!(summary.is_complete_dump(), false, "cut at {end}");
+            assert!(!summary.is_complete_dump(), "cut at {end}");
             assert!(!header || !summary.is_whole(), "cut at {end}");
         }
     }
