@@ -355,7 +355,7 @@ fn swap(context: &Context<'_>, graph: &Graph, at: usize) -> Option<Finding> {
         ancestors.iter().copied().filter(|at| is_proof(context, &steps[*at], &side)).collect();
     let shown: Vec<usize> =
         ancestors.iter().copied().filter(|at| is_loss(context, &steps[*at], &live, &side)).collect();
-    let written = ancestors.iter().copied().filter(|at| writes(context, *at, &side));
+    let mut written = ancestors.iter().copied().filter(|at| writes(context, *at, &side));
     let stale = written.rfind(|write| !verified.iter().any(|proof| graph.is_before(*write, *proof)));
     let approved = ancestors.iter().any(|approval| {
         let after = |list: &[usize]| list.iter().any(|one| graph.is_before(*one, *approval));
