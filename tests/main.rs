@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod check;
+mod cli;
 mod layers;
 mod postgres;
 mod process;
@@ -13,6 +14,7 @@ mod store;
 mod support {
     pub mod chance;
     pub mod cluster;
+    pub mod sandbox;
     pub mod script;
     pub mod shape;
     pub mod stage;

@@ -4,11 +4,13 @@ use super::error::Error;
 use super::exit::Exit;
 use super::files;
 use crate::check;
-use crate::plan::{Finding, Loaded};
+use crate::plan::{FileId, Finding, Loaded};
+use crate::report::amount;
 use crate::terminal::{self, Screen, Tone};
 use clap::Args;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 /// Checks plans without running them: every fault in one pass, each at its place.
 ///
@@ -33,46 +35,60 @@ pub struct Check {
 
 impl Check {
     pub fn run(self, screen: &Screen) -> Result<Exit, Error> {
-        let (mut errors, mut warnings) = (0, 0);
-        let mut all: Vec<Value> = Vec::new();
-        let mut unreadable = None;
+        let mut tally = Tally::default();
         for path in &self.plans {
-            let opened = match files::open(path, self.site.as_deref()) {
-                Ok(opened) => opened,
+            match files::open(path, self.site.as_deref()) {
+                Ok(opened) => tally.add(screen, path, opened.loaded),
+                // The others are checked all the same.
                 Err(error) if self.plans.len() > 1 => {
-                    // The others are checked all the same.
                     terminal::error(screen, &error);
-                    unreadable = Some(error);
-                    continue;
+                    tally.unreadable += 1;
                 }
                 Err(error) => return Err(error),
-            };
-            let found = findings(&opened.loaded);
-            let (bad, odd): (Vec<_>, Vec<_>) = found.iter().partition(|finding| finding.is_error());
-            errors += bad.len();
-            warnings += odd.len();
-            if screen.is_json() {
-                if let Value::Array(list) =
-                    terminal::findings_json(&found, &opened.loaded.sources)["findings"].take()
-                {
-                    all.extend(list);
-                }
-            } else {
-                screen.error_unless_empty(&terminal::findings(screen, &found, &opened.loaded.sources));
-                if found.is_empty() {
-                    let steps = opened.loaded.flow.len();
-                    let mark = screen.paint().of(Tone::Good, "ok");
-                    screen.say(&format!("{mark}  {}  {steps} steps", path.display()));
-                }
             }
         }
         if screen.is_json() {
-            screen.document(&json!({ "format": 1, "findings": all }));
-        } else if errors + warnings > 0 {
-            screen.remark(&count(errors, warnings));
+            screen.document(&json!({ "format": 1, "findings": tally.all }));
+        } else if tally.errors + tally.warnings > 0 {
+            screen.remark(&count(tally.errors, tally.warnings));
         }
-        let failed = errors > 0 || unreadable.is_some() || (self.strict && warnings > 0);
+        let failed = tally.errors + tally.unreadable > 0 || (self.strict && tally.warnings > 0);
         Ok(if failed { Exit::Invalid } else { Exit::Done })
+    }
+}
+
+/// What was found in all of the files.
+#[derive(Default)]
+struct Tally {
+    errors: usize,
+    warnings: usize,
+    unreadable: usize,
+    all: Vec<Value>,
+    /// A fault of a site file is a fault of each of its plans, and told once.
+    told: HashSet<(String, &'static str, usize)>,
+}
+
+impl Tally {
+    fn add(&mut self, screen: &Screen, path: &Path, loaded: Loaded) {
+        let mut found = findings(&loaded);
+        let is_sound = found.is_empty();
+        found.retain(|finding| {
+            let Some(span) = finding.span else { return true };
+            let file = loaded.sources.get(span.file).map(|source| source.name.clone()).unwrap_or_default();
+            self.told.insert((file, finding.code, span.start)) || span.file == FileId(0)
+        });
+        let errors = found.iter().filter(|finding| finding.is_error()).count();
+        self.errors += errors;
+        self.warnings += found.len() - errors;
+        if screen.is_json() {
+            self.all.extend(terminal::findings_list(&found, &loaded.sources));
+            return;
+        }
+        screen.error_unless_empty(&terminal::findings(screen, &found, &loaded.sources));
+        if is_sound {
+            let steps = amount::count(loaded.flow.len(), "step");
+            screen.say(&format!("{}  {}  {steps}", screen.paint().of(Tone::Good, "ok"), path.display()));
+        }
     }
 }
 
@@ -82,13 +98,10 @@ pub fn findings(loaded: &Loaded) -> Vec<Finding> {
 }
 
 /// `2 errors, 1 warning`
-pub fn count(errors: usize, warnings: usize) -> String {
-    let one = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    match (errors, warnings) {
-        (errors, 0) => one(errors, "error"),
-        (0, warnings) => one(warnings, "warning"),
-        _ => format!("{}, {}", one(errors, "error"), one(warnings, "warning")),
-    }
+fn count(errors: usize, warnings: usize) -> String {
+    let parts = [(errors, "error"), (warnings, "warning")];
+    let parts = parts.iter().filter(|(number, _)| *number > 0);
+    parts.map(|(number, word)| amount::count(*number, word)).collect::<Vec<_>>().join(", ")
 }
 
 /// Shows what was found; stops a run when it must.

@@ -2,7 +2,7 @@
 //! a file than a plan may have.
 
 use super::error::Error;
-use crate::plan::{self, Loaded, node};
+use crate::plan::{self, FileId, Loaded, node};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,9 @@ pub struct Opened {
 /// The plan or a site file that was asked for cannot be read at all.
 pub fn open(path: &Path, site: Option<&Path>) -> Result<Opened, Error> {
     let text = read(path, "give the path of a plan: a YAML file")?;
+    if path.file_name().is_some_and(|name| name == SITE) {
+        return Ok(site_alone(path, &text));
+    }
     let whole = path.canonicalize().map_err(|error| unreadable(path, &error.to_string(), ""))?;
     let directory = whole.parent().unwrap_or(Path::new("/")).to_path_buf();
     let site_path = match site {
@@ -40,6 +43,16 @@ pub fn open(path: &Path, site: Option<&Path>) -> Result<Opened, Error> {
         &|name| read_text(&from.join(name)),
     );
     Ok(Opened { loaded, directory })
+}
+
+/// A site file in a plan's place, as `check plans/*.yaml` gives it: it is read beside a plan that says nothing.
+fn site_alone(path: &Path, text: &str) -> Opened {
+    let plan = "runplan: 1\nname: none\nsteps: []\n";
+    let mut loaded = plan::load(("", plan), Some((&shown(path), text)), &|_| Err(String::new()));
+    loaded.findings.retain(|finding| finding.span.is_some_and(|span| span.file != FileId(0)));
+    loaded.plan = None;
+    let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    Opened { loaded, directory }
 }
 
 /// The site file beside a plan, or in the nearest directory above.
@@ -74,20 +87,16 @@ pub fn read_text(path: &Path) -> Result<String, String> {
         _ => error.to_string(),
     };
     let file = File::open(path).map_err(words)?;
-    let kind = file.metadata().map_err(words)?.file_type();
-    if kind.is_dir() {
+    let about = file.metadata().map_err(words)?;
+    if about.is_dir() {
         return Err("it is a directory".to_owned());
+    }
+    if about.len() > node::LARGEST_FILE as u64 {
+        return Err(format!("it has {} bytes; the most is {}", about.len(), node::LARGEST_FILE));
     }
     let mut bytes = Vec::new();
     // One byte more than allowed is enough to be told that it is too large.
     file.take(node::LARGEST_FILE as u64 + 1).read_to_end(&mut bytes).map_err(words)?;
-    String::from_utf8(bytes).map_err(|error| {
-        match error.utf8_error().error_len() {
-            // The limit cut a character in two: it is too large, which is said by who reads the text.
-            None if error.as_bytes().len() > node::LARGEST_FILE => {
-                format!("it has more than {} bytes", node::LARGEST_FILE)
-            }
-            _ => format!("it is not UTF-8 text (byte {})", error.utf8_error().valid_up_to()),
-        }
-    })
+    String::from_utf8(bytes)
+        .map_err(|error| format!("it is not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))
 }

@@ -1,7 +1,7 @@
 //! Findings and errors: the fault at its place in the file, what it is, and what to do. All of a file in one go.
 
 use super::screen::{Format, Screen};
-use crate::plan::{Finding, Severity, Sources};
+use crate::plan::{Finding, Placed, Severity, Sources};
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode, SourceSpan,
 };
@@ -80,23 +80,13 @@ pub fn findings(screen: &Screen, findings: &[Finding], sources: &Sources) -> Str
 
 /// The findings for programs: lines and columns from 1, columns in characters.
 pub fn findings_json(findings: &[Finding], sources: &Sources) -> Value {
-    let one = |finding: &Finding| {
-        let place = finding.span.and_then(|span| Some((span, sources.get(span.file)?)));
-        let start = place.map(|(span, _)| sources.position(span.file, span.start));
-        let end = place.map(|(span, _)| sources.position(span.file, span.end));
-        json!({
-            "code": finding.code,
-            "severity": match finding.severity { Severity::Error => "error", Severity::Warning => "warning" },
-            "message": finding.message,
-            "help": finding.help,
-            "file": place.map(|(_, source)| source.name.as_str()),
-            "line": start.map(|at| at.0),
-            "column": start.map(|at| at.1),
-            "end_line": end.map(|at| at.0),
-            "end_column": end.map(|at| at.1),
-        })
-    };
-    json!({ "format": 1, "findings": findings.iter().map(one).collect::<Vec<_>>() })
+    json!({ "format": 1, "findings": findings_list(findings, sources) })
+}
+
+/// The list alone.
+pub fn findings_list(findings: &[Finding], sources: &Sources) -> Vec<Value> {
+    let one = |finding| serde_json::to_value(Placed::new(finding, sources)).unwrap_or_default();
+    findings.iter().map(one).collect()
 }
 
 /// An error of the program, with its code and help; as an object for programs. On stderr.

@@ -19,7 +19,7 @@ mod view;
 
 pub use asking::{ask_value, confirm};
 pub use board::Board;
-pub use diagnostics::{error, findings, findings_json};
+pub use diagnostics::{error, findings, findings_json, findings_list};
 pub use keyboard::{Keyboard, Typed};
 pub use line::Lines;
 pub use paint::{Paint, Tone};

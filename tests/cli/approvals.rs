@@ -1,0 +1,106 @@
+//! A run that waits for people: parked, answered from another process, resumed.
+
+use crate::support::sandbox::Sandbox;
+
+const ASKS: &str = "\
+title: Asks twice
+steps:
+  - { id: first, approve: { message: \"Begin?\" } }
+  - { id: second, approve: { confirm: \"Call support\" } }
+";
+
+#[test]
+fn it_parks_is_approved_elsewhere_and_goes_on() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(ASKS);
+    let ran = sandbox.run("plan.yaml").code(4);
+    let run = sandbox.only_run();
+    ran.says("Begin?").says(&format!("runplan approve {run} first"));
+    // The beginning of its id is enough, and the step that waits is the only one.
+    sandbox.run("approve plan --comment fine").code(0).says(&format!("next: runplan resume {run}"));
+    sandbox.run("resume").code(4).says("Call support");
+    sandbox.run("approve plan second").code(2).complains("wants its evidence");
+    sandbox.run("approve plan first --comment again").code(2).complains("does not wait for an approval");
+    sandbox.run("approve plan nothing").code(2).complains("no step `nothing`");
+    sandbox.run("approve plan second --comment 'ticket 4711'").code(0);
+    sandbox.run("resume").code(0).says("Done after");
+    assert_eq!(sandbox.step("second"), "done");
+    sandbox.run("resume plan").code(0).says("is over already");
+    let report = sandbox.run("report").code(0).stdout;
+    assert!(report.contains("ticket 4711") && report.contains("| `first` | Begin? | yes |"), "{report}");
+}
+
+#[test]
+fn a_rejection_is_a_failed_step_that_can_be_asked_again() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(ASKS);
+    sandbox.run("plan.yaml").code(4);
+    sandbox.run("reject plan first --reason 'too risky'").code(0).says("rejected by");
+    assert_eq!(sandbox.step("first"), "failed");
+    sandbox.run("status").code(0).says("too risky");
+    sandbox.run("resume").code(4).says("Begin?");
+    assert_eq!(sandbox.step("first"), "awaiting_approval");
+}
+
+#[test]
+fn a_run_that_waits_takes_the_answer_from_its_inbox() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(ASKS);
+    let started = sandbox.start("plan.yaml --wait");
+    sandbox.until("the question", |sandbox| {
+        sandbox.exists("state/runs")
+            && sandbox.run("runs --format json").json()["runs"].as_array().is_some_and(|runs| runs.len() == 1)
+            && sandbox.run("approve plan first").code == Some(0)
+    });
+    sandbox.until("the task", |sandbox| sandbox.step("second") == "awaiting_approval");
+    sandbox.run("resume").code(5).complains("is held by");
+    sandbox.run("approve plan second").code(2).complains("wants its evidence");
+    sandbox.run("approve plan second --comment done").code(0).says("approved by");
+    started.wait().code(0).says("Done after");
+}
+
+#[test]
+fn stop_ends_a_run_that_waits() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(ASKS);
+    let started = sandbox.start("plan.yaml --wait --format json");
+    sandbox.until("the question", |sandbox| {
+        sandbox.exists("state/runs") && sandbox.run("status plan --format json").stdout.contains("awaiting_approval")
+    });
+    sandbox.run("stop plan --reason 'lunch'").code(0).says("stopping (lunch)");
+    let ran = started.wait().code(4);
+    let last = ran.lines().pop().unwrap();
+    assert_eq!(last["kind"], "summary");
+    assert_eq!(last["exit"], 4);
+    assert!(last["parked"]["why"].as_str().unwrap().contains("lunch"), "{last}");
+    sandbox.run("stop plan").code(0).says("not under way");
+}
+
+#[test]
+fn several_open_runs_are_listed_not_guessed() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(ASKS);
+    sandbox.run("plan.yaml").code(4);
+    sandbox.run("plan.yaml").code(4);
+    sandbox.run("resume").code(2).says("parked: step first").complains("several runs are not over");
+    sandbox.run("approve plan first").code(2).complains("may be any of");
+}
+
+#[test]
+fn the_events_for_programs_are_the_journal() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(ASKS);
+    let ran = sandbox.run("plan.yaml --format json").code(4);
+    let lines = ran.lines();
+    let kinds: Vec<&str> = lines.iter().map(|line| line["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["run_started", "step_started", "approval_requested", "parked", "summary"]);
+    for (at, line) in lines[..4].iter().enumerate() {
+        assert_eq!(line["seq"], at + 1);
+        assert_eq!(line["format"], 1);
+        assert_eq!(line["hash"].as_str().unwrap().len(), 64);
+    }
+    let logs = sandbox.run("logs --format json").code(0);
+    assert_eq!(logs.lines(), lines[..4]);
+    let parked = &lines[4]["parked"];
+    assert_eq!(parked["command"], format!("runplan approve {} first", sandbox.only_run()));
+}

@@ -1,0 +1,6 @@
+//! The program as people and scripts use it: arguments, exit codes, output, signals, kills.
+
+mod approvals;
+mod check;
+mod dry_run;
+mod usage;

@@ -1,0 +1,209 @@
+//! The program in a directory of its own: its state, its home, no terminal, nothing of this machine's settings.
+#![allow(clippy::disallowed_methods, reason = "the program under test is started here")]
+
+use super::cluster::RUNPLAN;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Nothing that is tested here takes longer.
+const LIMIT: Duration = Duration::from_secs(60);
+
+pub struct Sandbox {
+    directory: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    /// A variable of the environment of everything that is started.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// Writes a file; directories above it are made.
+    pub fn write(&self, name: &str, text: &str) -> &Self {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    /// A plan `plan.yaml` of these steps.
+    pub fn plan(&self, steps: &str) -> &Self {
+        self.write("plan.yaml", &format!("runplan: 1\nname: plan\n{steps}"))
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(RUNPLAN);
+        command
+            .args(shlex::split(line).unwrap())
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.directory.path())
+            .env("RUNPLAN_STATE", self.state())
+            .env("TZ", "UTC")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, line: &str) -> Ran {
+        self.start(line).wait()
+    }
+
+    /// Starts it and goes on.
+    pub fn start(&self, line: &str) -> Started {
+        Started { child: Some(self.command(line).spawn().unwrap()), line: line.to_owned() }
+    }
+
+    /// The only run there is.
+    pub fn only_run(&self) -> String {
+        let mut names: Vec<String> = std::fs::read_dir(self.state().join("runs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+        names.remove(0)
+    }
+
+    /// Waits until something is so.
+    pub fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
+        let began = Instant::now();
+        while !so(self) {
+            assert!(began.elapsed() < LIMIT, "waited too long for: {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn exists(&self, name: &str) -> bool {
+        Path::exists(&self.path(name))
+    }
+
+    /// The state of a step, as `status` says it.
+    pub fn step(&self, id: &str) -> String {
+        let status = self.run(&format!("status {} --format json", self.only_run())).code(0).json();
+        let steps = status["steps"].as_array().unwrap();
+        let step = steps.iter().find(|step| step["id"] == id).unwrap();
+        step["state"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A program that runs.
+pub struct Started {
+    child: Option<Child>,
+    line: String,
+}
+
+impl Started {
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.as_ref().unwrap().id()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    pub fn wait(mut self) -> Ran {
+        let child = self.child.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        let (sender, ended) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
+        let output = ended.recv_timeout(LIMIT).unwrap_or_else(|_| {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            panic!("`runplan {}` did not end", self.line)
+        });
+        thread.join().unwrap().unwrap();
+        Ran::of(&self.line, &output)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What a program said, and its end.
+pub struct Ran {
+    line: String,
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    fn of(line: &str, output: &Output) -> Self {
+        Self {
+            line: line.to_owned(),
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    fn all(&self) -> String {
+        format!("$ runplan {}\n{}\n--- stderr\n{}\n--- {:?}", self.line, self.stdout, self.stderr, self.code)
+    }
+
+    #[track_caller]
+    pub fn code(self, wanted: i32) -> Self {
+        assert_eq!(self.code, Some(wanted), "{}", self.all());
+        self
+    }
+
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "stdout lacks {text:?}\n{}", self.all());
+        self
+    }
+
+    #[track_caller]
+    pub fn complains(self, text: &str) -> Self {
+        // A message may be broken over lines.
+        let flat = |text: &str| text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        assert!(flat(&self.stderr).contains(&flat(text)), "stderr lacks {text:?}\n{}", self.all());
+        self
+    }
+
+    #[track_caller]
+    pub fn is_silent_on_stderr(self) -> Self {
+        assert_eq!(self.stderr, "", "{}", self.all());
+        self
+    }
+
+    /// The one JSON document on stdout.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{}", self.all()))
+    }
+
+    /// A JSON value a line.
+    #[track_caller]
+    pub fn lines(&self) -> Vec<Value> {
+        let one = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}\n{}", self.all()));
+        self.stdout.lines().map(one).collect()
+    }
+}
