@@ -3,7 +3,8 @@
 use super::error::Error;
 use super::exit::Exit;
 use super::{
-    check, completions, graph, logs, post, rehearse, report, resume, run, runs, schema, status, undo,
+    check, completions, graph, logs, post, preflight, rehearse, report, resume, run, runs, schema, status,
+    undo,
 };
 use crate::terminal::{Color, Format, Look, Screen};
 use clap::{Args, Parser, Subcommand};
@@ -86,6 +87,7 @@ impl Globals {
 pub enum Command {
     Run(run::Run),
     Check(check::Check),
+    Preflight(preflight::Preflight),
     Rehearse(rehearse::Rehearse),
     Resume(resume::Resume),
     Undo(undo::Undo),
@@ -107,6 +109,7 @@ impl Command {
         match self {
             Self::Run(command) => command.run(screen, globals),
             Self::Check(command) => command.run(screen),
+            Self::Preflight(command) => command.run(screen, globals),
             Self::Rehearse(command) => command.run(screen, globals),
             Self::Resume(command) => command.run(screen, globals),
             Self::Undo(command) => command.run(screen, globals),

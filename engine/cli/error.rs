@@ -41,15 +41,19 @@ pub enum Error {
     #[error("{}", failure.message)]
     #[diagnostic(code(runplan::cli::unready), help("{}", unready(failure)))]
     Unready { failure: Failure },
-    #[error("`{name}` is not the database that the plan means: its {what} is {found}, not {wanted}")]
+    #[error("{run} is a rehearsal: its throw-away server is gone, so it cannot go on")]
     #[diagnostic(
-        code(runplan::cli::other_server),
-        help("nothing was done; look at the address of `{name}`, or correct its `expect`")
+        code(runplan::cli::rehearsal_over),
+        help("rehearse again; `runplan stop {run} --for-good` takes it off the list")
     )]
-    OtherServer { name: String, what: &'static str, wanted: String, found: String },
-    #[error("the plan requires the program `{name}`, which is not on PATH")]
-    #[diagnostic(code(runplan::cli::no_program), help("install it, or add its directory to PATH"))]
-    NoProgram { name: String },
+    RehearsalOver { run: RunId },
+    /// The reasons were shown already.
+    #[error("the run does not start: {reasons} {}", if *reasons == 1 { "reason" } else { "reasons" })]
+    #[diagnostic(
+        code(runplan::cli::not_ready),
+        help("nothing was done; mend what is listed above, or accept what can be accepted")
+    )]
+    NotReady { reasons: usize },
     #[error("the plan is not the one that was reviewed: its digest is {found}")]
     #[diagnostic(
         code(runplan::cli::other_digest),
@@ -121,8 +125,8 @@ impl Error {
             | Self::Unusable { .. } => Exit::Invalid,
             Self::TargetHeld { .. } => Exit::Held,
             Self::Unready { .. }
-            | Self::OtherServer { .. }
-            | Self::NoProgram { .. }
+            | Self::NotReady { .. }
+            | Self::RehearsalOver { .. }
             | Self::OtherDigest { .. }
             | Self::NotByTheRules { .. }
             | Self::NoSelf { .. }

@@ -17,6 +17,7 @@ mod logs;
 mod matrix;
 mod panic;
 mod post;
+mod preflight;
 mod rehearse;
 mod report;
 mod resume;

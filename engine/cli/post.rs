@@ -8,14 +8,16 @@ use super::exit::Exit;
 use super::launch;
 use super::state_dir;
 use super::stored::Stored;
+use super::surroundings::{self, Given};
 use crate::clock;
 use crate::drive;
 use crate::plan::{RunId, StepId, finding};
 use crate::report::tell;
-use crate::run::{Event, Post, Record, Resolution, State};
+use crate::run::{Event, Phase, Post, Record, Resolution, State};
 use crate::store::{self, Store};
 use crate::terminal::{Lines, Screen};
 use clap::{ArgGroup, Args};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long the holder of a run may take to answer. It looks into its inbox five times a second.
@@ -89,13 +91,17 @@ pub struct Resolve {
 #[command(after_help = "\
 Examples:
   runplan stop k7f3
-  runplan stop k7f3 --now        cancel running steps")]
+  runplan stop k7f3 --now        cancel running steps
+  runplan stop k7f3 --for-good   a parked run is given up; nothing is undone")]
 pub struct Stop {
     /// The run: its id, or the beginning or end of it
     run: String,
     /// Cancel running steps
     #[arg(long)]
     now: bool,
+    /// End a parked run: it cannot be resumed, what it did stays, its targets are free again
+    #[arg(long, conflicts_with = "now")]
+    for_good: bool,
     /// Why, for the report
     #[arg(
         long,
@@ -143,12 +149,47 @@ impl Stop {
         let (store, run) = find(globals, &self.run)?;
         if store.holder(&run)?.is_none() {
             let state = Stored::read(&store, &run)?.state;
+            if self.for_good && state.phase != Phase::Finished {
+                return give_up(screen, &store, &run, self.reason);
+            }
             screen.say(&format!("{run} is not under way: there is nothing to stop"));
             next(screen, &state);
             return Ok(Exit::Done);
         }
+        if self.for_good {
+            let help = "stop it first: runplan stop RUN";
+            return Err(Error::usage_with(format!("{run} is under way"), help));
+        }
         say(screen, &store, &run, Post::Stop { hard: self.now, reason: self.reason })
     }
+}
+
+/// Ends a run that nobody drives, and frees its targets.
+fn give_up(screen: &Screen, store: &Store, run: &RunId, reason: String) -> Result<Exit, Error> {
+    let held = store.take(run)?;
+    let mut stored = Stored::read(store, run)?;
+    let started = stored.started()?.clone();
+    let directory = PathBuf::from(&started.directory);
+    let given = Given { params: started.params.clone(), ..Given::default() };
+    let state = held.directory().to_path_buf();
+    let world = surroundings::world(run, &stored.state.shape, directory, state, given)?;
+    let runtime = launch::runtime()?;
+    if !started.rehearsal {
+        // While the targets cannot be had, the run stays what it is, and is found by its claim.
+        runtime.block_on(surroundings::hold(&world))?;
+    }
+    let actor = actor::whoami();
+    let records =
+        runtime.block_on(drive::post(held.journal(), &mut stored.state, &actor, Post::End { reason }))?;
+    show(screen, &records, &stored.state);
+    if let Some(why) = refusal(&records) {
+        return Err(Error::Refused { run: run.clone(), why });
+    }
+    for problem in runtime.block_on(world.targets.release(&world)) {
+        screen.warn(&problem);
+    }
+    next(screen, &stored.state);
+    Ok(Exit::Done)
 }
 
 fn find(globals: &Globals, run: &str) -> Result<(Store, RunId), Error> {

@@ -89,6 +89,10 @@ impl GoOn {
             screen.say(&format!("{run} is over already; `runplan status {run}` shows it"));
             return Ok(launch::exit_of(&stored.state));
         }
+        // Its databases were replaced; going on would reach the real ones.
+        if started.rehearsal {
+            return Err(Error::RehearsalOver { run: run.clone() });
+        }
         difference::tell(screen, &started);
         let state = stored.state;
         let params = self.params(screen, &state.shape.plan, &started)?;

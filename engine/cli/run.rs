@@ -6,6 +6,7 @@ use super::error::Error;
 use super::exit::Exit;
 use super::files::{self, Opened};
 use super::launch::{self, Launch};
+use super::preflight::AcceptArgs;
 use super::surroundings::{self, Given};
 use super::values::{self, ValueArgs};
 use super::{matrix, state_dir, stored};
@@ -57,6 +58,8 @@ pub struct Run {
     /// Run although the decision matrix says to fix forward; why
     #[arg(long = "override", value_name = "REASON")]
     override_: Option<String>,
+    #[command(flatten)]
+    accepts: AcceptArgs,
     /// Wait for approvals instead of parking
     #[arg(long)]
     wait: bool,
@@ -118,8 +121,7 @@ impl Run {
         self.prove_digest(Some(&whole_digest), &plan_digest)?;
         let severity = matrix::severity(&shape, &params)?;
         matrix::prove(&shape, severity.as_deref(), self.override_.as_deref())?;
-        let reason = self.reason(screen, severity.is_some())?;
-        surroundings::prove_programs(&shape)?;
+        let reason = self.reason(screen, severity.is_some() || self.accepts.needs_reason())?;
         matrix::confirm_protected(screen, &shape, self.yes)?;
 
         let store = state_dir::open(globals)?;
@@ -145,6 +147,7 @@ impl Run {
         let state = State::new(run.clone(), shape.clone());
         let world = surroundings::world(&run, &shape, opened.directory, store.directory(&run), given)?;
         let runtime = launch::runtime()?;
+        self.accepts.prove(screen, &runtime, &world)?;
         // Before the run exists: what cannot begin leaves nothing behind.
         runtime.block_on(surroundings::hold(&world))?;
         let held = store.create(&run)?;
@@ -176,7 +179,7 @@ impl Run {
         };
         asked.map(Some).ok_or_else(|| {
             Error::usage_with(
-                "this plan has a severity, so a reason is wanted",
+                "a reason is wanted: the plan has a severity, or something is accepted",
                 "give it with --reason '...'",
             )
         })

@@ -56,6 +56,10 @@ pub fn meant(store: &Store, named: Option<&str>) -> Result<Meant, Error> {
         return Ok(Meant::One(store.find(named)?));
     }
     let mut open = unfinished(store)?;
+    let is_rehearsal = |brief: &Brief| brief.summary.as_ref().is_some_and(|summary| summary.rehearsal);
+    if open.iter().any(|brief| !is_rehearsal(brief)) {
+        open.retain(|brief| !is_rehearsal(brief));
+    }
     Ok(match open.len() {
         0 => Meant::None,
         1 => Meant::One(open.remove(0).run),

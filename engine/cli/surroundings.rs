@@ -4,7 +4,6 @@ use super::actor;
 use super::error::Error;
 use crate::plan::{Action, Changes, Name, RunId, Sp, Step, Table};
 use crate::postgres::{Programs, Settings};
-use crate::process;
 use crate::run::{Effects, Shape, effects};
 use crate::secret::Secret;
 use crate::steps::{Refused, Secrets, Targets, World, WorldOptions};
@@ -97,42 +96,6 @@ pub async fn hold(world: &World) -> Result<(), Error> {
             Refused::Held(message) => Error::TargetHeld { message },
             Refused::Failed(failure) => Error::Unready { failure },
         })?;
-        prove_identity(world, &name).await?;
     }
     Ok(())
-}
-
-/// The server is the one that the plan or the site file says.
-async fn prove_identity(world: &World, name: &str) -> Result<(), Error> {
-    let Some(pinned) = world.targets.declared(name).and_then(|database| database.expect.as_ref()) else {
-        return Ok(());
-    };
-    let settings = world.targets.settings(world, name).await.map_err(|failure| Error::Unready { failure })?;
-    let found = world.targets.identity(world, name).await.map_err(|failure| Error::Unready { failure })?;
-    let host = settings.endpoint();
-    let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
-    let pairs = [
-        ("host", pinned.host.as_ref(), host),
-        ("database", pinned.database.as_ref(), found.database),
-        ("system_identifier", pinned.system_identifier.as_ref(), found.system_identifier),
-    ];
-    for (what, wanted, found) in pairs {
-        if let Some(wanted) = wanted.filter(|wanted| **wanted != found) {
-            let (name, wanted) = (name.to_owned(), wanted.clone());
-            return Err(Error::OtherServer { name, what, wanted, found });
-        }
-    }
-    Ok(())
-}
-
-/// The programs that the plan requires are on PATH.
-///
-/// # Errors
-/// One is missing.
-pub fn prove_programs(shape: &Shape) -> Result<(), Error> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    match shape.plan.requires.iter().find(|name| process::which(name, &path).is_none()) {
-        Some(name) => Err(Error::NoProgram { name: name.clone() }),
-        None => Ok(()),
-    }
 }

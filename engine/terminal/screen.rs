@@ -131,6 +131,13 @@ impl Screen {
         }
     }
 
+    /// A remark, when there is any.
+    pub fn remark_unless_empty(&self, text: &str) {
+        if !text.is_empty() {
+            self.remark(text);
+        }
+    }
+
     /// Something that needs attention: on stderr, always.
     pub fn warn(&self, text: &str) {
         print_error(&format!("{} {text}", self.err.of(Tone::Caution, "warning:")));

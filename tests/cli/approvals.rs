@@ -65,7 +65,8 @@ fn stop_ends_a_run_that_waits() {
     sandbox.plan(ASKS);
     let started = sandbox.start("plan.yaml --wait --format json");
     sandbox.until("the question", |sandbox| {
-        sandbox.exists("state/runs") && sandbox.run("status plan --format json").stdout.contains("awaiting_approval")
+        sandbox.exists("state/runs")
+            && sandbox.run("status plan --format json").stdout.contains("awaiting_approval")
     });
     sandbox.run("stop plan --reason 'lunch'").code(0).says("stopping (lunch)");
     let ran = started.wait().code(4);
@@ -103,4 +104,17 @@ fn the_events_for_programs_are_the_journal() {
     assert_eq!(logs.lines(), lines[..4]);
     let parked = &lines[4]["parked"];
     assert_eq!(parked["command"], format!("runplan approve {} first", sandbox.only_run()));
+}
+
+#[test]
+fn a_parked_run_can_be_given_up() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(ASKS);
+    sandbox.run("plan.yaml").code(4);
+    sandbox.run("stop plan --for-good --reason 'no longer needed'").code(0);
+    let status = sandbox.run("status plan --format json").code(0).json();
+    assert_eq!((&status["phase"], &status["result"]), (&"finished".into(), &"failed".into()));
+    sandbox.run("resume").code(0).says("nothing to resume");
+    sandbox.run("resume plan").code(1).says("is over already");
+    sandbox.run("approve plan first").code(2);
 }

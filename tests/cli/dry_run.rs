@@ -49,7 +49,8 @@ fn the_digest_is_that_of_plan_and_values() {
 
 #[test]
 fn values_come_from_everywhere_in_order() {
-    let sandbox = Sandbox::new().variable("RUNPLAN_PARAM_A", "from env").variable("RUNPLAN_PARAM_B", "from env");
+    let sandbox =
+        Sandbox::new().variable("RUNPLAN_PARAM_A", "from env").variable("RUNPLAN_PARAM_B", "from env");
     sandbox.plan(
         "params:\n  a: { type: string, required: true }\n  b: { type: string, required: true }\n  c: { type: integer, required: true }\n  d: { type: string, default: from default }\n\
          steps:\n  - { id: s, notify: { channels: [console], message: \"{{ params.a }}{{ params.b }}{{ params.c }}{{ params.d }}\" } }\n",
@@ -70,9 +71,12 @@ fn wrong_values_are_refused() {
          steps:\n  - { id: s, shell: { argv: [echo, \"{{ params.n }}\"], env: { W: \"{{ params.word }}\" }, changes: none } }\n",
     );
     sandbox.run("plan.yaml --dry-run -p n=abc").code(3).complains("`abc` is not a whole number");
-    sandbox.run("plan.yaml --dry-run -p m=1").code(3).complains("did you mean `n`?");
+    sandbox.run("plan.yaml --dry-run -p m=1").code(3).complains("known here: n, word");
     sandbox.run("plan.yaml --dry-run -p n").code(2).complains("has no `=`");
-    sandbox.run("plan.yaml --dry-run -p word=hunter22").code(2).complains("everybody on this machine can read it");
+    sandbox
+        .run("plan.yaml --dry-run -p word=hunter22")
+        .code(2)
+        .complains("everybody on this machine can read it");
     sandbox.run("plan.yaml").code(3).complains("the parameter `n` has no value");
     sandbox.write("values.yaml", "- 1\n");
     sandbox.run("plan.yaml --dry-run --params values.yaml").code(3).complains("not a list of parameters");

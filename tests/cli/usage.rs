@@ -10,7 +10,10 @@ fn wrong_usage_exits_2_and_says_what_is_meant() {
     sandbox.run("check").code(2).complains("required arguments");
     sandbox.run("check --nope x.yaml").code(2).complains("--nope");
     sandbox.run("resolve some-run some_step --reason x").code(2).complains("--done");
-    sandbox.run("resolve some-run some_step --done --retry --reason x").code(2).complains("cannot be used with");
+    sandbox
+        .run("resolve some-run some_step --done --retry --reason x")
+        .code(2)
+        .complains("cannot be used with");
     sandbox.run("run plan.yaml --quiet --verbose").code(2);
 }
 
@@ -40,7 +43,11 @@ fn help_has_examples_for_every_command() {
         .collect();
     assert!(commands.len() >= 15, "{commands:?}");
     for command in commands {
-        sandbox.run(&format!("{command} --help")).code(0).says("Examples:").says(&format!("runplan {command}"));
+        sandbox
+            .run(&format!("{command} --help"))
+            .code(0)
+            .says("Examples:")
+            .says(&format!("runplan {command}"));
     }
     assert!(!help.contains("__"), "{help}");
     sandbox.run("--version").code(0).says(env!("CARGO_PKG_VERSION"));
@@ -86,5 +93,8 @@ fn there_is_nothing_to_resume_at_first() {
     sandbox.run("runs").code(0).says("no runs yet");
     sandbox.run("status").code(0).says("no runs yet");
     sandbox.run("resume nowhere").code(2).complains("there is no run nowhere");
-    assert_eq!(sandbox.run("runs --format json").code(0).json(), serde_json::json!({"format": 1, "runs": []}));
+    assert_eq!(
+        sandbox.run("runs --format json").code(0).json(),
+        serde_json::json!({"format": 1, "runs": []})
+    );
 }

@@ -183,7 +183,8 @@ impl Ran {
     #[track_caller]
     pub fn complains(self, text: &str) -> Self {
         // A message may be broken over lines.
-        let flat = |text: &str| text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        let flat =
+            |text: &str| text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
         assert!(flat(&self.stderr).contains(&flat(text)), "stderr lacks {text:?}\n{}", self.all());
         self
     }

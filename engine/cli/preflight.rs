@@ -1,0 +1,129 @@
+//! `runplan preflight`, and the same questions before the first step of a run.
+
+use super::check;
+use super::command::Globals;
+use super::error::Error;
+use super::exit::Exit;
+use super::files;
+use super::launch;
+use super::surroundings::{self, Given};
+use super::values::ValueArgs;
+use super::{state_dir, stored};
+use crate::clock;
+use crate::plan::RunId;
+use crate::steps::{self, PreflightOptions, World};
+use crate::store::Store;
+use crate::terminal::{self, Screen};
+use clap::Args;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+/// Asks the real systems whether a run could start: read-only, everything in one pass.
+///
+/// Programs and their versions, the server and its identity, privileges for every step, room on disk, backups read whole,
+/// statements explained, sessions in the way, channels. `run` asks the same before its first step.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runplan preflight plans/scenario-2.yaml -p backup=backups/before.sql.gz
+  runplan preflight plans/scenario-2.yaml --params values.yaml --format json")]
+pub struct Preflight {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    #[command(flatten)]
+    values: ValueArgs,
+    /// The site file, when it is not `runplan.yaml` beside or above the plan
+    #[arg(long, value_name = "FILE")]
+    site: Option<PathBuf>,
+    #[command(flatten)]
+    accepts: AcceptArgs,
+    /// Where PostgreSQL's client programs are
+    #[arg(long, value_name = "DIR")]
+    pg_bin: Option<PathBuf>,
+}
+
+/// What the operator knows and accepts.
+#[derive(Debug, Default, Args)]
+pub struct AcceptArgs {
+    /// Go on in spite of this finding of preflight; may be given several times
+    #[arg(long, value_name = "CODE")]
+    accept: Vec<String>,
+    /// Another server than the one the plan or the site file expects is meant
+    #[arg(long)]
+    retarget: bool,
+}
+
+impl Preflight {
+    pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        let opened = files::open(&self.plan, self.site.as_deref())?;
+        let found = check::findings(&opened.loaded);
+        check::stop_on(screen, &found, &opened.loaded, false)?;
+        let shape = stored::shape_of(opened.loaded)?;
+        let params = self.values.complete(screen, &shape.plan, &self.plan.display().to_string())?;
+        let store: Store = state_dir::open_to_read(globals)?;
+        let run = RunId::new(shape.plan.name.value.as_str(), clock::now(), rand::random());
+        let given = Given { params, pg_bin: self.pg_bin, ..Given::default() };
+        // A world that no run has: the questions leave nothing behind.
+        let world = surroundings::world(&run, &shape, opened.directory, store.directory(&run), given)?;
+        let runtime = launch::runtime()?;
+        let found = runtime.block_on(steps::preflight(&world, &self.accepts.options()));
+        if screen.is_json() {
+            screen.document(&serde_json::to_value(&found).unwrap_or_default());
+        } else {
+            screen.text(&terminal::preflight(screen, &found));
+            self.accepts.remark_unused(screen, &found.unused);
+        }
+        Ok(match (found.is_held(), found.may_start()) {
+            (true, _) => Exit::Held,
+            (false, true) => Exit::Done,
+            (false, false) => Exit::Preflight,
+        })
+    }
+}
+
+impl AcceptArgs {
+    fn options(&self) -> PreflightOptions {
+        PreflightOptions {
+            accept: self.accept.clone(),
+            retarget: self.retarget,
+            ..PreflightOptions::default()
+        }
+    }
+
+    /// Whether the operator goes on in spite of something; that wants a reason.
+    pub fn needs_reason(&self) -> bool {
+        !self.accept.is_empty() || self.retarget
+    }
+
+    fn remark_unused(&self, screen: &Screen, unused: &[String]) {
+        for code in unused {
+            screen.warn(&format!("--accept {code}: there is no such finding"));
+        }
+    }
+
+    /// The questions before the first step of a run. What is to be known goes to stderr.
+    ///
+    /// # Errors
+    /// There is a reason not to start.
+    pub fn prove(&self, screen: &Screen, runtime: &Runtime, world: &Arc<World>) -> Result<(), Error> {
+        let found = runtime.block_on(steps::preflight(world, &self.options()));
+        self.remark_unused(screen, &found.unused);
+        if found.may_start() {
+            screen.remark_unless_empty(&terminal::concerns(screen, &found));
+            return Ok(());
+        }
+        let reasons = found.findings.iter().filter(|concern| concern.stops()).count();
+        match screen.is_json() {
+            true => screen.document(&serde_json::to_value(&found).unwrap_or_default()),
+            false => screen.error_unless_empty(&terminal::concerns(screen, &found)),
+        }
+        match found.is_held() {
+            true => {
+                Err(Error::TargetHeld { message: "a database of the plan is held by another run".to_owned() })
+            }
+            false => Err(Error::NotReady { reasons }),
+        }
+    }
+}
