@@ -234,6 +234,9 @@ fn say(screen: &Screen, store: &Store, run: &RunId, post: Post) -> Result<Exit, 
     let (records, state, is_held) = match store.take(run) {
         Ok(held) => {
             let mut state = Stored::read(store, run)?.state;
+            if state.phase == Phase::Finished {
+                return Err(Error::Refused { run: run.clone(), why: "the run is over".to_owned() });
+            }
             let runtime = launch::runtime()?;
             let actor = actor::whoami();
             let records = runtime.block_on(drive::post(held.journal(), &mut state, &actor, post))?;
