@@ -8,6 +8,7 @@ mod postgres;
 mod process;
 mod review;
 mod run;
+mod schemas;
 mod sql;
 mod steps;
 mod store;

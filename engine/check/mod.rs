@@ -2,6 +2,7 @@
 //! never ask a server, a file or the clock. One file for each family of rules.
 
 mod actions;
+mod codes;
 mod context;
 mod expectations;
 mod guard;
@@ -17,6 +18,7 @@ mod uses;
 mod values;
 mod warnings;
 
+pub use codes::{Code, Example, codes, explain};
 pub use uses::Place;
 pub use values::{Given, Resolved, describe, resolve_params};
 

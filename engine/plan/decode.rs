@@ -256,7 +256,8 @@ macro_rules! record {
             }
 
             fn schema(schemas: &mut $crate::plan::decode::Schemas) -> serde_json::Value {
-                schemas.named(stringify!($name), |schemas| {
+                let own = $crate::plan::decode::schema_name(module_path!(), stringify!($name));
+                schemas.named(&own, |schemas| {
                     #[allow(unused_mut, reason = "a record may have no fields")]
                     let mut properties = serde_json::Map::new();
                     #[allow(unused_mut, reason = "a record may have no fields")]
@@ -329,7 +330,8 @@ macro_rules! choice {
             }
 
             fn schema(schemas: &mut $crate::plan::decode::Schemas) -> serde_json::Value {
-                schemas.named(stringify!($name), |_| {
+                let own = $crate::plan::decode::schema_name(module_path!(), stringify!($name));
+                schemas.named(&own, |_| {
                     $crate::plan::decode::Schemas::describe(
                         serde_json::json!({ "enum": Self::WORDS }), concat!($($doc, "\n"),*))
                 })
@@ -339,6 +341,14 @@ macro_rules! choice {
 }
 
 pub(crate) use {choice, record};
+
+/// The name of a type's schema: `SqlExpect` for `action::sql::Expect`, since other modules have an `Expect` too.
+pub fn schema_name(module: &str, name: &str) -> String {
+    let Some((_, action)) = module.rsplit_once("::action::") else { return name.to_owned() };
+    let (first, rest) = action.split_at(1.min(action.len()));
+    let action = format!("{}{rest}", first.to_ascii_uppercase());
+    if name == action { action } else { action + name }
+}
 
 /// The YAML key of a Rust field (`use` and `not` are words of Rust or read badly as fields).
 pub fn key(field: &'static str) -> &'static str {
@@ -456,7 +466,7 @@ impl Decode for String {
         }
     }
     fn schema(_: &mut Schemas) -> Value {
-        json!({ "type": "string" })
+        json!({ "type": ["string", "number", "boolean"] })
     }
 }
 

@@ -29,7 +29,7 @@ use super::source::Sp;
 use serde_json::{Map, Value, json};
 
 macro_rules! actions {
-    ($($variant:ident = $word:literal),* $(,)?) => {
+    ($($variant:ident = $word:literal, $example:literal);* $(;)?) => {
         /// One action; in YAML the key is its kind.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Action { $( $variant($variant), )* }
@@ -59,23 +59,24 @@ macro_rules! actions {
             }
         }
 
-        fn action_schemas(schemas: &mut Schemas) -> Vec<(&'static str, Value)> {
-            vec![$( ($word, <$variant as Decode>::schema(schemas)), )*]
+        /// The word, its schema, an example.
+        fn action_schemas(schemas: &mut Schemas) -> Vec<(&'static str, Value, &'static str)> {
+            vec![$( ($word, <$variant as Decode>::schema(schemas), $example), )*]
         }
     };
 }
 
 actions! {
-    Backup = "backup",
-    Restore = "restore",
-    Swap = "swap",
-    Freeze = "freeze",
-    Sql = "sql",
-    Shell = "shell",
-    Http = "http",
-    Verify = "verify",
-    Approve = "approve",
-    Notify = "notify",
+    Backup = "backup", r#"{"database": "app", "to": "./backups"}"#;
+    Restore = "restore", r#"{"from": "{{ params.backup }}", "database": "app"}"#;
+    Swap = "swap", r#"{"database": "app", "with": "{{ steps.restored.database }}"}"#;
+    Freeze = "freeze", r#"{"database": "app"}"#;
+    Sql = "sql", r#"{"database": "app", "statement": "UPDATE users SET active = true WHERE id = 7"}"#;
+    Shell = "shell", r#"{"argv": ["railway", "up"], "repeatable": true, "changes": "none"}"#;
+    Http = "http", r#"{"url": "https://app.example.com/health"}"#;
+    Verify = "verify", r#"{"database": "app", "use": ["integrity"]}"#;
+    Approve = "approve", r#"{"message": "Swap the copy in?"}"#;
+    Notify = "notify", r#"{"channels": ["console"], "message": "Rollback started"}"#;
 }
 
 impl Kind {
@@ -126,10 +127,15 @@ impl DecodeKeys for Sp<Action> {
 
     fn extend_schema(schema: &mut Map<String, Value>, schemas: &mut Schemas) {
         let actions = action_schemas(schemas);
-        let one_of: Vec<Value> = actions.iter().map(|(word, _)| json!({ "required": [word] })).collect();
+        let one_of: Vec<Value> = actions.iter().map(|(word, ..)| json!({ "required": [word] })).collect();
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-            for (word, action) in actions {
-                properties.insert(word.to_owned(), action);
+            for (word, action, example) in actions {
+                let name = action.get("$ref").and_then(Value::as_str).unwrap_or_default();
+                let definition = schemas.definitions.get(name.trim_start_matches("#/$defs/"));
+                let doc =
+                    definition.and_then(|schema| schema.get("description")?.as_str()).unwrap_or_default();
+                let doc = format!("{doc}\nExample: {example}");
+                properties.insert(word.to_owned(), Schemas::describe(action, &doc));
             }
         }
         schema.insert("oneOf".to_owned(), one_of.into());

@@ -1,0 +1,84 @@
+//! Every code is explained, and every explanation is true.
+
+use runplan::check::{CheckOptions, check, codes, explain};
+use runplan::plan::load;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn sources(directory: &Path, found: &mut String) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// The codes that stand in the sources as texts.
+fn written() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("engine");
+    let mut text = String::new();
+    sources(&root.join("plan"), &mut text);
+    sources(&root.join("check"), &mut text);
+    text.split('"')
+        .filter(|word| {
+            let mut parts = word.split("::");
+            parts.next() == Some("runplan")
+                && parts.next().is_some_and(|module| ["yaml", "plan", "check"].contains(&module))
+                && parts.next().is_some_and(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+                && parts.next().is_none()
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_code_is_explained_once() {
+    let known: Vec<String> = codes().iter().map(|code| code.code.to_owned()).collect();
+    let set: BTreeSet<String> = known.iter().cloned().collect();
+    assert_eq!(set.len(), known.len(), "a code is explained twice");
+    assert_eq!(set, written());
+    for code in codes() {
+        assert!(
+            !code.meaning.is_empty() && !code.remedy.is_empty() && !code.bad.text.is_empty(),
+            "{}",
+            code.code
+        );
+    }
+    assert_eq!(explain("unknown_need").map(|code| code.code), Some("runplan::check::unknown_need"));
+}
+
+#[test]
+fn the_list_of_codes_is_stable() {
+    let list: String = codes().iter().map(|code| format!("{}\n", code.code)).collect();
+    let path = super::corpus::directory("codes.txt");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &list).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), list);
+}
+
+#[test]
+fn every_example_is_true() {
+    let mut wrong = Vec::new();
+    for code in codes() {
+        for (example, is_bad) in
+            [(&code.bad, true), (&code.good, false)].into_iter().filter(|(e, _)| e.is_plan)
+        {
+            let plan = example.plan();
+            let loaded = load(("example.yaml", &plan), None, &|_| Err("no such file".to_owned()));
+            let findings = check(&loaded, &CheckOptions::default());
+            if findings.iter().any(|finding| finding.code == code.code) != is_bad {
+                let found: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+                wrong.push(format!("{} (bad: {is_bad}): {found:?}\n{plan}", code.code));
+            }
+            // A good example has no other error either.
+            if !is_bad && let Some(error) = findings.iter().find(|finding| finding.is_error()) {
+                wrong.push(format!("{} (good): {}\n{plan}", code.code, error.message));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
