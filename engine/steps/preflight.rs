@@ -3,6 +3,7 @@
 //! Must never change anything, keep a lock, or decide whether the run starts: that is said by who reads the answer.
 
 mod archives;
+mod around;
 mod blockers;
 mod channels;
 mod concern;
@@ -86,7 +87,8 @@ async fn database(world: &Arc<World>, options: &Options, name: &str, uses: &[&Us
     // One question after the other: they share the session, and each is short.
     found.extend(server::held(world, &server, uses).await);
     found.extend(privileges::look(&server, uses).await);
-    found.extend(blockers::look(world, &server, uses).await);
+    found.extend(blockers::look(&server, uses).await);
+    found.extend(around::look(world, &server, uses).await);
     found.extend(sessions::look(world, &server, uses).await);
     found.extend(room::look(world, &server, uses).await);
     found.extend(statements::look(world, &server, uses).await);

@@ -2,11 +2,11 @@
 //! Steps without a driver: a world made by hand, attempts in it, and a sender that keeps what they say. A crash is a
 //! future that is dropped at a fact, and a new world over the same files and databases.
 
-use super::cluster::RUNPLAN;
+use super::cluster::{self, RUNPLAN};
 use runplan::clock;
 use runplan::graph::Graph;
 use runplan::plan::{self, StepId, Table};
-use runplan::postgres::{Programs, Settings};
+use runplan::postgres::Settings;
 use runplan::run::{Actor, Fact, Outcome, Outputs, Shape};
 use runplan::secret::Secret;
 use runplan::steps::{self, Attempt, Progress, Secrets, Sent, Targets, World, WorldOptions};
@@ -128,7 +128,7 @@ fn world(setting: &Setting, shape: &Shape, directory: &Path) -> Arc<World> {
         directory: directory.to_owned(),
         state: directory.join("state"),
         exe: RUNPLAN.into(),
-        programs: Programs::new(None, std::env::var_os("PATH")),
+        programs: cluster::programs(),
         secrets: Secrets::new(shape.plan.secrets.clone(), setting.secrets.clone(), directory.to_owned()),
         targets: Targets::new(databases, setting.databases.clone()),
         params: setting.params.clone(),

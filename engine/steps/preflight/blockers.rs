@@ -1,20 +1,18 @@
-//! What would stop a swap now: prepared transactions, subscriptions, logical slots, replicas nobody declared.
+//! What would stop a swap now: prepared transactions, subscriptions, logical slots.
 
 use super::concern::{Concern, Found};
 use super::server::Server;
 use super::uses::{Use, What};
 use super::{listed, steps_that};
 use crate::postgres::escape_literal;
-use crate::steps::world::World;
 
-pub async fn look(world: &World, server: &Server, uses: &[&Use]) -> Found {
+pub async fn look(server: &Server, uses: &[&Use]) -> Found {
     let mut found = Found::default();
     let swaps = steps_that(uses, |what| matches!(what, What::Swap));
     let Some(swap) = swaps.first() else { return found };
     prepared(server, swap, &mut found).await;
     subscriptions(server, swap, &mut found).await;
     slots(server, swap, &mut found).await;
-    replicas(world, server, swap, &mut found).await;
     found
 }
 
@@ -74,34 +72,5 @@ async fn slots(server: &Server, swap: &Use, found: &mut Found) {
             .help("its reader must be set up anew after the swap; until then the slot keeps WAL"),
         };
         found.add(concern.step(&swap.step));
-    }
-}
-
-async fn replicas(world: &World, server: &Server, swap: &Use, found: &mut Found) {
-    let declared = world.targets.declared(&server.name).and_then(|database| database.replicas.as_ref());
-    // A base backup streams too, and ends by itself.
-    let sql = "SELECT coalesce(nullif(r.application_name, ''), 'unnamed'), coalesce(host(r.client_addr), 'a socket') \
-               FROM pg_stat_replication r WHERE coalesce(r.state, 'streaming') <> 'backup' \
-               AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical') \
-               ORDER BY 1";
-    let rows = server.rows("replicas", sql, found).await;
-    if rows.is_empty() {
-        return;
-    }
-    let names: Vec<String> = rows.iter().map(|row| format!("{} at {}", row[0], row[1])).collect();
-    found.fact(&server.name, format!("replicas: {}", listed(&names, 5)));
-    if declared.is_none() {
-        let message = format!(
-            "{}: {} replica(s) follow this server and the plan does not say so: {}; sessions there would go on reading \
-             the old database",
-            server.name,
-            rows.len(),
-            listed(&names, 5)
-        );
-        found.add(
-            Concern::error("replicas_undeclared", message).step(&swap.step).help(
-                "give the database `replicas: [URL, ...]`, or `replicas: ignore` if nobody reads there",
-            ),
-        );
     }
 }

@@ -143,7 +143,7 @@ pub async fn open(
 }
 
 /// A session of these settings can read and nothing else, and waits for nobody.
-fn read_only(settings: &Settings) -> Settings {
+pub fn read_only(settings: &Settings) -> Settings {
     settings
         .with_setting("default_transaction_read_only", "on")
         .with_setting("statement_timeout", STATEMENT_LIMIT)

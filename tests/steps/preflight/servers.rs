@@ -1,7 +1,7 @@
 //! Which server it is, who has it, what would stop a swap.
 
 use super::{APP, ask, codes, has_fact, of, one, shown};
-use crate::support::cluster::{connect, database, options};
+use crate::support::cluster::{connect, database, options, shared};
 use crate::support::stage::{Setting, plan};
 use runplan::postgres::claim::{self, Claim};
 use runplan::postgres::{Acquired, Cluster, ClusterOptions, Settings, Stop, TargetLock, identity};
@@ -176,4 +176,21 @@ async fn a_replica_that_nobody_declared() {
     receiver.wait().unwrap();
     assert!(one(&all, "replicas_undeclared").message.contains("pg_receivewal"), "{}", shown(&all));
     assert!(fine.may_start(), "{}", shown(&fine));
+}
+
+#[tokio::test]
+async fn what_stands_around_a_database_answers_and_is_what_it_is_said_to_be() {
+    let settings = database("preflight_around").await;
+    let url = shared().url(settings.database());
+    let block = format!(
+        "databases:\n  app:\n    url: postgresql://unused\n    replicas: [\"{{{{ secrets.REPLICA }}}}\", \"postgresql://x@127.0.0.1:1/app\"]\n    \
+         pooler: {{ admin_url: \"postgresql://x@127.0.0.1:1/pgbouncer\" }}\nsecrets:\n  REPLICA: {{ env: UNUSED }}\n"
+    );
+    let stage = swap(&block, &settings).secret("REPLICA", url.expose()).set();
+    let all = ask(&stage).await;
+    let replicas: Vec<&str> = of(&all, "replica").iter().map(|one| one.message.as_str()).collect();
+    assert!(replicas.len() == 2 && replicas[0].ends_with("it is no standby"), "{}", shown(&all));
+    assert!(replicas[1].contains("127.0.0.1:1 cannot be waited for: nothing listens"), "{}", shown(&all));
+    assert!(one(&all, "pooler_unreachable").message.contains("127.0.0.1:1"));
+    assert!(!shown(&all).contains(shared().password().expose()));
 }
