@@ -2,7 +2,7 @@
 //! evidence.
 
 use super::link::Progress;
-use super::record::{self, Begun, Paths, StartRecord};
+use super::record::{self, Paths, StartRecord, Told};
 use super::supervisor::{Running, Supervisor};
 use super::tree::{self, Scope, Tree};
 use super::{Error, Exit, boot};
@@ -35,22 +35,22 @@ impl Supervisor {
         if let Some(running) = self.under_way(key, &paths).await? {
             return Ok(Found::Running(running));
         }
-        match record::read_exit(&paths)? {
+        let Some(told) = record::read(&paths)? else { return Ok(self.without_record()) };
+        match told.exit {
             Some(exit) if boot::is_current(&exit.boot_id) => {
                 return Exit::read(exit, &paths).map(Found::Exited);
             }
             Some(exit) => return Ok(Found::Lost { evidence: rebooted(&exit.boot_id) }),
             None => {}
         }
-        let Some(begun) = record::read_start(&paths)? else { return Ok(self.without_record()) };
-        let Some(start) = begun.start else {
-            let evidence = format!("the start record {} is damaged", paths.start().display());
+        let Some(start) = told.start else {
+            let evidence = format!("the record {} is damaged", paths.record().display());
             return Ok(Found::Lost { evidence });
         };
         if !boot::is_current(&start.boot_id) {
             return Ok(Found::Lost { evidence: rebooted(&start.boot_id) });
         }
-        Ok(left_behind(&start, &Tree::of(&start, begun.group, paths.start())))
+        Ok(left_behind(&start, &Tree::of(&start, told.group, paths.record())))
     }
 
     /// Ends whatever of the attempt is alive, waits until it is gone, and says whether there was anything.
@@ -59,11 +59,11 @@ impl Supervisor {
         if let Some(running) = self.under_way(key, &paths).await? {
             return running.cancel(GRACE).await.map(|()| true);
         }
-        let Some(Begun { start: Some(start), group }) = record::read_start(&paths)? else { return Ok(false) };
+        let Some(Told { start: Some(start), group, .. }) = record::read(&paths)? else { return Ok(false) };
         if !boot::is_current(&start.boot_id) {
             return Ok(false);
         }
-        let tree = Tree::of(&start, group, paths.start());
+        let tree = Tree::of(&start, group, paths.record());
         let (ended, gone) = tree.end(Scope::Everything, GRACE).await;
         if gone && !tree.is_locked() {
             return Ok(!ended.is_empty());
@@ -76,7 +76,7 @@ impl Supervisor {
     async fn under_way(&self, key: &str, paths: &Paths) -> Result<Option<Running>, Error> {
         let Some(link) = self.attach()? else { return Ok(None) };
         let progress = link.ask(key)?;
-        let program = record::read_start(paths)?.and_then(|begun| begun.start).map(|start| start.program);
+        let program = record::read(paths)?.and_then(|told| told.start).map(|start| start.program);
         let program = program.unwrap_or_default();
         let mut running = Running { key: key.into(), program, paths: paths.clone(), link, progress };
         match running.until(|progress| !matches!(progress, Progress::Asked)).await {

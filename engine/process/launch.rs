@@ -45,7 +45,7 @@ pub(super) fn launch(
     let refused = |error: io::Error| Refusal::NotStarted(error.to_string());
     let paths =
         Paths::new(directory, &request.key).map_err(|error| Refusal::NotStarted(error.to_string()))?;
-    let mut file = record::create(&paths.start()).map_err(|error| match error.kind() {
+    let mut file = record::create(&paths.record()).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Refusal::StartedBefore,
         _ => refused(error),
     })?;
@@ -63,7 +63,7 @@ pub(super) fn launch(
     let (child, watch) = match spawned {
         Ok(spawned) => spawned,
         Err(error) => {
-            let _ = std::fs::remove_file(paths.start());
+            let _ = std::fs::remove_file(paths.record());
             return Err(refused(error));
         }
     };
@@ -71,8 +71,8 @@ pub(super) fn launch(
     let start_time = proc::stat(pid).map(|stat| stat.start_time).unwrap_or_default();
     let group = GroupRecord { pgid: pid, start_time };
     let trouble = record::write_line(&mut file, &group).err();
-    let trouble = trouble.map(|error| format!("{} could not be written: {error}", paths.start().display()));
-    let tree = Tree::of(&start, Some(group), paths.start());
+    let trouble = trouble.map(|error| format!("{} could not be written: {error}", paths.record().display()));
+    let tree = Tree::of(&start, Some(group), paths.record());
     Ok(Launched { child, pid, tree, paths, started_at: start.started_at, watch, trouble })
 }
 
@@ -110,7 +110,7 @@ fn spawn(
 
 /// The locked descriptor, inheritable.
 fn lock(paths: &Paths) -> io::Result<OwnedFd> {
-    let file = File::open(paths.start())?;
+    let file = File::open(paths.record())?;
     file.lock()?;
     let high = fcntl_dupfd_cloexec(&file, HIGH).unwrap_or_else(|_| OwnedFd::from(file));
     fcntl_setfd(&high, FdFlags::empty())?;

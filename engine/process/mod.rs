@@ -1,22 +1,21 @@
 //! Starts programs so that nothing about them is lost: one small supervisor for a run, in a session of its own,
 //! which outlives the engine. Must never put a secret into argv or a file, and never kill by a number alone.
 //!
-//! Each attempt has four files in the run's process directory:
+//! Each attempt has up to three files in the run's process directory:
 //!
 //! | file | what |
 //! |---|---|
-//! | `KEY.start.json` | what was about to start (written before the fork) and, as a second line, its group and start time; locked through a descriptor that the whole process tree inherits |
+//! | `KEY.jsonl` | one line each: what was about to start, written before the fork; its group and start time; how it ended, trusted when it is whole and of the same boot. Locked through a descriptor that the whole process tree inherits |
 //! | `KEY.stdout`, `KEY.stderr` | the output, redacted as it streamed |
-//! | `KEY.exit.json` | how it ended; complete or absent (renamed into place), trusted only with the same boot id |
 //!
 //! What a death in each window means, as `Supervisor::find` says it:
 //!
 //! | the supervisor died | files | found |
 //! |---|---|---|
 //! | before it took the request | none | `Nothing` |
-//! | before or during the fork | start, one line | `Orphaned` while the lock is held, else `Lost`: it may have run |
-//! | while the program ran | start, two lines | `Orphaned` while anything of the tree lives, else `Lost` |
-//! | after the program's end was recorded | start, exit | `Exited` |
+//! | before or during the fork | one line | `Orphaned` while the lock is held, else `Lost`: it may have run |
+//! | while the program ran | two lines | `Orphaned` while anything of the tree lives, else `Lost` |
+//! | after the program's end was recorded | three lines | `Exited` |
 //!
 //! No record is synced to disk, apart from the list of boots: after a reboot nothing here is proof, and everything
 //! that may have been started is `Lost`.

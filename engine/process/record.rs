@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The first line of the start record, written before the fork.
+/// The first line of an attempt's record, written before the fork.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StartRecord {
     pub format: u32,
@@ -31,6 +31,7 @@ pub(super) struct GroupRecord {
     pub start_time: u64,
 }
 
+/// The last line, written after the program's end. It counts when it is whole.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ExitRecord {
     pub format: u32,
@@ -64,8 +65,8 @@ impl Paths {
         Ok(Self { directory: directory.into(), key: key.into() })
     }
 
-    pub fn start(&self) -> PathBuf {
-        self.of("start.json")
+    pub fn record(&self) -> PathBuf {
+        self.of("jsonl")
     }
 
     pub fn stdout(&self) -> PathBuf {
@@ -74,10 +75,6 @@ impl Paths {
 
     pub fn stderr(&self) -> PathBuf {
         self.of("stderr")
-    }
-
-    pub fn exit(&self) -> PathBuf {
-        self.of("exit.json")
     }
 
     fn of(&self, what: &str) -> PathBuf {
@@ -96,41 +93,38 @@ pub(super) fn write_line(file: &mut File, value: &impl Serialize) -> io::Result<
     file.write_all(&line)
 }
 
-/// Complete or absent, but not synced.
+/// Appends the last line, to a record that is there. Not synced.
 pub(super) fn write_exit(paths: &Paths, exit: &ExitRecord) -> io::Result<()> {
-    let draft = paths.of("exit.draft");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    write_line(&mut file, exit)?;
-    std::fs::rename(&draft, paths.exit())
+    write_line(&mut OpenOptions::new().append(true).open(paths.record())?, exit)
 }
 
-/// What a start record tells, as far as it was written.
-pub(super) struct Begun {
+/// What an attempt's record tells, as far as it was written.
+#[derive(Debug)]
+pub(super) struct Told {
     pub start: Option<StartRecord>,
     pub group: Option<GroupRecord>,
+    pub exit: Option<ExitRecord>,
 }
 
-/// Nothing if there is no start record.
-pub(super) fn read_start(paths: &Paths) -> Result<Option<Begun>, Error> {
-    let Some(text) = read(&paths.start())? else { return Ok(None) };
-    let mut lines = text.lines();
-    let start = lines.next().and_then(|line| serde_json::from_str(line).ok());
-    let group = lines.next().and_then(|line| serde_json::from_str(line).ok());
-    Ok(Some(Begun { start, group }))
-}
-
-pub(super) fn read_exit(paths: &Paths) -> Result<Option<ExitRecord>, Error> {
-    let path = paths.exit();
-    let Some(text) = read(&path)? else { return Ok(None) };
-    serde_json::from_str(&text).map(Some).map_err(|error| Error::Record { path, reason: error.to_string() })
-}
-
-fn read(path: &Path) -> Result<Option<String>, Error> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
+/// Nothing if there is no record.
+pub(super) fn read(paths: &Paths) -> Result<Option<Told>, Error> {
+    let path = paths.record();
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(told(&text))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::Record { path: path.into(), reason: error.to_string() }),
+        Err(error) => Err(Error::Record { path, reason: error.to_string() }),
     }
+}
+
+/// Half a line tells nothing, and neither does one that stands after it.
+fn told(text: &str) -> Told {
+    let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    let lines: Vec<&str> = whole.collect();
+    let line = |at: usize| lines.get(at).copied().unwrap_or_default();
+    let group = serde_json::from_str(line(1)).ok();
+    // Without the second line, for want of room, the exit is the second.
+    let exit = if group.is_some() { line(2) } else { line(1) };
+    Told { start: serde_json::from_str(line(0)).ok(), group, exit: serde_json::from_str(exit).ok() }
 }
 
 #[cfg(test)]
@@ -143,5 +137,25 @@ mod tests {
             assert!(Paths::new(Path::new("/tmp"), bad).is_err(), "{bad:?}");
         }
         assert!(Paths::new(Path::new("/tmp"), "restored.1").is_ok());
+    }
+
+    #[test]
+    fn a_record_tells_what_was_written_whole() {
+        let lines = [
+            r#"{"format":1,"key":"a.1","program":"/bin/true","boot_id":"b","session":7,"token":"t","started_at":"2026-11-22T03:11:00Z"}"#,
+            r#"{"pgid":42,"start_time":9}"#,
+            r#"{"format":1,"key":"a.1","boot_id":"b","code":0,"signal":null,"timed_out":false,"cancelled":false,"stdout_bytes":0,"stderr_bytes":0,"elapsed_us":5,"started_at":"2026-11-22T03:11:00Z","finished_at":"2026-11-22T03:11:01Z","evidence":[]}"#,
+        ];
+        let text = format!("{}\n{}\n{}\n", lines[0], lines[1], lines[2]);
+        for end in 0..=text.len() {
+            let found = told(&text[..end]);
+            let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at + 1).collect();
+            let seen = [found.start.is_some(), found.group.is_some(), found.exit.is_some()];
+            assert_eq!(seen, [ends[0] <= end, ends[1] <= end, ends[2] <= end], "{end} bytes");
+        }
+        let found = told(&format!("{}\n{}\n", lines[0], lines[2]));
+        assert!(found.group.is_none() && found.exit.is_some());
+        let torn = told(&format!("{}\n{{\"pgid\":4{}\n", lines[0], lines[2]));
+        assert!(torn.group.is_none() && torn.exit.is_none());
     }
 }

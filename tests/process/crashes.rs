@@ -35,7 +35,7 @@ fn kill(pid: i32) {
 }
 
 fn supervisor_pid(bench: &Bench) -> i32 {
-    let record = std::fs::read_to_string(bench.record("step.1.start.json")).unwrap();
+    let record = std::fs::read_to_string(bench.record("step.1.jsonl")).unwrap();
     let record: serde_json::Value = serde_json::from_str(record.lines().next().unwrap()).unwrap();
     record["session"].as_i64().unwrap() as i32
 }
@@ -172,8 +172,7 @@ fn another_process_with_the_same_number_is_left_alone() {
         let pid = stranger.pid().unwrap();
         bench.sh("true").await;
         // As if the attempt had had that number before, and the supervisor had died.
-        std::fs::remove_file(bench.record("step.1.exit.json")).unwrap();
-        let record = bench.record("step.1.start.json");
+        let record = bench.record("step.1.jsonl");
         let text = std::fs::read_to_string(&record).unwrap();
         let first = text.lines().next().unwrap();
         std::fs::write(&record, format!("{first}\n{{\"pgid\":{pid},\"start_time\":1}}\n")).unwrap();
@@ -198,12 +197,14 @@ fn after_a_reboot_nothing_is_taken_for_granted() {
     let bench = Bench::new();
     block(async {
         bench.sh("true").await;
-        reboot(&bench.record("step.1.exit.json"));
+        let record = bench.record("step.1.jsonl");
+        reboot(&record);
         let found = bench.supervisor.find("step.1").await.unwrap();
         let Found::Lost { evidence } = found else { panic!("{found:?}") };
         assert!(evidence.contains("restarted"), "{evidence}");
-        std::fs::remove_file(bench.record("step.1.exit.json")).unwrap();
-        reboot(&bench.record("step.1.start.json"));
+        let text = std::fs::read_to_string(&record).unwrap();
+        let begun: Vec<&str> = text.lines().take(2).collect();
+        std::fs::write(&record, format!("{}\n", begun.join("\n"))).unwrap();
         assert!(matches!(bench.supervisor.find("step.1").await.unwrap(), Found::Lost { .. }));
         assert!(!bench.supervisor.end_orphans("step.1").await.unwrap());
         // Even the absence of a record proves nothing then.
@@ -218,8 +219,7 @@ fn a_supervisor_that_died_between_its_two_lines_leaves_doubt() {
     let bench = Bench::new();
     block(async {
         bench.sh("true").await;
-        std::fs::remove_file(bench.record("step.1.exit.json")).unwrap();
-        let record = bench.record("step.1.start.json");
+        let record = bench.record("step.1.jsonl");
         let text = std::fs::read_to_string(&record).unwrap();
         std::fs::write(&record, format!("{}\n", text.lines().next().unwrap())).unwrap();
         let found = bench.supervisor.find("step.1").await.unwrap();

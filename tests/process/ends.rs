@@ -81,10 +81,10 @@ fn a_program_runs_where_and_with_what_it_was_told() {
         let strangers: Vec<&&str> = lines[4..]
             .iter()
             .filter(|line| ["pipe:", "/dev/null", "/proc/"].iter().all(|known| !line.contains(known)))
-            .filter(|line| !line.contains("step.3.start.json"))
+            .filter(|line| !line.contains("step.3.jsonl"))
             .collect();
         assert!(strangers.is_empty(), "{text}");
-        assert_eq!(lines.iter().filter(|line| line.contains("step.3.start.json")).count(), 1, "{text}");
+        assert_eq!(lines.iter().filter(|line| line.contains("step.3.jsonl")).count(), 1, "{text}");
     });
 }
 

@@ -42,7 +42,7 @@ fn secrets_are_in_no_argument_list_and_in_no_file() {
             let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             assert!(!String::from_utf8_lossy(&line).contains(PASSWORD), "{:?}", entry.path());
         }
-        let session = std::fs::read_to_string(bench.record("step.1.start.json")).unwrap();
+        let session = std::fs::read_to_string(bench.record("step.1.jsonl")).unwrap();
         let session: serde_json::Value = serde_json::from_str(session.lines().next().unwrap()).unwrap();
         let environ = std::fs::read(format!("/proc/{}/environ", session["session"])).unwrap();
         assert!(

@@ -38,12 +38,16 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let process = self.record("");
-        let keys =
-            std::fs::read_dir(&process).into_iter().flatten().flatten().filter_map(|entry| {
-                entry.file_name().to_str()?.strip_suffix(".start.json").map(str::to_owned)
-            });
-        let open: Vec<String> =
-            keys.filter(|key| !self.record(&format!("{key}.exit.json")).exists()).collect();
+        let keys = std::fs::read_dir(&process)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".jsonl").map(str::to_owned));
+        let is_open = |key: &String| {
+            let text = std::fs::read_to_string(self.record(&format!("{key}.jsonl")));
+            text.is_ok_and(|text| !text.contains("finished_at"))
+        };
+        let open: Vec<String> = keys.filter(is_open).collect();
         if !open.is_empty() {
             let supervisor = supervisor(&process);
             block(async {
