@@ -2,6 +2,7 @@
 
 use crate::postgres;
 use crate::process;
+use crate::steps;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -11,6 +12,7 @@ pub fn run(args: &[OsString]) -> Option<ExitCode> {
     let code = match name.to_str()? {
         "__supervise" => process::supervise_main(rest),
         postgres::GUARD => postgres::guard_main(rest),
+        steps::FEED => steps::feed_main(rest),
         _ => return None,
     };
     Some(ExitCode::from(u8::try_from(code).unwrap_or(70)))

@@ -10,3 +10,9 @@ pub fn failure_of(error: &(impl Diagnostic + ?Sized)) -> Failure {
     failure.help = error.help().map(|help| help.to_string());
     failure
 }
+
+/// A file of the run that cannot be used.
+pub fn file(path: &std::path::Path, error: &std::io::Error) -> Failure {
+    Failure::new("runplan::step::files", format!("{}: {error}", path.display()))
+        .help("check that the state directory has room and may be written")
+}

@@ -1,16 +1,198 @@
-//! (being built)
+//! `freeze`: stops all writing to a database and proves that it stopped. What was set before is noted before it is changed,
+//! and a freeze that cannot be proved is taken back. Must never call a database quiet on the word of a setting alone.
+
+mod counters;
+mod quiet;
+mod setting;
+
+pub use counters::{Counters, Watch};
+pub use setting::{READ_ONLY, connections};
+
 use super::attempt::Attempt;
+use super::database::Database;
+use super::sessions;
+use super::stop::{self, Stop};
+use super::targets::{Target, application_name};
 use crate::plan::action::Freeze;
-use crate::run::{Failure, Outcome};
+use crate::plan::action::freeze::Mode;
+use crate::postgres::Connection;
+use crate::run::{Failure, Outcome, Outputs};
+use quiet::Quiet;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-pub async fn act(_: &Attempt, _: &Freeze) -> Outcome {
-    Outcome::Failed(Failure::new("x", "being built"))
+/// The fact: what is about to be changed, and what stood there.
+const FREEZING: &str = "freezing";
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Freezing {
+    oid: u32,
+    /// The database's own `default_transaction_read_only`, if it had one.
+    previous: Option<String>,
+    /// Whether sessions could begin.
+    open: bool,
 }
 
-pub async fn settle(_: &Attempt, _: &Freeze) -> Outcome {
-    Outcome::Failed(Failure::new("x", "being built"))
+pub async fn act(attempt: &Attempt, action: &Freeze) -> Outcome {
+    stop::outcome(begin(attempt, action).await)
 }
 
-pub async fn undo(_: &Attempt, _: &Freeze) -> Outcome {
-    Outcome::Failed(Failure::new("x", "being built"))
+/// The setting and the counters tell.
+pub async fn settle(attempt: &Attempt, action: &Freeze) -> Outcome {
+    stop::outcome(again(attempt, action).await)
+}
+
+/// Thaws: what stood there before stands there again.
+pub async fn undo(attempt: &Attempt, action: &Freeze) -> Outcome {
+    stop::outcome(thawed(attempt, action).await)
+}
+
+async fn begin(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
+    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    let server = connect(attempt, &target).await?;
+    let database = Database::expect(&server, &target.database).await?;
+    refuse_pending(&server, &database).await?;
+    let hold = attempt.world.targets.claim(&attempt.world, &target).await?;
+    let freezing = Freezing {
+        oid: database.oid,
+        previous: setting::read(&server, database.oid).await?,
+        open: database.open,
+    };
+    attempt.note(FREEZING, json!(freezing)).await?;
+    hold.lock.check().await?;
+    prove(attempt, action, &target, &server, &freezing).await
+}
+
+/// Shuts the database and proves it; else thaws it again.
+async fn prove(
+    attempt: &Attempt,
+    action: &Freeze,
+    target: &Target,
+    server: &Connection,
+    freezing: &Freezing,
+) -> Result<Outputs, Stop> {
+    let proved = async {
+        let database = current(server, freezing.oid).await?;
+        shut(server, &database.name, action.mode).await?;
+        let quiet = Quiet { attempt, action, target, server, oid: freezing.oid };
+        let proof = quiet.prove().await?;
+        for name in &proof.could_write {
+            attempt.warn(format!("could still write: {name}"));
+        }
+        let mut outputs = Outputs::new();
+        outputs.insert("frozen_at".to_owned(), proof.frozen_at.into());
+        outputs.insert("sessions_ended".to_owned(), proof.ended.into());
+        outputs.insert("counters".to_owned(), json!(proof.counters));
+        outputs.insert("could_write".to_owned(), json!(proof.could_write));
+        outputs.insert("previous".to_owned(), json!(freezing.previous));
+        Ok(outputs)
+    };
+    match proved.await {
+        Ok(outputs) => Ok(outputs),
+        Err(stop) => match thaw(server, freezing).await {
+            Ok(_) => Err(stop),
+            Err(error) => Err(stop.after(&format!(
+                "the database is still frozen ({}); `runplan undo` thaws it",
+                error.message()
+            ))),
+        },
+    }
+}
+
+async fn again(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
+    let Some(freezing) = noted(attempt) else {
+        return Err(Stop::Again("nothing had been changed".to_owned()));
+    };
+    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    let server = connect(attempt, &target).await?;
+    attempt.world.targets.claim(&attempt.world, &target).await?;
+    prove(attempt, action, &target, &server, &freezing).await
+}
+
+async fn thawed(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
+    let Some(freezing) = noted(attempt) else { return Ok(Outputs::new()) };
+    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    let server = connect(attempt, &target).await?;
+    if let Ok(hold) = attempt.world.targets.claim(&attempt.world, &target).await {
+        hold.lock.check().await?;
+    }
+    let mut outputs = Outputs::new();
+    match thaw(&server, &freezing).await? {
+        Some(name) => outputs.insert("database".to_owned(), name.into()),
+        None => outputs.insert("gone".to_owned(), true.into()),
+    };
+    Ok(outputs)
+}
+
+fn noted(attempt: &Attempt) -> Option<Freezing> {
+    attempt.fact(FREEZING).and_then(|fact| Freezing::deserialize(fact).ok())
+}
+
+async fn connect(attempt: &Attempt, target: &Target) -> Result<Connection, Stop> {
+    let name = application_name(&attempt.world, attempt.step.id.value.as_str());
+    stop::unless_cancelled(attempt, Connection::connect(&target.maintenance, &name)).await
+}
+
+/// The database by its OID: a swap may have given it another name.
+async fn current(server: &Connection, oid: u32) -> Result<Database, Stop> {
+    Database::by_oid(server, oid).await?.ok_or_else(|| {
+        Failure::new("runplan::freeze::gone", format!("the database with OID {oid} is gone"))
+            .permanent()
+            .into()
+    })
+}
+
+async fn shut(server: &Connection, name: &str, mode: Mode) -> Result<(), Stop> {
+    match mode {
+        Mode::ReadOnly => server.execute(&setting::write(name, "on")).await?,
+        Mode::NoConnections => server.execute(&setting::connections(name, false)).await?,
+    };
+    Ok(())
+}
+
+/// Puts back what stood there; the database's name, or None when it is gone. Both settings, whichever mode it was: each is
+/// put back to what was noted.
+async fn thaw(server: &Connection, freezing: &Freezing) -> Result<Option<String>, Stop> {
+    let Some(database) = Database::by_oid(server, freezing.oid).await? else { return Ok(None) };
+    if setting::read(server, database.oid).await? != freezing.previous {
+        let sql = match &freezing.previous {
+            Some(value) => setting::write(&database.name, value),
+            None => setting::reset(&database.name),
+        };
+        server.execute(&sql).await?;
+    }
+    if database.open != freezing.open {
+        server.execute(&setting::connections(&database.name, freezing.open)).await?;
+    }
+    Ok(Some(database.name))
+}
+
+/// A prepared transaction is a write that waits; no setting holds it back.
+async fn refuse_pending(server: &Connection, database: &Database) -> Result<(), Stop> {
+    let pending = prepared(server, &database.name).await?;
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let message =
+        format!("prepared transactions in {} could still write: {}", database.name, pending.join(", "));
+    Err(Failure::new("runplan::freeze::prepared", message)
+        .help("COMMIT PREPARED or ROLLBACK PREPARED each of them, then try again")
+        .into())
+}
+
+/// The prepared transactions of a database, by name.
+pub async fn prepared(server: &Connection, database: &str) -> Result<Vec<String>, crate::postgres::Error> {
+    let sql = format!(
+        "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database OPERATOR(pg_catalog.=) {} ORDER BY gid",
+        crate::postgres::escape_literal(database)
+    );
+    Ok(server.last(&sql).await?.rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+}
+
+/// What a freeze among the ancestors of this step found, if there was one of this database.
+pub fn before(attempt: &Attempt, target: &Target) -> Option<Value> {
+    super::earlier::newest(attempt, |step, results| {
+        let crate::plan::Action::Freeze(action) = &step.action.value else { return false };
+        action.database.raw == target.name && results.get("frozen_at").is_some()
+    })
 }

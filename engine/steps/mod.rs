@@ -3,26 +3,38 @@
 //! through its attempt, and its outcome is data.
 
 mod approve;
+mod archive;
 mod attempt;
 mod backup;
+mod client;
+mod database;
+mod earlier;
 mod failures;
+mod feeder;
 mod freeze;
 mod hands;
 mod http;
+mod lost;
+mod mark;
 mod notify;
 mod preflight;
 mod restore;
 mod secrets;
+mod sessions;
 mod shell;
 mod sql;
+mod stop;
 mod swap;
 mod targets;
 mod verify;
 mod world;
 
+pub use archive::{FileSum, Format, Inspection, Manifest, Origin, Packing, Reading, inspect};
 pub use attempt::{Attempt, Ending, Noted, Progress, Sender, Sent, Unit, broken};
 pub use failures::failure_of;
+pub use feeder::{FEED, feed_main};
 pub use hands::{Hands, Job, Verb, Work};
+pub use lost::{Difference, LostReport, MOST_ROWS, TableLoss, compare, compare_up_to};
 pub use preflight::{Concern, Fact, Options as PreflightOptions, Preflight, preflight};
 pub use secrets::Secrets;
 pub use targets::{Hold, Refused, Target, Targets, application_name};

@@ -1,16 +1,98 @@
-//! (being built)
-use super::attempt::Attempt;
+//! `restore`: loads a backup, beside the live database or over it. A backup is proved before anything is touched. Must never
+//! leave half a database under the live name, and never drop a database that is not this step's own.
+
+mod in_place;
+mod load;
+mod side;
+
+use super::archive::{self, Format, Inspection, Reading};
+use super::attempt::{Attempt, Unit};
+use super::stop::{self, Stop};
 use crate::plan::action::Restore;
+use crate::plan::action::restore::{Into, Owners};
 use crate::run::{Failure, Outcome};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-pub async fn act(_: &Attempt, _: &Restore) -> Outcome {
-    Outcome::Failed(Failure::new("x", "being built"))
+pub async fn act(attempt: &Attempt, action: &Restore) -> Outcome {
+    stop::outcome(match action.into {
+        Into::Side => side::begin(attempt, action).await,
+        Into::InPlace => in_place::begin(attempt, action).await,
+    })
 }
 
-pub async fn settle(_: &Attempt, _: &Restore) -> Outcome {
-    Outcome::Failed(Failure::new("x", "being built"))
+/// Side: its comment says whose it is and whether it is complete. In place: the server says whether the one transaction
+/// committed.
+pub async fn settle(attempt: &Attempt, action: &Restore) -> Outcome {
+    stop::outcome(match action.into {
+        Into::Side => side::take_up(attempt, action).await,
+        Into::InPlace => in_place::ask(attempt, action).await,
+    })
 }
 
-pub async fn undo(_: &Attempt, _: &Restore) -> Outcome {
-    Outcome::Failed(Failure::new("x", "being built"))
+/// Drops the side database; what was overwritten in place does not come back.
+pub async fn undo(attempt: &Attempt, action: &Restore) -> Outcome {
+    stop::outcome(match action.into {
+        Into::Side => side::remove(attempt, action).await,
+        Into::InPlace => {
+            Err(Failure::new("runplan::restore::no_way_back", "a restore in place cannot be undone")
+                .help("restore the safety backup instead")
+                .permanent()
+                .into())
+        }
+    })
+}
+
+/// A backup that was proved.
+struct Source {
+    path: PathBuf,
+    found: Inspection,
+    /// Only the rows of these tables, `schema.table`.
+    tables: Option<Vec<String>>,
+}
+
+/// Proves the backup, and that it can do what is asked of it.
+async fn source(attempt: &Attempt, action: &Restore) -> Result<Source, Stop> {
+    let path = attempt.path(&action.from).await?;
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let teller = attempt.clone();
+    let reading = Reading {
+        progress: Arc::new(move |bytes| teller.progress("checking the backup", bytes, None, Unit::Bytes)),
+        ..Reading::new(&attempt.world.programs, &attempt.cancelled)
+    };
+    let found = archive::inspect(&reading, &path).await?;
+    if !found.complete {
+        attempt.warn(format!(
+            "{} was not written by pg_dump: it can be read to its end, but nothing proves that this is all of it",
+            path.display()
+        ));
+    }
+    if matches!(found.format, Format::Plain(_)) {
+        refuse_choice(action, &found)?;
+    }
+    let tables = match &action.tables {
+        None => None,
+        Some(texts) => {
+            let mut tables = Vec::new();
+            for text in texts {
+                tables.push(attempt.plain(text).await?);
+            }
+            Some(tables)
+        }
+    };
+    Ok(Source { path, found, tables })
+}
+
+/// What only an archive can do.
+fn refuse_choice(action: &Restore, found: &Inspection) -> Result<(), Stop> {
+    let asked = match (action.tables.is_some(), action.owners == Owners::Skip) {
+        (true, _) => "`tables`",
+        (false, true) => "`owners: skip`",
+        (false, false) => return Ok(()),
+    };
+    let message = format!("{asked} needs an archive, and this backup is {}", found.format);
+    Err(Failure::new("runplan::restore::plain", message)
+        .help("make backups with `format: directory` or `custom` (pg_dump -Fd, -Fc)")
+        .permanent()
+        .into())
 }

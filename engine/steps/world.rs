@@ -21,6 +21,8 @@ pub struct World {
     pub directory: PathBuf,
     /// The run's own directory: `process/`, `files/`.
     pub state: PathBuf,
+    /// The `runplan` program itself, for its hidden subcommands.
+    pub exe: PathBuf,
     pub supervisor: Supervisor,
     pub programs: Programs,
     pub secrets: Secrets,
@@ -52,13 +54,14 @@ pub struct WorldOptions {
 
 impl World {
     pub fn new(options: WorldOptions) -> Arc<Self> {
-        let supervisor = Supervisor::new(options.state.join("process"), options.exe);
+        let supervisor = Supervisor::new(options.state.join("process"), options.exe.clone());
         Arc::new(Self {
             run: options.run,
             shape: options.shape,
             operator: options.operator,
             directory: options.directory,
             state: options.state,
+            exe: std::path::absolute(&options.exe).unwrap_or(options.exe),
             supervisor,
             programs: options.programs,
             secrets: options.secrets,

@@ -1,4 +1,9 @@
 //! Every action against the real programs and servers: what it does, what it says, what it finds out after a crash.
 
 mod approve;
+mod backup;
+mod freeze;
+mod lost;
 mod preflight;
+mod restore;
+mod swap;

@@ -1,0 +1,86 @@
+//! The checksums of a backup's files. Reads every byte; also puts them on disk for good when asked.
+
+use super::unusable;
+use crate::plan::digest::hex;
+use crate::run::Failure;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// One file of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSum {
+    /// Relative to the backup; empty for a backup that is one file.
+    pub name: String,
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// The checksum of every file, by name. `durable`: each is put on disk too. Blocks; for a thread of its own.
+pub fn sums(path: &Path, durable: bool, go_on: &dyn Fn() -> bool) -> Result<Vec<FileSum>, Failure> {
+    let failed = |error: std::io::Error| unusable("unreadable", path, error);
+    let mut names = Vec::new();
+    if path.is_dir() {
+        list(path, Path::new(""), &mut names).map_err(failed)?;
+        names.sort();
+    } else {
+        names.push(PathBuf::new());
+    }
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        let file = if name.as_os_str().is_empty() { path.to_owned() } else { path.join(&name) };
+        let (bytes, sha256) = sum(&file, durable, go_on).map_err(failed)?;
+        found.push(FileSum { name: name.to_string_lossy().into_owned(), bytes, sha256 });
+    }
+    if durable && path.is_dir() {
+        File::open(path).and_then(|directory| directory.sync_all()).map_err(failed)?;
+    }
+    Ok(found)
+}
+
+fn list(root: &Path, below: &Path, names: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(root.join(below))? {
+        let entry = entry?;
+        let name = below.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => list(root, &name, names)?,
+            false => names.push(name),
+        }
+    }
+    Ok(())
+}
+
+fn sum(path: &Path, durable: bool, go_on: &dyn Fn() -> bool) -> std::io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut chunk = vec![0; 1 << 20];
+    let mut bytes = 0u64;
+    loop {
+        let count = file.read(&mut chunk)?;
+        if count == 0 {
+            break;
+        }
+        if !go_on() {
+            return Err(std::io::Error::new(std::io::ErrorKind::Interrupted, "it was cancelled"));
+        }
+        digest.update(&chunk[..count]);
+        bytes += count as u64;
+    }
+    if durable {
+        file.sync_all()?;
+    }
+    Ok((bytes, hex(&digest.finalize())))
+}
+
+/// One checksum over all files and their names; of a single file its own.
+pub fn whole(sums: &[FileSum]) -> String {
+    match sums {
+        [only] if only.name.is_empty() => only.sha256.clone(),
+        many => {
+            let text: String = many.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect();
+            crate::plan::digest::sha256(text.as_bytes())
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Over the live database, in one transaction: the schemas that the backup holds are dropped and loaded anew. The feeder holds
+//! the transaction; the engine journals its id before it says go. There is no way back but another backup.
+//!
+//! If the engine dies before it said go, the feeder gives the transaction up after a short while: a production database must
+//! not stay locked for a run that may be resumed tomorrow. If it dies after, the server knows what became of the transaction.
+
+use super::super::archive::{self, Format};
+use super::super::attempt::Attempt;
+use super::super::client;
+use super::super::database::Database;
+use super::super::failures::file;
+use super::super::feeder::{Feed, Handshake, Ready, Source as Feeding};
+use super::super::stop::{self, Stop};
+use super::super::targets::{Hold, application_name};
+use super::{Source, load, source};
+use crate::clock;
+use crate::plan::action::Restore;
+use crate::plan::action::restore::Owners;
+use crate::postgres::witness::{self, Verdict};
+use crate::postgres::{Backend, Connection, Witness, escape_identifier, escape_literal, identity};
+use crate::process::{self, Running};
+use crate::run::{Evidence, Failure, Outputs};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The facts: it begins; everything but COMMIT is done.
+const LOADING: &str = "loading";
+const COMMIT_INTENDED: &str = "commit_intended";
+
+/// How long the feeder waits for our word.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a transaction may go on after a crash before its backend is ended.
+const GRACE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Intended {
+    witness: Witness,
+    outputs: Outputs,
+}
+
+pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
+    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    let source = source(attempt, action).await?;
+    refuse_partial(&source)?;
+    let name = application_name(&attempt.world, attempt.step.id.value.as_str());
+    let inside = stop::unless_cancelled(attempt, Connection::connect(&target.settings, &name)).await?;
+    let live = Database::expect(&inside, &target.database).await?;
+    let before = clear(attempt, &inside, &source).await?;
+    let hold = attempt.world.targets.claim(&attempt.world, &target).await?;
+    attempt.note(LOADING, json!({ "database": live.name, "oid": live.oid })).await?;
+    hold.lock.check().await?;
+    let handshake = handshake(attempt, &hold)?;
+    let major = identity::server_version(&inside).await? / 10_000;
+    let (feeding, sha256) = feeding(attempt, action, &source, major)?;
+    let feed = Feed {
+        psql: load::psql(attempt, major)?,
+        dbname: client::dbname(target.settings.database()),
+        source: feeding,
+        sha256,
+        must_end: source.found.complete,
+        before,
+        handshake: Some(handshake.clone()),
+    };
+    let command = load::feeder(attempt, &feed, &target.settings)?;
+    let mut running = attempt.world.supervisor.start(&load::key(attempt), &command, None).await?;
+    let ready = ready(attempt, &mut running, &handshake).await?;
+    let mut outputs = Outputs::new();
+    outputs.insert("database".to_owned(), target.name.clone().into());
+    outputs.insert("tables".to_owned(), source.found.tables.len().into());
+    outputs.insert("bytes".to_owned(), live.size.into());
+    outputs.insert("taken_at".to_owned(), json!(source.found.taken_at));
+    let intended = Intended { witness: take_witness(&inside, ready).await?, outputs };
+    attempt.note(COMMIT_INTENDED, json!(intended)).await?;
+    std::fs::write(&handshake.go, b"go").map_err(|error| file(&handshake.go, &error))?;
+    // From here on it may be committed: whatever happens, the server is asked.
+    let ended = running.wait().await;
+    match witness::ask(&inside, &intended.witness, GRACE).await {
+        Ok(Verdict::Committed) => Ok(intended.outputs),
+        Ok(Verdict::Aborted) => Err(match ended {
+            Ok(exit) => load::judge(&exit).err().unwrap_or_else(|| aborted().into()),
+            Err(error) => error.into(),
+        }),
+        Ok(Verdict::Unknown(why)) => Err(unknown(&intended, why)),
+        Err(error) => Err(unknown(&intended, error.message().to_owned())),
+    }
+}
+
+fn aborted() -> Failure {
+    Failure::new("runplan::restore::aborted", "the server rolled the transaction back; nothing was changed")
+}
+
+fn unknown(intended: &Intended, why: String) -> Stop {
+    let facts = [format!("transaction {}", intended.witness.xid), why];
+    Stop::Unknown(Evidence::new("whether the restore was committed is not known", facts))
+}
+
+/// What an interrupted restore came to.
+pub async fn ask(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
+    if attempt.fact(LOADING).is_none() {
+        return Err(Stop::Again("nothing had been sent".to_owned()));
+    }
+    let key = load::key(attempt);
+    let Some(intended) = attempt.fact(COMMIT_INTENDED).and_then(|fact| Intended::deserialize(fact).ok())
+    else {
+        // It never got our word, so it never sent COMMIT.
+        attempt.world.supervisor.end_orphans(&key).await?;
+        return Err(Stop::Again("COMMIT was never sent; nothing was changed".to_owned()));
+    };
+    if let process::Found::Running(mut running) = attempt.world.supervisor.find(&key).await? {
+        let _ = running.wait().await;
+    }
+    attempt.world.supervisor.end_orphans(&key).await?;
+    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    let name = application_name(&attempt.world, attempt.step.id.value.as_str());
+    let inside = stop::unless_cancelled(attempt, Connection::connect(&target.settings, &name)).await?;
+    match witness::ask(&inside, &intended.witness, GRACE).await? {
+        Verdict::Committed => Ok(intended.outputs),
+        Verdict::Aborted => Err(Stop::Again(aborted().message)),
+        Verdict::Unknown(why) => Err(unknown(&intended, why)),
+    }
+}
+
+fn handshake(attempt: &Attempt, hold: &Hold) -> Result<Handshake, Stop> {
+    let files = attempt.world.files()?;
+    let files = std::path::absolute(&files).unwrap_or(files);
+    Ok(Handshake {
+        ready: files.join(format!("{}.ready.json", attempt.key)),
+        go: files.join(format!("{}.go", attempt.key)),
+        check_sql: hold.lock.check_sql(),
+        patience_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+fn feeding(
+    attempt: &Attempt,
+    action: &Restore,
+    source: &Source,
+    major: u32,
+) -> Result<(Feeding, Option<String>), Stop> {
+    if let Format::Plain(packing) = source.found.format {
+        let feeding = Feeding::Plain { path: source.path.clone(), packing };
+        return Ok((feeding, Some(source.found.sha256.clone())));
+    }
+    let program = archive::restorer(&attempt.world.programs, source.found.origin.as_ref(), major)?;
+    let mut argv = vec![program.display().to_string(), "--file=-".to_owned()];
+    if action.owners == Owners::Skip {
+        argv.extend(["--no-owner".to_owned(), "--no-privileges".to_owned()]);
+    }
+    argv.extend(["--".to_owned(), source.path.display().to_string()]);
+    Ok((Feeding::Program { argv }, None))
+}
+
+/// Waits until the feeder has sent everything but COMMIT.
+async fn ready(attempt: &Attempt, running: &mut Running, handshake: &Handshake) -> Result<Ready, Stop> {
+    loop {
+        tokio::select! {
+            exit = running.wait() => {
+                return Err(match load::judge(&exit?) {
+                    Err(stop) => stop,
+                    Ok(()) => Failure::new("runplan::restore::feeder", "the feeder ended without a word").into(),
+                });
+            }
+            () = clock::sleep(LOOK) => {}
+            () = attempt.cancelled.cancelled() => {
+                // It waits for our word, so nothing is committed.
+                running.cancel(Duration::from_secs(5)).await?;
+                return Err(stop::cancelled().into());
+            }
+        }
+        if let Ok(text) = std::fs::read(&handshake.ready) {
+            return serde_json::from_slice(&text).map_err(|error| {
+                Failure::new("runplan::restore::feeder", format!("the feeder said {error}")).into()
+            });
+        }
+    }
+}
+
+/// Makes the id of the feeder's transaction unreusable, as for every witness: the WAL is flushed past it.
+async fn take_witness(other: &Connection, ready: Ready) -> Result<Witness, Stop> {
+    other
+        .execute(
+            "BEGIN READ WRITE; SET LOCAL synchronous_commit = local; \
+             SELECT pg_catalog.pg_logical_emit_message(true, 'runplan', ''); COMMIT",
+        )
+        .await?;
+    let identity = identity::read(other).await?;
+    Ok(Witness { xid: ready.xid, backend: Backend { pid: ready.pid, started: ready.started }, identity })
+}
+
+/// A backup of a part would take the rest away.
+fn refuse_partial(source: &Source) -> Result<(), Stop> {
+    let scope = source.found.manifest.as_ref().map(|manifest| &manifest.scope);
+    let partial =
+        scope.is_some_and(|scope| scope.contains_key("tables") || scope.contains_key("exclude_tables"));
+    if source.tables.is_none() && !partial {
+        return Ok(());
+    }
+    let message = "only some tables would be restored, and the others in their schemas would be lost";
+    Err(Failure::new("runplan::restore::partial", message)
+        .help("restore them beside (`into: side`) and copy the rows over")
+        .permanent()
+        .into())
+}
+
+/// The statements that make room: every schema of the backup is dropped; `public`, which no dump creates, is made again with
+/// its owner and privileges.
+async fn clear(attempt: &Attempt, inside: &Connection, source: &Source) -> Result<Vec<String>, Stop> {
+    let schemas: BTreeSet<&str> = source
+        .found
+        .tables
+        .keys()
+        .filter_map(|name| name.split_once('.'))
+        .map(|(schema, _)| schema)
+        .collect();
+    if schemas.is_empty() {
+        let message = "the backup holds no table, so there is nothing to restore in place";
+        return Err(Failure::new("runplan::restore::empty", message).permanent().into());
+    }
+    warn_of_losses(attempt, inside, &schemas, source).await?;
+    let mut statements = vec!["SET LOCAL lock_timeout = '10s'".to_owned()];
+    for schema in schemas {
+        let row = inside
+            .row_if_any(&format!(
+                "SELECT pg_catalog.pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace \
+                 WHERE nspname OPERATOR(pg_catalog.=) {}",
+                escape_literal(schema)
+            ))
+            .await?;
+        let Some(row) = row else { continue };
+        statements.push(format!("DROP SCHEMA {} CASCADE", escape_identifier(schema)));
+        if schema == "public" {
+            statements
+                .push(format!("CREATE SCHEMA public AUTHORIZATION {}", escape_identifier(&row.text(0)?)));
+            statements.extend(grants(inside).await?);
+        }
+    }
+    statements.push("SET LOCAL lock_timeout = 0".to_owned());
+    Ok(statements)
+}
+
+/// The privileges on `public` as they are.
+async fn grants(inside: &Connection) -> Result<Vec<String>, Stop> {
+    let found = inside
+        .last(
+            "SELECT a.privilege_type, CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN NULL \
+             ELSE pg_catalog.pg_get_userbyid(a.grantee) END, a.is_grantable FROM pg_catalog.pg_namespace n, \
+             pg_catalog.aclexplode(n.nspacl) a WHERE n.nspname OPERATOR(pg_catalog.=) 'public'",
+        )
+        .await?;
+    let statement = |row: &Vec<Option<String>>| {
+        let privilege = row.first().cloned().flatten().unwrap_or_default();
+        let to = row.get(1).cloned().flatten();
+        let to = to.map_or_else(|| "PUBLIC".to_owned(), |role| escape_identifier(&role));
+        let option =
+            if row.get(2).cloned().flatten().as_deref() == Some("t") { " WITH GRANT OPTION" } else { "" };
+        format!("GRANT {privilege} ON SCHEMA public TO {to}{option}")
+    };
+    Ok(found.rows.iter().map(statement).collect())
+}
+
+/// Tables in the same schemas that the backup does not have, and extensions that go with `public`.
+async fn warn_of_losses(
+    attempt: &Attempt,
+    inside: &Connection,
+    schemas: &BTreeSet<&str>,
+    source: &Source,
+) -> Result<(), Stop> {
+    let list = schemas.iter().map(|schema| escape_literal(schema)).collect::<Vec<_>>().join(", ");
+    let found = inside
+        .last(&format!(
+            "SELECT pg_catalog.concat(n.nspname, '.', c.relname) FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+             WHERE c.relkind IN ('r') AND n.nspname IN ({list}) ORDER BY 1"
+        ))
+        .await?;
+    let has = |name: &String| source.found.tables.get(name).is_some_and(Value::is_number);
+    let lost: Vec<String> = found
+        .rows
+        .into_iter()
+        .filter_map(|row| row.into_iter().next().flatten())
+        .filter(|name| !has(name))
+        .collect();
+    if !lost.is_empty() {
+        attempt.warn(format!("tables that the backup does not have are dropped: {}", lost.join(", ")));
+    }
+    Ok(())
+}

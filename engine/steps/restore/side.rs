@@ -1,0 +1,274 @@
+//! Into a new database beside the live one. Its name is journaled after it was proved absent; its comment says whose it is, and
+//! in the end that it is complete.
+
+use super::super::archive::Format;
+use super::super::attempt::{Attempt, Unit};
+use super::super::client;
+use super::super::database::{Database, comment_sql, name_with};
+use super::super::feeder::{Feed, Source as Feeding};
+use super::super::mark::{self, Mark};
+use super::super::stop::{self, Stop};
+use super::super::targets::{Target, application_name};
+use super::{Source, load, source};
+use crate::plan::action::Restore;
+use crate::postgres::{Connection, escape_identifier, identity};
+use crate::process::Found;
+use crate::run::{Evidence, Failure, Outputs};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// The facts: the name it will have; its OID, once it is there.
+const CHOSEN: &str = "side_chosen";
+const MADE: &str = "side_made";
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Chosen {
+    name: String,
+    /// The plan's name of the live database.
+    of: String,
+    live: String,
+    tables: usize,
+    taken_at: Option<String>,
+    /// Only some tables' rows.
+    partial: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Made {
+    oid: u32,
+}
+
+/// A restore under way: where, and whose.
+struct Side<'a> {
+    attempt: &'a Attempt,
+    target: Target,
+    server: Connection,
+    chosen: Chosen,
+}
+
+pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
+    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    let source = source(attempt, action).await?;
+    let server = connect(attempt, &target).await?;
+    let live = Database::expect(&server, &target.database).await?;
+    let hold = attempt.world.targets.claim(&attempt.world, &target).await?;
+    let chosen = Chosen {
+        name: free_name(attempt, &server, &live.name).await?,
+        of: target.name.clone(),
+        live: live.name.clone(),
+        tables: source.tables.as_ref().map_or(source.found.tables.len(), Vec::len),
+        taken_at: taken_at(&source),
+        partial: source.tables.is_some(),
+    };
+    attempt.note(CHOSEN, json!(chosen)).await?;
+    let side = Side { attempt, target, server, chosen };
+    let made = async {
+        hold.lock.check().await?;
+        side.create(&live).await?;
+        side.load(action, &source).await?;
+        side.complete().await
+    };
+    match made.await {
+        Ok(outputs) => Ok(outputs),
+        Err(stop) => Err(side.clean(stop).await),
+    }
+}
+
+/// What the manifest says; else what the archive says of itself, in its machine's time.
+fn taken_at(source: &Source) -> Option<String> {
+    let own = source.found.origin.as_ref().map(|origin| origin.created.clone());
+    source.found.taken_at.clone().or(own)
+}
+
+async fn connect(attempt: &Attempt, target: &Target) -> Result<Connection, Stop> {
+    let name = application_name(&attempt.world, attempt.step.id.value.as_str());
+    stop::unless_cancelled(attempt, Connection::connect(&target.maintenance, &name)).await
+}
+
+/// `<database>_rp_<run>`, and a number where one is there already.
+async fn free_name(attempt: &Attempt, server: &Connection, live: &str) -> Result<String, Stop> {
+    let tail = mark::tail(&attempt.world.run);
+    for number in 1..100 {
+        let tail = if number == 1 { format!("_rp_{tail}") } else { format!("_rp_{tail}_{number}") };
+        let name = name_with(live, &tail);
+        if Database::by_name(server, &name).await?.is_none() {
+            return Ok(name);
+        }
+    }
+    Err(Failure::new("runplan::restore::name", format!("too many side databases of {live}"))
+        .help("`runplan prune` drops those that nobody needs")
+        .into())
+}
+
+impl Side<'_> {
+    async fn create(&self, live: &Database) -> Result<Database, Stop> {
+        let name = &self.chosen.name;
+        self.server.execute(&live.create_like(name)).await?;
+        let database = Database::expect(&self.server, name).await?;
+        self.server.execute(&comment_sql(name, &self.mark(database.oid, false).text())).await?;
+        self.attempt.note(MADE, json!(Made { oid: database.oid })).await?;
+        Ok(database)
+    }
+
+    fn mark(&self, oid: u32, complete: bool) -> Mark {
+        let side = Mark::side(&self.attempt.world.run, &self.attempt.step.id.value, &self.chosen.live);
+        Mark { complete, oid: Some(oid), partial: self.chosen.partial, ..side }
+    }
+
+    async fn load(&self, action: &Restore, source: &Source) -> Result<(), Stop> {
+        let settings = self.target.settings.with_database(&self.chosen.name);
+        let major = identity::server_version(&self.server).await? / 10_000;
+        let command = match source.found.format {
+            Format::Plain(packing) => {
+                let feed = Feed {
+                    psql: load::psql(self.attempt, major)?,
+                    dbname: client::dbname(settings.database()),
+                    source: Feeding::Plain { path: source.path.clone(), packing },
+                    sha256: Some(source.found.sha256.clone()),
+                    must_end: source.found.complete,
+                    before: Vec::new(),
+                    handshake: None,
+                };
+                load::feeder(self.attempt, &feed, &settings)?
+            }
+            _ => load::archive(self.attempt, action, source, &settings, major).await?,
+        };
+        let running = self.attempt.world.supervisor.start(&load::key(self.attempt), &command, None).await?;
+        let manifest = source.found.manifest.as_ref();
+        let total = manifest.map(|manifest| manifest.database_bytes).filter(|_| source.tables.is_none());
+        let exit = load::watch(self.attempt, running, &self.server, &self.chosen.name, total).await?;
+        load::judge(&exit)
+    }
+
+    /// Everything is in: statistics, then the mark that makes it count.
+    async fn complete(&self) -> Result<Outputs, Stop> {
+        let name = &self.chosen.name;
+        let settings = self.target.settings.with_database(name);
+        let label = application_name(&self.attempt.world, self.attempt.step.id.value.as_str());
+        let inside = stop::unless_cancelled(self.attempt, Connection::connect(&settings, &label)).await?;
+        self.attempt.progress("analysing", 0, None, Unit::Items);
+        stop::cancel_on_server(self.attempt, &inside, inside.execute("ANALYZE")).await?;
+        drop(inside);
+        let database = Database::expect(&self.server, name).await?;
+        self.server.execute(&comment_sql(name, &self.mark(database.oid, true).text())).await?;
+        Ok(self.outputs(&database))
+    }
+
+    fn outputs(&self, database: &Database) -> Outputs {
+        let mut outputs = Outputs::new();
+        outputs.insert("database".to_owned(), self.chosen.name.clone().into());
+        outputs.insert("of".to_owned(), self.chosen.of.clone().into());
+        outputs.insert("tables".to_owned(), self.chosen.tables.into());
+        outputs.insert("bytes".to_owned(), database.size.into());
+        outputs.insert("taken_at".to_owned(), json!(self.chosen.taken_at));
+        outputs.insert("oid".to_owned(), database.oid.into());
+        outputs
+    }
+
+    /// Drops what there is of it; what is left is said.
+    async fn clean(&self, stop: Stop) -> Stop {
+        let name = &self.chosen.name;
+        match self.drop_own().await {
+            Ok(()) => stop,
+            Err(why) => stop.after(&format!("the database {name} is left behind ({})", why.message())),
+        }
+    }
+
+    /// Drops the side database if it is ours: by its mark, or by being empty before it was marked.
+    async fn drop_own(&self) -> Result<(), Stop> {
+        let name = &self.chosen.name;
+        let Some(found) = Database::by_name(&self.server, name).await? else { return Ok(()) };
+        if !self.is_ours(&found).await? {
+            let message = format!("the database {name} is not this step's");
+            return Err(Failure::new("runplan::restore::not_ours", message).permanent().into());
+        }
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", escape_identifier(name));
+        self.server.execute(&sql).await?;
+        Ok(())
+    }
+
+    async fn is_ours(&self, found: &Database) -> Result<bool, Stop> {
+        if let Some(mark) = found.mark() {
+            let ours = mark.is_of(&self.attempt.world.run, &self.attempt.step.id.value);
+            return Ok(ours && mark.oid == Some(found.oid));
+        }
+        let made = self.attempt.fact(MADE).and_then(|fact| Made::deserialize(fact).ok());
+        if made.is_some() || !found.comment.is_empty() {
+            return Ok(false);
+        }
+        // Interrupted between CREATE DATABASE and its comment: nothing can be in it.
+        let settings = self.target.settings.with_database(&found.name);
+        let inside = Connection::connect(&settings, &application_name(&self.attempt.world, "side")).await?;
+        let objects = inside
+            .one(
+                "SELECT (SELECT count(*) FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) \
+                 + (SELECT count(*) FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)",
+            )
+            .await?;
+        Ok(objects == "0")
+    }
+}
+
+fn noted(attempt: &Attempt) -> Option<Chosen> {
+    attempt.fact(CHOSEN).and_then(|fact| Chosen::deserialize(fact).ok())
+}
+
+/// What an interrupted restore came to; one that goes on, or has ended well, is taken up.
+pub async fn take_up(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
+    let Some(chosen) = noted(attempt) else { return Err(Stop::Again("nothing had been made".to_owned())) };
+    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    let server = connect(attempt, &target).await?;
+    let side = Side { attempt, target, server, chosen };
+    let name = side.chosen.name.clone();
+    let Some(found) = Database::by_name(&side.server, &name).await? else {
+        attempt.world.supervisor.end_orphans(&load::key(attempt)).await?;
+        return Err(Stop::Again(format!("the database {name} is not there")));
+    };
+    if !side.is_ours(&found).await? {
+        let facts = [format!("comment: {}", found.comment), format!("OID: {}", found.oid)];
+        return Err(Stop::Unknown(Evidence::new(
+            format!("a database {name} is there that is not this step's"),
+            facts,
+        )));
+    }
+    if found.mark().is_some_and(|mark| mark.complete) {
+        return Ok(side.outputs(&found));
+    }
+    let hold = attempt.world.targets.claim(&attempt.world, &side.target).await?;
+    hold.lock.check().await?;
+    let ended = match attempt.world.supervisor.find(&load::key(attempt)).await? {
+        Found::Running(running) => match load::watch(attempt, running, &side.server, &name, None).await {
+            Ok(exit) => load::judge(&exit),
+            Err(stop) => Err(stop),
+        },
+        Found::Exited(exit) => load::judge(&exit),
+        Found::Nothing | Found::Lost { .. } | Found::Orphaned { .. } => {
+            Err(Stop::Again("the restore was interrupted".to_owned()))
+        }
+    };
+    let done = match ended {
+        Ok(()) => side.complete().await,
+        Err(stop) => Err(stop),
+    };
+    match done {
+        Ok(outputs) => Ok(outputs),
+        Err(stop) => {
+            attempt.world.supervisor.end_orphans(&load::key(attempt)).await?;
+            side.drop_own().await?;
+            Err(Stop::Again(format!("what there was of {name} is dropped: {}", stop.message())))
+        }
+    }
+}
+
+pub async fn remove(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
+    let Some(chosen) = noted(attempt) else { return Ok(Outputs::new()) };
+    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    let server = connect(attempt, &target).await?;
+    let side = Side { attempt, target, server, chosen };
+    let hold = attempt.world.targets.claim(&attempt.world, &side.target).await?;
+    hold.lock.check().await?;
+    side.drop_own().await?;
+    let mut outputs = Outputs::new();
+    outputs.insert("dropped".to_owned(), side.chosen.name.clone().into());
+    Ok(outputs)
+}

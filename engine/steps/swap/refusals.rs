@@ -1,0 +1,175 @@
+//! What would break a swap, found before anything is changed: every reason at once, each in exact words.
+
+use super::super::attempt::Attempt;
+use super::super::database::Database;
+use super::super::mark::Kind;
+use super::super::sessions;
+use super::super::stop::Stop;
+use crate::postgres::{Connection, Error};
+use crate::run::Failure;
+
+/// Forward: the side must be a complete one of ours.
+pub async fn check(
+    attempt: &Attempt,
+    server: &Connection,
+    live: &Database,
+    side: &Database,
+) -> Result<(), Stop> {
+    let mut reasons = common(attempt, server, live, side).await?;
+    match side.mark() {
+        Some(mark) if mark.kind == Kind::Side && mark.complete && mark.of == live.name => {
+            if mark.partial {
+                reasons.push(format!("{} holds the rows of some tables only", side.name));
+            }
+        }
+        Some(mark) if !mark.complete => {
+            reasons.push(format!("the restore into {} is not complete", side.name))
+        }
+        _ => reasons.push(format!("{} is not marked as a restored copy of {}", side.name, live.name)),
+    }
+    if !side.open {
+        reasons.push(format!("{} does not accept connections", side.name));
+    }
+    refuse(reasons)
+}
+
+/// Backward: the old one as it was put aside.
+pub async fn check_back(
+    attempt: &Attempt,
+    server: &Connection,
+    now: &Database,
+    old: &Database,
+) -> Result<(), Stop> {
+    refuse(common(attempt, server, now, old).await?)
+}
+
+fn refuse(reasons: Vec<String>) -> Result<(), Stop> {
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "runplan::swap::refused",
+        format!("the databases cannot be swapped: {}", reasons.join("; ")),
+    )
+    .help("remove what is in the way, then `runplan resume`; nothing was changed")
+    .into())
+}
+
+async fn common(
+    attempt: &Attempt,
+    server: &Connection,
+    live: &Database,
+    other: &Database,
+) -> Result<Vec<String>, Stop> {
+    let mut reasons = Vec::new();
+    for database in [live, other] {
+        for gid in super::freeze::prepared(server, &database.name).await? {
+            reasons.push(format!(
+                "prepared transaction '{gid}' in {} (COMMIT or ROLLBACK PREPARED it)",
+                database.name
+            ));
+        }
+        if database.template {
+            reasons.push(format!("{} is a template database", database.name));
+        }
+    }
+    let oids = format!("({}::pg_catalog.oid, {}::pg_catalog.oid)", live.oid, other.oid);
+    let found = list(
+        server,
+        &format!(
+            "SELECT 'subscription ' || subname || ' (drop or move it first)' FROM pg_catalog.pg_subscription \
+             WHERE subdbid IN {oids} UNION ALL \
+             SELECT 'logical replication slot ' || slot_name || ' is in use (stop its consumer; it stays with the old database)' \
+             FROM pg_catalog.pg_replication_slots WHERE slot_type OPERATOR(pg_catalog.=) 'logical' AND active \
+             AND datoid IN {oids} ORDER BY 1"
+        ),
+    )
+    .await?;
+    reasons.extend(found);
+    let idle = list(
+        server,
+        &format!(
+            "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_type OPERATOR(pg_catalog.=) 'logical' \
+             AND NOT active AND datoid IN {oids}"
+        ),
+    )
+    .await?;
+    if !idle.is_empty() {
+        attempt.warn(format!("logical replication slots stay with the old database: {}", idle.join(", ")));
+    }
+    reasons.extend(privileges(attempt, server, live, other).await?);
+    Ok(reasons)
+}
+
+/// What this role may not do.
+async fn privileges(
+    attempt: &Attempt,
+    server: &Connection,
+    live: &Database,
+    other: &Database,
+) -> Result<Vec<String>, Stop> {
+    let row = server
+        .row(
+            "SELECT rolname, rolsuper, rolcreatedb, pg_catalog.pg_has_role('pg_signal_backend', 'USAGE') \
+             FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) current_user",
+        )
+        .await?;
+    let (role, superuser) = (row.text(0)?, row.is_true(1));
+    if superuser {
+        return Ok(Vec::new());
+    }
+    let mut reasons = Vec::new();
+    if !row.is_true(2) {
+        reasons.push(format!("role {role} may not rename databases (ALTER ROLE {role} CREATEDB)"));
+    }
+    for database in [live, other] {
+        let owns = server
+            .one(&format!(
+                "SELECT pg_catalog.pg_has_role({}, 'USAGE')",
+                crate::postgres::escape_literal(&database.owner)
+            ))
+            .await?;
+        if owns != "t" {
+            reasons.push(format!(
+                "role {role} is not a member of {}, which owns {} (GRANT {} TO {role})",
+                database.owner, database.name, database.owner
+            ));
+        }
+        let there = sessions::others(server, &attempt.world, database.oid).await?;
+        for session in unstoppable(server, &there, row.is_true(3)).await? {
+            reasons.push(format!("role {role} may not end the session of {session}"));
+        }
+    }
+    Ok(reasons)
+}
+
+/// The sessions that a role without superuser rights may not end.
+async fn unstoppable(
+    server: &Connection,
+    there: &[sessions::Session],
+    may_signal: bool,
+) -> Result<Vec<String>, Error> {
+    let mut found = Vec::new();
+    for session in there {
+        let right = if may_signal {
+            "NOT r.rolsuper"
+        } else {
+            "NOT r.rolsuper AND pg_catalog.pg_has_role(r.oid, 'USAGE')"
+        };
+        let may = server
+            .value(&format!(
+                "SELECT (SELECT {right} FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_roles r \
+                 ON r.oid OPERATOR(pg_catalog.=) a.usesysid WHERE a.pid OPERATOR(pg_catalog.=) {})",
+                session.pid
+            ))
+            .await?;
+        if may.as_deref() == Some("f") {
+            found.push(session.to_string());
+        }
+    }
+    Ok(found)
+}
+
+async fn list(server: &Connection, sql: &str) -> Result<Vec<String>, Error> {
+    Ok(server.last(sql).await?.rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+}

@@ -1,0 +1,189 @@
+//! What belongs to a database and is in no dump: its settings for all roles and for single ones, its privileges, its limit of
+//! connections, the claim. Must never carry over what a freeze set.
+
+use super::super::database::Database;
+use super::super::freeze::READ_ONLY;
+use crate::postgres::{Connection, Error, escape_identifier, escape_literal};
+use serde_json::Value;
+
+/// The run's mark among the settings.
+const CLAIM: &str = "runplan.claim";
+
+/// Settings whose value is a list of quoted names.
+const LISTS: [&str; 6] = [
+    "search_path",
+    "temp_tablespaces",
+    "session_preload_libraries",
+    "local_preload_libraries",
+    "shared_preload_libraries",
+    "unix_socket_directories",
+];
+
+/// One setting of a database.
+struct Setting {
+    /// None: of all roles.
+    role: Option<String>,
+    name: String,
+    value: String,
+}
+
+async fn read(server: &Connection, oid: u32) -> Result<Vec<Setting>, Error> {
+    let found = server
+        .last(&format!(
+            "SELECT r.rolname, pg_catalog.split_part(c, '=', 1), \
+             pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1) FROM pg_catalog.pg_db_role_setting s \
+             CROSS JOIN pg_catalog.unnest(s.setconfig) WITH ORDINALITY u(c, n) \
+             LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) s.setrole \
+             WHERE s.setdatabase OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid \
+             AND (s.setrole OPERATOR(pg_catalog.=) 0::pg_catalog.oid OR r.oid IS NOT NULL) ORDER BY 1 NULLS FIRST, n"
+        ))
+        .await?;
+    let text = |row: &Vec<Option<String>>, at: usize| row.get(at).cloned().flatten();
+    Ok(found
+        .rows
+        .iter()
+        .map(|row| Setting {
+            role: text(row, 0),
+            name: text(row, 1).unwrap_or_default(),
+            value: text(row, 2).unwrap_or_default(),
+        })
+        .collect())
+}
+
+impl Setting {
+    fn sql(&self, database: &str) -> String {
+        let whose = match &self.role {
+            None => format!("DATABASE {}", escape_identifier(database)),
+            Some(role) => {
+                format!("ROLE {} IN DATABASE {}", escape_identifier(role), escape_identifier(database))
+            }
+        };
+        let value = if LISTS.contains(&self.name.to_ascii_lowercase().as_str()) {
+            let items: Vec<String> = items(&self.value).iter().map(|item| escape_literal(item)).collect();
+            if items.is_empty() { "''".to_owned() } else { items.join(", ") }
+        } else {
+            escape_literal(&self.value)
+        };
+        format!("ALTER {whose} SET {} TO {value}", escape_identifier(&self.name))
+    }
+}
+
+/// The items of a list of names: `"$user", public`.
+fn items(value: &str) -> Vec<String> {
+    let mut items = Vec::new();
+    let mut rest = value.trim();
+    while !rest.is_empty() {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut item = String::new();
+            let mut chars = quoted.char_indices().peekable();
+            let mut end = quoted.len();
+            while let Some((at, c)) = chars.next() {
+                if c != '"' {
+                    item.push(c);
+                } else if chars.peek().is_some_and(|(_, next)| *next == '"') {
+                    chars.next();
+                    item.push('"');
+                } else {
+                    end = at + 1;
+                    break;
+                }
+            }
+            items.push(item);
+            rest = &quoted[end..];
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            items.push(rest[..end].trim_end().to_owned());
+            rest = &rest[end..];
+        }
+        rest = rest.trim_start().strip_prefix(',').unwrap_or("").trim_start();
+    }
+    items
+}
+
+/// The statements that give one database what belongs to another.
+pub async fn carry(
+    server: &Connection,
+    from: &Database,
+    to: &Database,
+    frozen: Option<&Value>,
+) -> Result<Vec<String>, Error> {
+    let mut statements = vec![format!("ALTER DATABASE {} RESET ALL", escape_identifier(&to.name))];
+    for setting in read(server, from.oid).await? {
+        if setting.role.is_none() && setting.name == READ_ONLY && frozen.is_some() {
+            continue;
+        }
+        statements.push(setting.sql(&to.name));
+    }
+    if let Some(previous) = frozen.and_then(|frozen| frozen.get("previous")).and_then(Value::as_str) {
+        let before = Setting { role: None, name: READ_ONLY.to_owned(), value: previous.to_owned() };
+        statements.push(before.sql(&to.name));
+    }
+    if from.connection_limit != to.connection_limit {
+        let limit = from.connection_limit;
+        statements
+            .push(format!("ALTER DATABASE {} WITH CONNECTION LIMIT {limit}", escape_identifier(&to.name)));
+    }
+    statements.extend(grants(server, from, to).await?);
+    Ok(statements)
+}
+
+/// The privileges, exactly: those that every database has by default are taken away first.
+async fn grants(server: &Connection, from: &Database, to: &Database) -> Result<Vec<String>, Error> {
+    let found = server
+        .last(&format!(
+            "SELECT a.privilege_type, CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN NULL \
+             ELSE pg_catalog.pg_get_userbyid(a.grantee) END, a.is_grantable FROM pg_catalog.pg_database d, \
+             pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a \
+             WHERE d.oid OPERATOR(pg_catalog.=) {}::pg_catalog.oid",
+            from.oid
+        ))
+        .await?;
+    let name = escape_identifier(&to.name);
+    let mut statements = vec![
+        format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
+        format!("REVOKE ALL ON DATABASE {name} FROM {}", escape_identifier(&to.owner)),
+    ];
+    for row in found.rows {
+        let mut row = row.into_iter();
+        let (privilege, grantee, option) = (row.next().flatten(), row.next().flatten(), row.next().flatten());
+        let whom = grantee.map_or_else(|| "PUBLIC".to_owned(), |role| escape_identifier(&role));
+        let option = if option.as_deref() == Some("t") { " WITH GRANT OPTION" } else { "" };
+        statements
+            .push(format!("GRANT {} ON DATABASE {name} TO {whom}{option}", privilege.unwrap_or_default()));
+    }
+    Ok(statements)
+}
+
+/// The statement that takes a carried claim off the database it came from, if it stands among the settings.
+pub async fn unclaim(server: &Connection, oid: u32, name: &str) -> Result<Option<String>, Error> {
+    let claimed = read(server, oid).await?.iter().any(|setting| setting.name == CLAIM);
+    Ok(claimed
+        .then(|| format!("ALTER DATABASE {} RESET {}", escape_identifier(name), escape_identifier(CLAIM))))
+}
+
+/// The statement that puts the claim of one database on another.
+pub async fn claim_again(server: &Connection, oid: u32, name: &str) -> Result<Option<String>, Error> {
+    Ok(read(server, oid).await?.iter().find(|setting| setting.name == CLAIM).map(|setting| setting.sql(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_quoted_item_by_item() {
+        assert_eq!(items(r#""$user", public, "a ""b"",c""#), ["$user", "public", r#"a "b",c"#]);
+        assert_eq!(items("public"), ["public"]);
+        assert_eq!(items(r#""""#), [""]);
+        assert!(items("").is_empty());
+        let setting = Setting {
+            role: Some("app".into()),
+            name: "search_path".into(),
+            value: r#""$user", public"#.into(),
+        };
+        assert_eq!(
+            setting.sql("d"),
+            r#"ALTER ROLE "app" IN DATABASE "d" SET "search_path" TO '$user', 'public'"#
+        );
+    }
+}

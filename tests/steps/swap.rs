@@ -1,0 +1,121 @@
+//! Swapping on a real server: names, settings, sessions, writers, and the way back.
+
+use super::backup::sample;
+use crate::support::cluster::connect;
+use crate::support::stage::{Stage, done, failed, plan};
+use runplan::postgres::{Connection, Settings};
+
+/// Saved, restored, frozen, swapped.
+pub fn stage(settings: &Settings) -> Stage {
+    plan(
+        "databases: { app: { url: unused } }
+steps:
+  - id: saved
+    backup: { database: app, to: ./backups }
+  - id: restored
+    restore: { from: '{{ steps.saved.path }}', database: app }
+  - id: frozen
+    freeze: { database: app, quiet: 300ms }
+  - id: switched
+    swap: { database: app, with: '{{ steps.restored.database }}', keep_old: 7d }
+",
+    )
+    .database("app", settings)
+    .set()
+}
+
+pub async fn maintenance(settings: &Settings) -> Connection {
+    connect(&settings.with_database("postgres")).await
+}
+
+pub async fn oid_of(server: &Connection, name: &str) -> Option<String> {
+    server.value(&format!("SELECT (SELECT oid FROM pg_database WHERE datname = '{name}')")).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_side_takes_the_name_and_what_belongs_to_it() {
+    let settings = sample("swap").await;
+    let name = settings.database().to_owned();
+    let server = maintenance(&settings).await;
+    server
+        .execute(&format!(
+            "ALTER DATABASE {name} SET search_path = \"$user\", public, 'odd, one';
+             ALTER DATABASE {name} SET work_mem = '5MB';
+             ALTER DATABASE {name} CONNECTION LIMIT 50;
+             COMMENT ON DATABASE {name} IS 'the shop';
+             REVOKE CONNECT ON DATABASE {name} FROM PUBLIC;
+             GRANT CONNECT ON DATABASE {name} TO pg_monitor"
+        ))
+        .await
+        .unwrap();
+    let before = about(&server, &name).await;
+    let stage = stage(&settings);
+    stage.done("saved").await;
+    let side = stage.done("restored").await["database"].as_str().unwrap().to_owned();
+    connect(&settings).await.execute("INSERT INTO escrows (buyer_id) VALUES (1)").await.unwrap();
+    stage.done("frozen").await;
+    let (live_oid, side_oid) = (oid_of(&server, &name).await, oid_of(&server, &side).await);
+    let outputs = stage.done("switched").await;
+    let old = outputs["old_database"].as_str().unwrap();
+    assert_eq!(oid_of(&server, &name).await, side_oid);
+    assert_eq!(oid_of(&server, old).await, live_oid);
+    assert_eq!(about(&server, &name).await, before);
+    let app = connect(&settings).await;
+    assert_eq!(app.one("SELECT count(*) FROM escrows").await.unwrap(), "100");
+    app.execute("INSERT INTO escrows (buyer_id) VALUES (1)").await.unwrap();
+    assert_eq!(app.one("SELECT max(id) FROM escrows").await.unwrap(), "102", "101 was given out before");
+    assert!(outputs["downtime_ms"].as_u64().unwrap() < 5_000);
+    app.execute("DELETE FROM escrows WHERE id = 102").await.unwrap();
+    drop(app);
+    // It was written to, so the way back is shut.
+    assert_eq!(failed(stage.undo("switched").await).code, "runplan::swap::written");
+}
+
+#[tokio::test]
+async fn undo_swaps_back() {
+    let settings = sample("swap_undo").await;
+    let name = settings.database().to_owned();
+    let server = maintenance(&settings).await;
+    let stage = stage(&settings);
+    for id in ["saved", "restored", "frozen"] {
+        stage.done(id).await;
+    }
+    let before = (oid_of(&server, &name).await, about(&server, &name).await);
+    stage.done("switched").await;
+    done(stage.undo("switched").await);
+    assert_eq!((oid_of(&server, &name).await, about(&server, &name).await), before);
+    done(stage.undo("frozen").await);
+    done(stage.undo("restored").await);
+    let app = connect(&settings).await;
+    app.execute("INSERT INTO messages (body) VALUES ('alive')").await.unwrap();
+    let left = format!("SELECT count(*) FROM pg_database WHERE datname ~ '^{name}(_rp_|_old_|$)'");
+    assert_eq!(server.one(&left).await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_write_after_the_freeze_is_noticed() {
+    let settings = sample("swap_written").await;
+    let stage = stage(&settings);
+    for id in ["saved", "restored", "frozen"] {
+        stage.done(id).await;
+    }
+    let sneaky = connect(&settings).await;
+    sneaky.execute("SET default_transaction_read_only = off").await.unwrap();
+    sneaky.execute("DELETE FROM messages").await.unwrap();
+    let failure = failed(stage.act("switched").await);
+    assert_eq!(failure.code, "runplan::swap::written");
+    assert!(failure.message.contains("since the freeze"), "{}", failure.message);
+}
+
+/// What belongs to a database and not to its content; not the run's claim, nor the freeze.
+async fn about(server: &Connection, name: &str) -> Vec<Option<String>> {
+    let row = server
+        .row(&format!(
+            "SELECT shobj_description(oid, 'pg_database'), datacl, datconnlimit, datallowconn,
+             (SELECT array_agg(c ORDER BY c) FROM pg_db_role_setting, unnest(setconfig) c WHERE setdatabase = d.oid
+              AND c !~ '^(runplan|default_transaction)') FROM pg_database d WHERE datname = '{name}'"
+        ))
+        .await
+        .unwrap();
+    row.values
+}
