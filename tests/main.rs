@@ -15,8 +15,10 @@ mod store;
 mod support {
     pub mod chance;
     pub mod cluster;
+    pub mod proxy;
     pub mod sandbox;
     pub mod script;
+    pub mod server;
     pub mod shape;
     pub mod stage;
 }

@@ -97,6 +97,12 @@ impl Attempt {
         found.map(|fact| &fact.data)
     }
 
+    /// The newest fact of a name that this very work noted: for an undo, never the step's own.
+    pub fn own_fact(&self, name: &str) -> Option<&Value> {
+        let own = if self.undoing { format!("undo.{name}") } else { name.to_owned() };
+        self.facts.iter().rev().find(|fact| fact.name == own).map(|fact| &fact.data)
+    }
+
     pub fn warn(&self, message: impl Into<String>) {
         (self.send)(&self.step.id.value, self.number, Sent::Warning(message.into()));
     }

@@ -1,12 +1,202 @@
-//! (being built)
-use super::attempt::Attempt;
-use crate::plan::action::Http;
-use crate::run::{Failure, Outcome};
+//! `http`: one request, or one again and again until the answer is the wanted one. Must never send a request twice that
+//! may have arrived, unless the author says that this does no harm.
 
-pub async fn act(_: &Attempt, _: &Http) -> Outcome {
-    Outcome::Failed(Failure::new("x", "being built"))
+pub mod exchange;
+pub mod request;
+
+use super::attempt::Attempt;
+use super::changes;
+use super::expectation::{self, Answer, Verdict, Wanted};
+use super::probe::{self, Probed};
+use crate::clock;
+use crate::plan::Expect;
+use crate::plan::action::Http;
+use crate::plan::action::http::Method;
+use crate::run::{Evidence, Failure, Outcome, Outputs};
+use exchange::{Reply, Request, Trouble};
+use serde_json::{Value, json};
+
+/// The fact that a request follows which must not be sent twice.
+const SENDING: &str = "sending";
+/// So much of a body is kept in the outputs.
+const LARGEST_OUTPUT: usize = 64 * 1024;
+/// JSON over this size is not kept as an output.
+const LARGEST_JSON: usize = 256 * 1024;
+
+pub async fn act(attempt: &Attempt, action: &Http) -> Outcome {
+    match run(attempt, action).await {
+        Ok(outcome) => outcome,
+        Err(failure) => Outcome::Failed(failure),
+    }
 }
 
-pub async fn settle(_: &Attempt, _: &Http) -> Outcome {
-    Outcome::Failed(Failure::new("x", "being built"))
+async fn run(attempt: &Attempt, action: &Http) -> Result<Outcome, Failure> {
+    let limit = attempt.step.timeout.map(|limit| limit.std());
+    let request = request::request(attempt, action, limit).await?;
+    let expect = wanted(attempt, action.expect.as_ref()).await?;
+    let until = wanted(attempt, action.until.as_ref()).await?;
+    changes::claim(attempt, action.changes.as_ref()).await?;
+    if !is_repeatable(action) {
+        let fact = json!({ "method": request.method, "to": request.shown });
+        if attempt.note(SENDING, fact).await.is_err() {
+            return Err(cancelled("the run ended before the request was sent"));
+        }
+    }
+    let sent = match &until {
+        Some(until) => poll(attempt, action, &request, until).await?,
+        None => exchange::send(&request, &attempt.cancelled).await,
+    };
+    match sent {
+        Ok(reply) => Ok(judge(attempt, action, &request, expect.as_ref(), reply).await),
+        Err(trouble) => Ok(unanswered(attempt, action, &request, &trouble).await),
+    }
+}
+
+fn is_repeatable(action: &Http) -> bool {
+    action.repeatable || matches!(action.method, Method::Get | Method::Head)
+}
+
+fn cancelled(what: &str) -> Failure {
+    Failure::new("runplan::step::cancelled", format!("it was cancelled; {what}"))
+}
+
+async fn wanted(attempt: &Attempt, expect: Option<&Expect>) -> Result<Option<Wanted>, Failure> {
+    let Some(expect) = expect else { return Ok(None) };
+    let scope = attempt.scope(expectation::texts(&expect.conditions)).await?;
+    let wanted = Wanted::new(&expect.conditions, &scope);
+    wanted.map(Some).map_err(|why| Failure::new("runplan::http::expect", why).permanent())
+}
+
+/// The answer as a check sees it.
+pub fn answer(reply: &Reply) -> Answer {
+    let fine = (200..300).contains(&reply.status);
+    Answer {
+        wrong: (!fine).then(|| format!("status {}", reply.status)),
+        value: Value::String(reply.body.clone()),
+        status: Some(reply.status),
+        json: reply.json.clone(),
+        ..Answer::default()
+    }
+}
+
+fn verdict(wanted: Option<&Wanted>, reply: &Reply) -> Verdict {
+    let answer = answer(reply);
+    wanted.map_or_else(|| expectation::judge_alone(&answer), |wanted| wanted.judge(&answer, ""))
+}
+
+/// Asks until the answer is the wanted one. Only the step's end ends it otherwise.
+async fn poll(
+    attempt: &Attempt,
+    action: &Http,
+    request: &Request,
+    until: &Wanted,
+) -> Result<Result<Reply, Trouble>, Failure> {
+    loop {
+        let last = match exchange::send(request, &attempt.cancelled).await {
+            Ok(reply) => {
+                let verdict = verdict(Some(until), &reply);
+                if verdict.passed {
+                    return Ok(Ok(reply));
+                }
+                format!("{} (wanted: {})", verdict.actual, verdict.expected)
+            }
+            Err(trouble @ (Trouble::Lost(_) | Trouble::Cancelled)) if !is_repeatable(action) => {
+                return Ok(Err(trouble));
+            }
+            Err(trouble) => trouble.message().to_owned(),
+        };
+        tokio::select! {
+            () = clock::sleep(action.every.std()) => {}
+            () = attempt.cancelled.cancelled() => {
+                let message = format!("{} did not become what `until` wants; last: {last}", request.shown);
+                return Err(Failure::new("runplan::http::until", message));
+            }
+        }
+    }
+}
+
+async fn judge(
+    attempt: &Attempt,
+    action: &Http,
+    request: &Request,
+    expect: Option<&Wanted>,
+    reply: Reply,
+) -> Outcome {
+    let verdict = if action.until.is_some() && expect.is_none() {
+        Verdict { passed: true, expected: String::new(), actual: String::new() }
+    } else {
+        verdict(expect, &reply)
+    };
+    if verdict.passed {
+        return Outcome::Done(outputs(attempt, reply));
+    }
+    let message = format!(
+        "{} {} answered: {} (wanted: {})",
+        request.method, request.shown, verdict.actual, verdict.expected
+    );
+    // A gateway's word is not the server's: the request may have gone through.
+    if matches!(reply.status, 408 | 502 | 504) && !is_repeatable(action) {
+        return unanswered(attempt, action, request, &Trouble::Lost(message)).await;
+    }
+    Outcome::Failed(Failure::new("runplan::http::answer", message))
+}
+
+async fn unanswered(attempt: &Attempt, action: &Http, request: &Request, trouble: &Trouble) -> Outcome {
+    let what = format!("{} {}: {}", request.method, request.shown, trouble.message());
+    let failure = Failure::new("runplan::http::no_answer", what.clone());
+    match trouble {
+        Trouble::NotSent(_) => Outcome::Failed(failure),
+        Trouble::Lost(_) | Trouble::Cancelled if is_repeatable(action) => Outcome::Failed(failure),
+        Trouble::Lost(_) | Trouble::Cancelled => {
+            by_probe(attempt, action, what, Outcome::Failed(failure)).await
+        }
+    }
+}
+
+/// Asks the probe, if there is one; `not`: what it means when nothing took effect.
+async fn by_probe(attempt: &Attempt, action: &Http, what: String, not: Outcome) -> Outcome {
+    let message = "whether the request took effect is not known";
+    let Some(probe) = &action.probe else {
+        return Outcome::Unknown(Evidence::new(message, [what, "there is no `probe` to ask".to_owned()]));
+    };
+    match probe::ask(attempt, probe, None).await {
+        Probed::Took(why) => {
+            let mut outputs = Outputs::new();
+            outputs.insert("probe".to_owned(), why.into());
+            Outcome::Done(outputs)
+        }
+        Probed::Not(_) => not,
+        Probed::Unasked(why) => Outcome::Unknown(Evidence::new(message, [what, why])),
+    }
+}
+
+fn outputs(attempt: &Attempt, reply: Reply) -> Outputs {
+    let mut outputs = Outputs::new();
+    outputs.insert("status".to_owned(), reply.status.into());
+    let json = reply.json.filter(|_| reply.body.len() <= LARGEST_JSON);
+    if json.is_none() && reply.body.len() > LARGEST_JSON {
+        attempt.warn(format!("the answer has {} bytes, too many to be kept", reply.body.len()));
+    }
+    outputs.insert("json".to_owned(), json.unwrap_or_default());
+    outputs.insert("headers".to_owned(), Value::Object(reply.headers));
+    let end = reply.body.floor_char_boundary(LARGEST_OUTPUT);
+    outputs.insert("body".to_owned(), reply.body.get(..end).unwrap_or_default().into());
+    outputs
+}
+
+pub async fn settle(attempt: &Attempt, action: &Http) -> Outcome {
+    if is_repeatable(action) {
+        return Outcome::Again("sending it twice does no harm".to_owned());
+    }
+    if attempt.own_fact(SENDING).is_none() {
+        return Outcome::Again("it was not sent".to_owned());
+    }
+    let again = Outcome::Again("the probe says that it did not take effect".to_owned());
+    by_probe(
+        attempt,
+        action,
+        "the request was about to be sent, and its answer was not heard".to_owned(),
+        again,
+    )
+    .await
 }

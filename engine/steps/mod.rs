@@ -6,9 +6,11 @@ mod approve;
 mod archive;
 mod attempt;
 mod backup;
+mod changes;
 mod client;
 mod database;
 mod earlier;
+mod expectation;
 mod failures;
 mod feeder;
 mod freeze;
@@ -18,11 +20,15 @@ mod lost;
 mod mark;
 mod notify;
 mod preflight;
+mod probe;
+mod question;
+mod redacted;
 mod restore;
 mod secrets;
 mod sessions;
 mod shell;
 mod sql;
+mod stand_in;
 mod stop;
 mod swap;
 mod targets;
@@ -43,8 +49,19 @@ pub use world::{World, WorldOptions};
 use crate::plan::Action;
 use crate::run::Outcome;
 
-/// Runs an attempt of a step.
+use stand_in::{Standing, stand_in};
+
+/// Runs an attempt of a step; in a rehearsal, of what stands in for it.
 pub async fn act(attempt: &Attempt) -> Outcome {
+    let outcome = match stand_in(attempt) {
+        Standing::Itself => act_as_written(attempt).await,
+        Standing::Other(other) => act_as_written(&other).await,
+        Standing::Skipped(outcome) => return outcome,
+    };
+    redacted::redacted(attempt, outcome)
+}
+
+async fn act_as_written(attempt: &Attempt) -> Outcome {
     match &attempt.step.action.value {
         Action::Backup(action) => backup::act(attempt, action).await,
         Action::Restore(action) => restore::act(attempt, action).await,
@@ -61,6 +78,15 @@ pub async fn act(attempt: &Attempt) -> Outcome {
 
 /// Finds out what became of an interrupted attempt, without asking anyone.
 pub async fn settle(attempt: &Attempt) -> Outcome {
+    let outcome = match stand_in(attempt) {
+        Standing::Itself => settle_as_written(attempt).await,
+        Standing::Other(other) => settle_as_written(&other).await,
+        Standing::Skipped(outcome) => return outcome,
+    };
+    redacted::redacted(attempt, outcome)
+}
+
+async fn settle_as_written(attempt: &Attempt) -> Outcome {
     match &attempt.step.action.value {
         Action::Backup(action) => backup::settle(attempt, action).await,
         Action::Restore(action) => restore::settle(attempt, action).await,

@@ -1,12 +1,72 @@
-//! (being built)
-use super::attempt::Attempt;
-use crate::plan::action::Sql;
-use crate::run::{Failure, Outcome};
+//! `sql`: statements on a database, exactly once. In a transaction the commit witness proves what happened; outside of
+//! one the author's probe does. Must never send a COMMIT that the journal does not know of.
 
-pub async fn act(_: &Attempt, _: &Sql) -> Outcome {
-    Outcome::Failed(Failure::new("x", "being built"))
+mod alone;
+mod orphan;
+pub mod rows;
+pub mod session;
+mod settle;
+pub mod text;
+mod transaction;
+
+use super::attempt::Attempt;
+use super::targets::Target;
+use crate::plan::action::Sql;
+use crate::run::{Evidence, Failure, Outcome};
+use text::Statement;
+
+pub async fn act(attempt: &Attempt, action: &Sql) -> Outcome {
+    let (target, statements) = match prepare(attempt, action).await {
+        Ok(prepared) => prepared,
+        Err(failure) => return Outcome::Failed(failure),
+    };
+    let hold = match action.read_only {
+        true => None,
+        false => match attempt.world.targets.claim(&attempt.world, &target).await {
+            Ok(hold) => Some(hold),
+            Err(failure) => return Outcome::Failed(failure),
+        },
+    };
+    if action.transaction {
+        let work = transaction::Work { attempt, action, target: &target, hold, statements: &statements };
+        work.run().await
+    } else {
+        alone::act(attempt, action, &target, hold, &statements).await
+    }
 }
 
-pub async fn settle(_: &Attempt, _: &Sql) -> Outcome {
-    Outcome::Failed(Failure::new("x", "being built"))
+async fn prepare(attempt: &Attempt, action: &Sql) -> Result<(Target, Vec<Statement>), Failure> {
+    let statements = match (&action.statement, &action.file) {
+        (Some(text), None) => text::statements(attempt, text).await?,
+        (None, Some(file)) => text::statements_of_file(attempt, file).await?,
+        _ => {
+            let message = "give either `statement` or `file`";
+            return Err(Failure::new("runplan::sql::text", message).permanent());
+        }
+    };
+    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    Ok((target, statements))
+}
+
+pub async fn settle(attempt: &Attempt, action: &Sql) -> Outcome {
+    if action.read_only {
+        return Outcome::Again("it only reads".to_owned());
+    }
+    let intent = if action.transaction { settle::INTENT } else { alone::INTENT };
+    let target = match attempt.world.targets.find(&attempt.world, &action.database).await {
+        Ok(target) => target,
+        // Nothing was sent without this fact, so nobody needs to be asked.
+        Err(_) if attempt.own_fact(intent).is_none() => {
+            return Outcome::Again("nothing was committed".to_owned());
+        }
+        Err(failure) => {
+            let what = "whether it took effect is not known: its database cannot be asked";
+            return Outcome::Unknown(Evidence::new(what, [failure.message]));
+        }
+    };
+    if action.transaction {
+        settle::settle(attempt, &target).await
+    } else {
+        alone::settle(attempt, action, &target).await
+    }
 }

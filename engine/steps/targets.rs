@@ -284,9 +284,19 @@ impl Targets {
     }
 }
 
-/// `runplan:<run>:<step>`: how our sessions are found on the server.
+/// A server cuts longer names, and writes others in ways of its own.
+const LONGEST_NAME: usize = 63;
+
+/// `runplan:<run>:<step>`: how our sessions are found on the server. One too long ends in a hash, so that no two steps
+/// of a run are called the same.
 pub fn application_name(world: &World, step: &str) -> String {
-    format!("runplan:{}:{step}", world.run)
+    let name = format!("runplan:{}:{step}", world.run);
+    if name.len() <= LONGEST_NAME && name.is_ascii() {
+        return name;
+    }
+    let hash = crate::plan::digest::sha256(name.as_bytes());
+    let kept: String = name.chars().filter(char::is_ascii).take(LONGEST_NAME - 9).collect();
+    format!("{kept}~{}", &hash[..8])
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

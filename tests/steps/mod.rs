@@ -6,4 +6,5 @@ mod freeze;
 mod lost;
 mod preflight;
 mod restore;
+mod sql;
 mod swap;

@@ -2,7 +2,7 @@
 //! Steps without a driver: a world made by hand, attempts in it, and a sender that keeps what they say. A crash is a
 //! future that is dropped at a fact, and a new world over the same files and databases.
 
-use super::cluster::{self, RUNPLAN};
+use super::cluster::{self, RUNPLAN, connect, shared};
 use runplan::clock;
 use runplan::graph::Graph;
 use runplan::plan::{self, StepId, Table};
@@ -205,12 +205,24 @@ impl Stage {
     }
 
     /// Another process takes the run up: nothing is left in memory but what the journal holds.
-    pub fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         self.heard.unanswered.lock().unwrap().clear();
         self.world = world(&self.setting, &self.shape, self.directory.path());
+        self.unlocked().await;
         for (id, results, outputs) in self.learned.lock().unwrap().iter() {
             self.world.learn(&StepId::new(id.as_str()), Some(results), outputs);
         }
+    }
+
+    /// The run is over; another stage may have its databases.
+    pub async fn end(self) {
+        assert_eq!(self.world.targets.release(&self.world).await, Vec::<String>::new());
+        let Self { setting, .. } = self;
+        unlocked(&setting).await;
+    }
+
+    async fn unlocked(&self) {
+        unlocked(&self.setting).await;
     }
 
     pub fn facts(&self, id: &str, number: u32) -> Vec<Fact> {
@@ -241,6 +253,27 @@ impl Stage {
     pub fn progress(&self) -> Vec<Progress> {
         self.heard.progress.lock().unwrap().clone()
     }
+}
+
+/// Waits until the server has noticed that a lock's session is gone.
+async fn unlocked(setting: &Setting) {
+    for settings in setting.databases.values() {
+        let held = format!("SELECT count(*) FROM pg_locks WHERE {}", lock_of(settings.database()));
+        let look = connect(&shared().settings("postgres").expect("settings")).await;
+        let watch = clock::Stopwatch::start();
+        while look.one(&held).await.expect("locks") != "0" {
+            assert!(watch.elapsed().as_secs() < 20, "an attempt of the old world is still alive");
+            clock::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// The advisory lock on a target, as a condition on `pg_locks`.
+pub fn lock_of(database: &str) -> String {
+    format!(
+        "locktype = 'advisory' AND (classid::bigint << 32 | objid::bigint) = \
+         ('x' || substr(encode(sha256('runplan target {database}'), 'hex'), 1, 16))::bit(64)::bigint"
+    )
 }
 
 impl Heard {

@@ -1,0 +1,281 @@
+//! One HTTP exchange: a request, its answer, and whether a lost one can have arrived. Must never follow a redirect with
+//! credentials to another host, nor put an address into an error when it may hold a secret.
+
+use crate::clock;
+use serde_json::{Map, Value};
+use std::io::Read;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use ureq::http::Uri;
+
+/// How long a host may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a whole exchange may take unless something else is said.
+pub const LIMIT: Duration = Duration::from_secs(60);
+/// An answer's body is read so far.
+const LARGEST_BODY: u64 = 8 << 20;
+const MOST_REDIRECTS: u32 = 5;
+/// How long an answer is waited for after the wish to cancel, when the request may have arrived.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A request, ready to be sent. No `Debug`: it may hold secrets.
+#[derive(Clone)]
+pub struct Request {
+    pub method: &'static str,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<Vec<u8>>,
+    pub limit: Duration,
+    /// How the address is shown.
+    pub shown: String,
+}
+
+/// What came back.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reply {
+    pub status: u16,
+    /// Names in lower case. Cookies are left out: they are credentials.
+    pub headers: Map<String, Value>,
+    pub body: String,
+    /// The body was longer than what is read.
+    pub cut: bool,
+    pub json: Option<Value>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The request certainly did not arrive.
+    NotSent(String),
+    /// It may have arrived.
+    Lost(String),
+    Cancelled,
+}
+
+impl Trouble {
+    pub fn message(&self) -> &str {
+        match self {
+            Self::NotSent(message) | Self::Lost(message) => message,
+            Self::Cancelled => "it was cancelled",
+        }
+    }
+}
+
+/// Sends a request and waits for the answer. Cancelled, a request that may have arrived is waited for a little longer.
+pub async fn send(request: &Request, cancelled: &CancellationToken) -> Result<Reply, Trouble> {
+    if cancelled.is_cancelled() {
+        return Err(Trouble::NotSent("it was cancelled before it was sent".to_owned()));
+    }
+    let owned = request.clone();
+    let mut work = tokio::task::spawn_blocking(move || exchange(&owned));
+    let joined = tokio::select! {
+        biased;
+        joined = &mut work => joined,
+        () = cancelled.cancelled() => tokio::select! {
+            joined = &mut work => joined,
+            () = clock::sleep(GRACE) => return Err(Trouble::Cancelled),
+        },
+    };
+    joined.unwrap_or_else(|error| Err(Trouble::Lost(format!("the exchange ended oddly: {error}"))))
+}
+
+fn exchange(request: &Request) -> Result<Reply, Trouble> {
+    let mut now = request.clone();
+    for _ in 0..=MOST_REDIRECTS {
+        let (reply, location) = once(&now)?;
+        let follows =
+            matches!(reply.status, 301 | 302 | 303 | 307 | 308) && matches!(now.method, "GET" | "HEAD");
+        let Some(location) = location.filter(|_| follows) else { return Ok(reply) };
+        now = redirected(&now, &location).map_err(Trouble::Lost)?;
+    }
+    Err(Trouble::Lost(format!(
+        "{} redirects in a circle, or more than {MOST_REDIRECTS} times",
+        request.shown
+    )))
+}
+
+/// The next request of a redirect. Another origin gets none of the given headers.
+fn redirected(request: &Request, location: &str) -> Result<Request, String> {
+    let bad = || format!("{} redirects to an address that cannot be read", request.shown);
+    let from: Uri = request.url.parse().map_err(|_| bad())?;
+    let (scheme, authority) = (from.scheme_str().ok_or_else(bad)?, from.authority().ok_or_else(bad)?);
+    let url = if location.contains("://") {
+        location.to_owned()
+    } else if let Some(rest) = location.strip_prefix("//") {
+        format!("{scheme}://{rest}")
+    } else if location.starts_with('/') {
+        format!("{scheme}://{authority}{location}")
+    } else {
+        let base = from.path().rsplit_once('/').map_or("", |(base, _)| base);
+        format!("{scheme}://{authority}{base}/{location}")
+    };
+    let to: Uri = url.parse().map_err(|_| bad())?;
+    if scheme == "https" && to.scheme_str() != Some("https") {
+        return Err(format!("{} redirects from https to an address without it", request.shown));
+    }
+    let same = to.scheme_str() == from.scheme_str() && to.authority() == from.authority();
+    let headers = if same { request.headers.clone() } else { Vec::new() };
+    Ok(Request { url, headers, ..request.clone() })
+}
+
+fn once(request: &Request) -> Result<(Reply, Option<String>), Trouble> {
+    let failed = |error: &ureq::Error| trouble(request, error);
+    let mut builder = ureq::http::Request::builder().method(request.method).uri(&request.url);
+    for (name, value) in &request.headers {
+        builder = builder.header(name, value);
+    }
+    let unbuilt = |_| {
+        let message =
+            format!("the request to {} has a header or an address that HTTP does not allow", request.shown);
+        Trouble::NotSent(message)
+    };
+    let agent = agent(request.limit);
+    let answer = match &request.body {
+        Some(body) => agent.run(builder.body(body.clone()).map_err(unbuilt)?),
+        None => agent.run(builder.body(()).map_err(unbuilt)?),
+    };
+    let mut answer = answer.map_err(|error| failed(&error))?;
+    let location = answer.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut reply =
+        Reply { status: answer.status().as_u16(), headers: headers(answer.headers()), ..Reply::default() };
+    let mut bytes = Vec::new();
+    let body = answer.body_mut().with_config().limit(LARGEST_BODY + 1).reader();
+    if let Err(error) = body.take(LARGEST_BODY + 1).read_to_end(&mut bytes) {
+        return Err(Trouble::Lost(format!("the answer of {} broke off: {error}", request.shown)));
+    }
+    reply.cut = bytes.len() as u64 > LARGEST_BODY;
+    bytes.truncate(usize::try_from(LARGEST_BODY).unwrap_or(usize::MAX));
+    reply.json = if reply.cut { None } else { serde_json::from_slice(&bytes).ok() };
+    reply.body = String::from_utf8_lossy(&bytes).into_owned();
+    Ok((reply, location))
+}
+
+fn headers(found: &ureq::http::HeaderMap) -> Map<String, Value> {
+    let mut headers = Map::new();
+    for (name, value) in found {
+        if matches!(name.as_str(), "set-cookie" | "set-cookie2") {
+            continue;
+        }
+        let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        match headers.get_mut(name.as_str()) {
+            Some(Value::String(before)) => *before = format!("{before}, {text}"),
+            _ => drop(headers.insert(name.as_str().to_owned(), text.into())),
+        }
+    }
+    headers
+}
+
+fn agent(limit: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("runplan/", env!("CARGO_PKG_VERSION")))
+        .timeout_global(Some(limit))
+        .timeout_connect(Some(CONNECT.min(limit)))
+        .tls_config(ureq::tls::TlsConfig::builder().root_certs(roots()).build())
+        .build()
+        .new_agent()
+}
+
+/// The authorities that this machine trusts; the company's own are among them.
+fn roots() -> ureq::tls::RootCerts {
+    static ROOTS: OnceLock<ureq::tls::RootCerts> = OnceLock::new();
+    ROOTS
+        .get_or_init(|| {
+            let found = rustls_native_certs::load_native_certs().certs;
+            let certificates: Vec<_> =
+                found.iter().map(|der| ureq::tls::Certificate::from_der(der.as_ref()).to_owned()).collect();
+            match certificates.is_empty() {
+                true => ureq::tls::RootCerts::WebPki,
+                false => ureq::tls::RootCerts::Specific(Arc::new(certificates)),
+            }
+        })
+        .clone()
+}
+
+fn trouble(request: &Request, error: &ureq::Error) -> Trouble {
+    use std::io::ErrorKind;
+    let shown = &request.shown;
+    match error {
+        ureq::Error::HostNotFound => Trouble::NotSent(format!("the host of {shown} is not known")),
+        ureq::Error::ConnectionFailed => Trouble::NotSent(format!("{shown} cannot be reached")),
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl => {
+            Trouble::NotSent(format!("the address of {shown} cannot be used"))
+        }
+        ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => {
+            Trouble::NotSent(format!("{shown} did not take the connection in time"))
+        }
+        ureq::Error::Timeout(_) => {
+            Trouble::Lost(format!("{shown} did not answer within {} s", request.limit.as_secs_f64()))
+        }
+        ureq::Error::Io(io) => match io.kind() {
+            ErrorKind::ConnectionRefused => Trouble::NotSent(format!("nothing listens at {shown}")),
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
+                Trouble::NotSent(format!("{shown} cannot be reached: {io}"))
+            }
+            _ if is_certificate(io) => Trouble::NotSent(format!("{shown} is not trusted: {io}")),
+            _ => Trouble::Lost(format!("the connection to {shown} broke: {io}")),
+        },
+        ureq::Error::Rustls(error @ rustls::Error::InvalidCertificate(_)) => {
+            Trouble::NotSent(format!("{shown} is not trusted: {error}"))
+        }
+        other => Trouble::Lost(format!("the exchange with {shown} failed: {other}")),
+    }
+}
+
+/// Refused in the handshake, before the request.
+fn is_certificate(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// An address without its credentials and query.
+pub fn shown(url: &str, hide_path: bool) -> String {
+    let Ok(uri) = url.parse::<Uri>() else { return "an address that cannot be read".to_owned() };
+    let host = uri.host().unwrap_or_default();
+    let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let path = if hide_path { "" } else { uri.path() };
+    format!("{}://{host}{port}{path}", uri.scheme_str().unwrap_or("http"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(url: &str) -> Request {
+        let headers = vec![("Authorization".to_owned(), "Bearer x".to_owned())];
+        Request {
+            method: "GET",
+            url: url.to_owned(),
+            headers,
+            body: None,
+            limit: LIMIT,
+            shown: shown(url, false),
+        }
+    }
+
+    #[test]
+    fn a_redirect_keeps_credentials_at_home() {
+        let from = request("https://a.example/x/y?q=1");
+        for (location, url, keeps) in [
+            ("/z", "https://a.example/z", true),
+            ("w", "https://a.example/x/w", true),
+            ("https://a.example/b", "https://a.example/b", true),
+            ("https://a.example:8443/b", "https://a.example:8443/b", false),
+            ("https://b.example/", "https://b.example/", false),
+            ("//b.example/c", "https://b.example/c", false),
+        ] {
+            let next = redirected(&from, location).unwrap();
+            assert_eq!((next.url.as_str(), !next.headers.is_empty()), (url, keeps));
+        }
+        assert!(redirected(&from, "http://a.example/z").is_err());
+    }
+
+    #[test]
+    fn what_is_shown_has_no_credentials() {
+        assert_eq!(shown("https://u:p@a.example:8/x?token=1", false), "https://a.example:8/x");
+        assert_eq!(shown("https://hooks.example/services/T0/B0/XX", true), "https://hooks.example");
+    }
+}

@@ -1,0 +1,40 @@
+//! A probe: the author's own question whether an attempt took effect. Must never read an answer into silence: what
+//! cannot be asked is neither yes nor no.
+
+use super::attempt::Attempt;
+use super::question::{Asker, Unanswered};
+use crate::plan::{Probe, Text};
+
+/// What a probe says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probed {
+    /// It took effect.
+    Took(String),
+    /// It certainly did not.
+    Not(String),
+    /// The question could not be put.
+    Unasked(String),
+}
+
+/// Asks a probe. `database`: the step's own, if it has one.
+pub async fn ask(attempt: &Attempt, probe: &Probe, database: Option<&Text>) -> Probed {
+    let mut asker = Asker::new(attempt, "probe");
+    let database = probe.database.as_ref().or(database);
+    let answer = match asker.ask(&probe.question.value, database, None).await {
+        Ok(answer) => answer,
+        Err(Unanswered::Cancelled) => return Probed::Unasked("the probe was cancelled".to_owned()),
+        Err(Unanswered::Failed(failure)) => {
+            return Probed::Unasked(format!("the probe could not be asked: {}", failure.message));
+        }
+    };
+    let verdict = match asker.judge(probe.expect.as_ref(), &answer, "probe").await {
+        Ok(verdict) => verdict,
+        Err(failure) => {
+            return Probed::Unasked(format!("the probe's `expect` is wrong: {}", failure.message));
+        }
+    };
+    match verdict.passed {
+        true => Probed::Took(verdict.actual),
+        false => Probed::Not(format!("{} (wanted: {})", verdict.actual, verdict.expected)),
+    }
+}

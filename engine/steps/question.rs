@@ -1,0 +1,113 @@
+//! A question to the world, put once: what a check and a probe ask. Only ever reads what it asks a database. Whether the
+//! answer is right is not its business.
+
+mod file;
+mod http;
+mod shell;
+mod sql;
+
+use super::attempt::Attempt;
+use super::expectation::{self, Answer, Verdict, Wanted};
+use crate::plan::{Expect, Question, Text};
+use crate::postgres::Connection;
+use crate::run::Failure;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Unanswered {
+    Failed(Failure),
+    Cancelled,
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Puts questions for an attempt, one after the other; keeps its sessions between them.
+pub struct Asker<'a> {
+    pub attempt: &'a Attempt,
+    /// Begins the keys of programs it runs.
+    label: &'static str,
+    sessions: HashMap<String, Connection>,
+}
+
+impl<'a> Asker<'a> {
+    pub fn new(attempt: &'a Attempt, label: &'static str) -> Self {
+        Self { attempt, label, sessions: HashMap::new() }
+    }
+
+    /// One answer, within a time limit of its own if it has one.
+    ///
+    /// # Errors
+    /// The question cannot be put, or nobody answers.
+    pub async fn ask(
+        &mut self,
+        question: &Question,
+        database: Option<&Text>,
+        limit: Option<Duration>,
+    ) -> Result<Answer, Unanswered> {
+        let cancelled = self.attempt.cancelled.clone();
+        let work = self.put(question, database, limit);
+        let limited = async {
+            match limit {
+                // The question's own way of giving up, which cleans up after itself, comes first.
+                Some(limit) => tokio::time::timeout(limit + SLACK, work).await.unwrap_or_else(|_| {
+                    let message = format!("no answer came within {} s", limit.as_secs_f64());
+                    Err(Failure::new("runplan::verify::timeout", message).into())
+                }),
+                None => work.await,
+            }
+        };
+        match question {
+            // It ends its program by itself.
+            Question::Shell(_) => limited.await,
+            _ => tokio::select! {
+                biased;
+                answer = limited => answer,
+                () = cancelled.cancelled() => Err(Unanswered::Cancelled),
+            },
+        }
+    }
+
+    async fn put(
+        &mut self,
+        question: &Question,
+        database: Option<&Text>,
+        limit: Option<Duration>,
+    ) -> Result<Answer, Unanswered> {
+        match question {
+            Question::Sql(text) => sql::ask(self, text, database, limit).await,
+            Question::Http(request) => http::ask(self.attempt, request, limit).await,
+            Question::Shell(command) => shell::ask(self.attempt, command, self.label, limit).await,
+            Question::File(file) => file::ask(self.attempt, file).await,
+            Question::Backup(_) | Question::Schema(_) | Question::Counts(_) | Question::Lost(_) => {
+                let message = format!("a `{}` check cannot be asked here", question.word());
+                Err(Failure::new("runplan::verify::question", message).permanent().into())
+            }
+        }
+    }
+
+    /// Whether an answer is what is expected.
+    ///
+    /// # Errors
+    /// The expectation cannot be rendered.
+    pub async fn judge(
+        &self,
+        expect: Option<&Expect>,
+        answer: &Answer,
+        name: &str,
+    ) -> Result<Verdict, Failure> {
+        let Some(expect) = expect else { return Ok(expectation::judge_alone(answer)) };
+        let scope = self.attempt.scope(expectation::texts(&expect.conditions)).await?;
+        let wanted = Wanted::new(&expect.conditions, &scope)
+            .map_err(|why| Failure::new("runplan::verify::expect", why).permanent())?;
+        Ok(wanted.judge(answer, name))
+    }
+}
+
+/// How much longer than its limit a question is waited for, while it gives up by itself.
+const SLACK: Duration = Duration::from_secs(15);

@@ -1,0 +1,155 @@
+//! One check: asked until it passes or its tries are used up. Must never let a masked value out.
+
+use super::super::expectation::{self, Answer, Verdict};
+use super::super::question::{Asker, Unanswered};
+use crate::clock;
+use crate::plan::{Check, Text};
+use serde_json::{Map, Value, json};
+
+/// Rows that show what is wrong.
+const MOST_ROWS: usize = 20;
+/// Most characters of a value in them.
+const LONGEST_VALUE: usize = 500;
+/// Rows in a message.
+const EXAMPLES: usize = 3;
+const MASK: &str = "***";
+
+/// What a check found.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    pub name: String,
+    pub passed: bool,
+    pub expected: String,
+    pub actual: String,
+    /// For a later `unchanged_since`.
+    pub value: Value,
+    /// The rows that show what is wrong, masked.
+    pub rows: Vec<Value>,
+    /// How many there are in all.
+    pub row_count: Option<usize>,
+    pub summary: Option<String>,
+}
+
+/// The attempt was cancelled.
+pub struct Cancelled;
+
+pub async fn ask(
+    asker: &mut Asker<'_>,
+    check: &Check,
+    database: Option<&Text>,
+) -> Result<Finding, Cancelled> {
+    let database = check.database.as_ref().or(database);
+    let tries = check.retry.as_ref().map_or(1, |retry| retry.attempts.value.max(1));
+    for number in 1..tries {
+        let finding = once(asker, check, database).await?;
+        if finding.passed {
+            return Ok(finding);
+        }
+        let wait = check.retry.as_ref().map(|retry| retry.wait(number).std()).unwrap_or_default();
+        tokio::select! {
+            () = clock::sleep(wait) => {}
+            () = asker.attempt.cancelled.cancelled() => return Err(Cancelled),
+        }
+    }
+    once(asker, check, database).await
+}
+
+async fn once(asker: &mut Asker<'_>, check: &Check, database: Option<&Text>) -> Result<Finding, Cancelled> {
+    let limit = check.timeout.map(|limit| limit.std());
+    let answer = match asker.ask(&check.question.value, database, limit).await {
+        Ok(answer) => answer,
+        Err(Unanswered::Cancelled) => return Err(Cancelled),
+        Err(Unanswered::Failed(failure)) => return Ok(unanswered(check, failure.message)),
+    };
+    match asker.judge(check.expect.as_ref(), &answer, &check.name.value).await {
+        Ok(verdict) => Ok(found(check, &answer, verdict)),
+        Err(failure) => Ok(unanswered(check, failure.message)),
+    }
+}
+
+fn unanswered(check: &Check, why: String) -> Finding {
+    Finding {
+        name: check.name.value.clone(),
+        passed: false,
+        expected: "an answer".to_owned(),
+        actual: why,
+        value: Value::Null,
+        rows: Vec::new(),
+        row_count: None,
+        summary: None,
+    }
+}
+
+fn found(check: &Check, answer: &Answer, verdict: Verdict) -> Finding {
+    let columns = answer.rows.as_ref().map_or(&[][..], |rows| rows.columns.as_slice());
+    let hides = columns.iter().any(|column| check.mask.contains(column));
+    let rows: Vec<Value> = match (&answer.rows, verdict.passed) {
+        (Some(rows), false) => {
+            rows.rows.iter().take(MOST_ROWS).map(|row| masked(rows.object(row), &check.mask)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let single = hides && columns.len() == 1 && answer.rows.as_ref().is_some_and(|rows| rows.rows.len() == 1);
+    Finding {
+        name: check.name.value.clone(),
+        passed: verdict.passed,
+        expected: verdict.expected,
+        actual: if single { MASK.to_owned() } else { verdict.actual },
+        value: if hides { expectation::hashed(answer) } else { expectation::recorded(answer) },
+        row_count: answer.rows.as_ref().map(|rows| rows.rows.len()),
+        rows,
+        summary: answer.summary.clone(),
+    }
+}
+
+fn masked(row: Value, mask: &[String]) -> Value {
+    let Value::Object(row) = row else { return row };
+    let shown = row.into_iter().map(|(column, value)| {
+        let value = match value {
+            _ if mask.contains(&column) => MASK.into(),
+            Value::String(text) => match text.char_indices().nth(LONGEST_VALUE) {
+                Some((at, _)) => format!("{}…", &text[..at]).into(),
+                None => text.into(),
+            },
+            other => other,
+        };
+        (column, value)
+    });
+    Value::Object(shown.collect::<Map<_, _>>())
+}
+
+impl Finding {
+    pub fn result(&self) -> Value {
+        let mut result = json!({
+            "name": self.name,
+            "passed": self.passed,
+            "expected": self.expected,
+            "actual": self.actual,
+            "value": self.value,
+            "rows": self.rows,
+        });
+        if let (Some(count), Some(map)) = (self.row_count, result.as_object_mut()) {
+            map.insert("row_count".to_owned(), count.into());
+        }
+        result
+    }
+
+    /// `every user has a wallet: 17 rows (wanted: nothing), such as id=3; id=9`
+    pub fn words(&self) -> String {
+        let examples: Vec<String> = self.rows.iter().take(EXAMPLES).map(row_words).collect();
+        let such = match self.row_count {
+            Some(count) if count > 0 && !examples.is_empty() => format!(", such as {}", examples.join("; ")),
+            _ => String::new(),
+        };
+        format!("{}: {} (wanted: {}){such}", self.name, self.actual, self.expected)
+    }
+}
+
+fn row_words(row: &Value) -> String {
+    let Value::Object(row) = row else { return row.to_string() };
+    let pairs = row.iter().take(4).map(|(column, value)| match value {
+        Value::String(text) => format!("{column}={}", text.chars().take(40).collect::<String>()),
+        other => format!("{column}={other}"),
+    });
+    pairs.collect::<Vec<_>>().join(", ")
+}
