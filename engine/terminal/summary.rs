@@ -63,7 +63,9 @@ fn rows(screen: &Screen, state: &State, places: &Places, now: Timestamp) -> Vec<
         rows.push(("Downtime", closed));
     }
     let kept = report::kept(state);
-    if !kept.is_empty() {
+    if state.started.as_ref().is_some_and(|started| started.rehearsal) {
+        rows.push(("Kept", "nothing: the throw-away server, its databases and backups are gone".to_owned()));
+    } else if !kept.is_empty() {
         rows.push(("Kept", kept.iter().map(|kept| one_kept(screen, kept)).collect::<Vec<_>>().join("\n")));
     }
     if state.result != Some(Finish::Done)
@@ -190,7 +192,11 @@ fn contacts(state: &State) -> Option<String> {
 
 fn next(state: &State) -> String {
     let run = &state.run;
+    let rehearsal = state.started.as_ref().is_some_and(|started| started.rehearsal);
     match (&state.parked, state.result) {
+        (Some(_), _) if rehearsal => {
+            format!("runplan logs {run}   shows what happened; mend the plan and rehearse again")
+        }
         (Some(why), _) => {
             let back = match state.phase {
                 Phase::Forward if state.done().next().is_some() => {
