@@ -1,8 +1,10 @@
 //! A question to the world, put once: what a check and a probe ask. Only ever reads what it asks a database. Whether the
 //! answer is right is not its business.
 
+mod backup;
 mod file;
 mod http;
+mod lost;
 mod shell;
 mod sql;
 
@@ -84,7 +86,10 @@ impl<'a> Asker<'a> {
             Question::Http(request) => http::ask(self.attempt, request, limit).await,
             Question::Shell(command) => shell::ask(self.attempt, command, self.label, limit).await,
             Question::File(file) => file::ask(self.attempt, file).await,
-            Question::Backup(_) | Question::Schema(_) | Question::Counts(_) | Question::Lost(_) => {
+            Question::Backup(check) => backup::ask(self.attempt, check).await,
+            Question::Counts(check) => backup::counts(self, check, database).await,
+            Question::Lost(check) => lost::ask(self, check, database).await,
+            Question::Schema(_) => {
                 let message = format!("a `{}` check cannot be asked here", question.word());
                 Err(Failure::new("runplan::verify::question", message).permanent().into())
             }
@@ -107,6 +112,16 @@ impl<'a> Asker<'a> {
             .map_err(|why| Failure::new("runplan::verify::expect", why).permanent())?;
         Ok(wanted.judge(answer, name))
     }
+}
+
+/// Names of tables, their templates filled in.
+async fn plain_list(attempt: &Attempt, texts: Option<&[Text]>) -> Result<Option<Vec<String>>, Failure> {
+    let Some(texts) = texts else { return Ok(None) };
+    let mut names = Vec::with_capacity(texts.len());
+    for text in texts {
+        names.push(attempt.plain(text).await?);
+    }
+    Ok(Some(names))
 }
 
 /// How much longer than its limit a question is waited for, while it gives up by itself.
