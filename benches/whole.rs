@@ -68,6 +68,7 @@ fn started() -> Started {
         directory: ".".to_owned(),
         attended: false,
         wait: false,
+        accepted: Vec::new(),
         rehearsal: false,
         version: "bench".to_owned(),
     }

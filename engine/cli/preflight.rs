@@ -11,7 +11,8 @@ use super::values::ValueArgs;
 use super::{state_dir, stored};
 use crate::clock;
 use crate::plan::RunId;
-use crate::steps::{self, PreflightOptions, World};
+use crate::run::Accepted;
+use crate::steps::{self, Concern, PreflightOptions, World};
 use crate::store::Store;
 use crate::terminal::{self, Screen};
 use clap::Args;
@@ -103,16 +104,22 @@ impl AcceptArgs {
         }
     }
 
-    /// The questions before the first step of a run. What is to be known goes to stderr.
+    /// The questions before the first step of a run. What is to be known goes to stderr; what was accepted is given, for
+    /// the journal.
     ///
     /// # Errors
     /// There is a reason not to start.
-    pub fn prove(&self, screen: &Screen, runtime: &Runtime, world: &Arc<World>) -> Result<(), Error> {
+    pub fn prove(
+        &self,
+        screen: &Screen,
+        runtime: &Runtime,
+        world: &Arc<World>,
+    ) -> Result<Vec<Accepted>, Error> {
         let found = runtime.block_on(steps::preflight(world, &self.options()));
         self.remark_unused(screen, &found.unused);
         if found.may_start() {
             screen.remark_unless_empty(&terminal::concerns(screen, &found));
-            return Ok(());
+            return Ok(accepted(&found));
         }
         let reasons = found.findings.iter().filter(|concern| concern.stops()).count();
         match screen.is_json() {
@@ -126,4 +133,15 @@ impl AcceptArgs {
             false => Err(Error::NotReady { reasons }),
         }
     }
+}
+
+/// What stands in the journal: the concerns that were accepted, and another server than the pinned one.
+fn accepted(found: &steps::Preflight) -> Vec<Accepted> {
+    let meant = |concern: &&Concern| concern.accepted || concern.short_code() == "retargeted";
+    let one = |concern: &Concern| Accepted {
+        code: concern.code.clone(),
+        step: concern.step.clone(),
+        message: concern.message.clone(),
+    };
+    found.findings.iter().filter(meant).map(one).collect()
 }

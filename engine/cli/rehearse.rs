@@ -132,6 +132,7 @@ impl Rehearsed<'_> {
             directory: self.directory.display().to_string(),
             attended: false,
             wait: false,
+            accepted: Vec::new(),
             rehearsal: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -188,6 +189,7 @@ impl Rehearsed<'_> {
             directory: self.directory.display().to_string(),
             attended: false,
             wait: false,
+            accepted: Vec::new(),
             rehearsal: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };

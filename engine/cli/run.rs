@@ -127,7 +127,7 @@ impl Run {
         let store = state_dir::open(globals)?;
         let run = RunId::new(shape.plan.name.value.as_str(), clock::now(), rand::random());
         let attended = screen.is_attended();
-        let started = Started {
+        let mut started = Started {
             plan: shape.plan.name.value.clone(),
             title: shape.plan.title.clone(),
             sources: sources(&shape.loaded),
@@ -140,6 +140,7 @@ impl Run {
             directory: opened.directory.display().to_string(),
             attended,
             wait: self.wait,
+            accepted: Vec::new(),
             rehearsal: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -147,7 +148,7 @@ impl Run {
         let state = State::new(run.clone(), shape.clone());
         let world = surroundings::world(&run, &shape, opened.directory, store.directory(&run), given)?;
         let runtime = launch::runtime()?;
-        self.accepts.prove(screen, &runtime, &world)?;
+        started.accepted = self.accepts.prove(screen, &runtime, &world)?;
         // Before the run exists: what cannot begin leaves nothing behind.
         runtime.block_on(surroundings::hold(&world))?;
         let held = store.create(&run)?;

@@ -135,6 +135,15 @@ pub enum Event {
     },
 }
 
+/// A reason not to start, in spite of which the operator did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Stable: `runplan::preflight::disk_unknown`.
+    pub code: String,
+    pub step: Option<StepId>,
+    pub message: String,
+}
+
 /// Everything a run was started with; enough to go on without the plan file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Started {
@@ -157,6 +166,9 @@ pub struct Started {
     /// Approvals are waited for.
     #[serde(default)]
     pub wait: bool,
+    /// What preflight found and the operator accepted, for the reason above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Accepted>,
     /// A rehearsal on a throw-away server: stand-ins take the place of the world outside.
     #[serde(default)]
     pub rehearsal: bool,

@@ -15,7 +15,7 @@ mod transition;
 
 pub use decide::{decide, next_wakeup};
 pub use effect::Effect;
-pub use event::{Event, Finish, Occasion, Started, StoredSource};
+pub use event::{Accepted, Event, Finish, Occasion, Started, StoredSource};
 pub use input::{Input, Post, Resolution};
 pub use outcome::{Ask, Evidence, Fact, Failure, Outcome, Outputs};
 pub use parked::Why;

@@ -3,4 +3,5 @@
 mod approvals;
 mod check;
 mod dry_run;
+mod preflight;
 mod usage;

@@ -80,6 +80,7 @@ pub fn started(plan: &str) -> Event {
         directory: "/srv".to_owned(),
         attended: false,
         wait: false,
+        accepted: Vec::new(),
         rehearsal: false,
         version: "0.1.0".to_owned(),
     }))

@@ -34,6 +34,7 @@ pub fn started(attended: bool) -> runplan::run::Started {
         directory: ".".to_owned(),
         attended,
         wait: false,
+        accepted: Vec::new(),
         rehearsal: false,
         version: "test".to_owned(),
     }
