@@ -5,7 +5,7 @@ use super::context::Context;
 use crate::graph::Graph;
 use crate::plan::action::restore::Into;
 use crate::plan::action::{Backup, Verify};
-use crate::plan::{Action, Changes, Finding, Question, Severity, Span, Step};
+use crate::plan::{Action, Changes, Finding, Question, Severity, Span, Step, rewrite};
 use crate::sql::{Destruction, Effect, Loss, Object, Scope};
 use std::collections::{HashMap, HashSet};
 
@@ -285,7 +285,8 @@ fn covers(backup: &Backup, danger: &Danger<'_>) -> bool {
         return false;
     }
     let names = |list: &Option<Vec<crate::plan::Text>>| -> Option<Vec<String>> {
-        list.as_ref().map(|list| list.iter().map(|text| text.raw.trim().to_owned()).collect())
+        let fixed = |raw: &str| rewrite::fixed(raw).unwrap_or_else(|| raw.to_owned());
+        list.as_ref().map(|list| list.iter().map(|text| fixed(text.raw.trim())).collect())
     };
     let (tables, excluded, schemas) =
         (names(&backup.tables), names(&backup.exclude_tables), names(&backup.schemas));

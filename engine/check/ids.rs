@@ -36,14 +36,6 @@ fn written(steps: &[Step], findings: &mut Vec<Finding>) {
                     .help("rename one of them, and what refers to it"),
             );
         }
-        if id.contains(['.', '[']) {
-            let message = format!("`{id}` cannot be the id of a written step");
-            findings.push(
-                Finding::error("runplan::check::made_id", step.id.span, message)
-                    .label("`.` and `[` belong to steps that are made")
-                    .help("`WINDOW.open`, `INCLUDE.STEP` and `STEP[KEY]` are made by the program; use `_`"),
-            );
-        }
     }
 }
 

@@ -184,6 +184,12 @@ fn unused(context: &Context<'_>, findings: &mut Vec<Finding>) {
     used.extend(
         context.plan.steps.iter().filter_map(|step| Some(("windows", step.window.as_ref()?.as_str()))),
     );
+    // A list has become steps; its parameter was used for that.
+    let written = context.loaded.written.iter().flat_map(|plan| &plan.steps);
+    for text in written.filter_map(|step| step.for_each.as_ref()).flat_map(|list| list.value.texts()) {
+        let name = text.raw.trim_matches(['{', '}', ' ']).strip_prefix("params.");
+        used.extend(name.map(|name| ("params", name)));
+    }
     let plan = context.plan;
     tell(&used, &plan.params, "params", "parameter", findings);
     tell(&used, &plan.secrets, "secrets", "secret", findings);

@@ -6,11 +6,12 @@ use super::source::FileId;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of the canonical plan, its site file and SQL files; comments, order of keys and layout do not count.
+/// SHA-256 of the canonical plan, its site file, includes and SQL files; comments, order of keys and layout do not count.
 pub fn of_plan(loaded: &Loaded) -> String {
     let mut hash = Sha256::new();
     for (index, source) in loaded.sources.iter().enumerate() {
-        let is_sql = index > usize::from(loaded.site.is_some());
+        let is_included = source.name.ends_with(".yaml") || source.name.ends_with(".yml");
+        let is_sql = index > usize::from(loaded.site.is_some()) && !is_included;
         let canonical = if is_sql {
             source.text.to_string()
         } else {

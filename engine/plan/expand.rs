@@ -57,28 +57,117 @@ fn last_members(steps: &[Step]) -> HashMap<String, usize> {
     last
 }
 
-/// A step that gives no `needs` runs after the step written above it; after the end of a window, after its closing.
-fn imply_needs(steps: &mut [Step], last: &HashMap<String, usize>, plan: &Plan) {
-    let mut above: Option<(usize, StepId, Option<Sp<Name>>)> = None;
-    for (at, step) in steps.iter_mut().enumerate() {
-        if step.needs.is_none() {
-            step.needs = Some(match &above {
-                None => Vec::new(),
-                Some((previous, id, window)) => {
-                    let closed = window.as_ref().filter(|window| {
-                        last.get(window.as_str()) == Some(previous)
-                            && plan.windows.contains_key(window.as_str())
-                            && step.window.as_ref().is_none_or(|own| own.value != window.value)
-                    });
-                    let need = match closed {
-                        Some(window) => StepId::new(format!("{window}.close", window = window.value)),
-                        None => id.clone(),
-                    };
-                    vec![Sp::new(need, step.id.span)]
-                }
-            });
+/// The written step that an id belongs to: `dump` of `dump[users]`, `verified` of `verified.counts`.
+fn group(id: &StepId) -> &str {
+    id.as_str().split(['.', '[']).next().unwrap_or_default()
+}
+
+/// The steps of a group that no other of them waits for.
+fn leaves(steps: &[Step]) -> HashMap<String, Vec<StepId>> {
+    let mut inner: HashSet<&StepId> = HashSet::new();
+    for step in steps.iter().filter(|step| group(&step.id.value) != step.id.as_str()) {
+        let own = group(&step.id.value);
+        inner.extend(step.needs.iter().flatten().map(|need| &need.value).filter(|need| group(need) == own));
+    }
+    let mut leaves: HashMap<String, Vec<StepId>> = HashMap::new();
+    for step in steps {
+        let id = &step.id.value;
+        if group(id) != id.as_str() && !inner.contains(id) {
+            leaves.entry(group(id).to_owned()).or_default().push(id.clone());
         }
-        above = Some((at, step.id.value.clone(), step.window.clone()));
+    }
+    leaves
+}
+
+/// A step that gives no `needs` runs after the step written above it; after the end of a window, after its closing.
+/// The copies of a `for_each` count as one step, side by side; so do the steps of an include, by their own order.
+fn imply_needs(steps: &mut [Step], last: &HashMap<String, usize>, plan: &Plan) {
+    chain_includes(steps);
+    let leaves = leaves(steps);
+    let mut above: Option<(usize, Vec<StepId>, Option<Sp<Name>>)> = None;
+    let mut before = None;
+    let mut current = String::new();
+    for (at, step) in steps.iter_mut().enumerate() {
+        let own = group(&step.id.value).to_owned();
+        let grouped = own != step.id.as_str();
+        if !grouped || own != current {
+            before = above.take();
+        }
+        current = if grouped { own.clone() } else { String::new() };
+        match &mut step.needs {
+            None => step.needs = Some(implied(step, before.as_ref(), last, plan)),
+            Some(needs) => whole_groups(needs, &leaves),
+        }
+        let ids =
+            leaves.get(&own).filter(|_| grouped).cloned().unwrap_or_else(|| vec![step.id.value.clone()]);
+        above = Some((at, ids, step.window.clone()));
+    }
+}
+
+type Above = (usize, Vec<StepId>, Option<Sp<Name>>);
+
+fn implied(
+    step: &Step,
+    above: Option<&Above>,
+    last: &HashMap<String, usize>,
+    plan: &Plan,
+) -> Vec<Sp<StepId>> {
+    let Some((previous, ids, window)) = above else { return Vec::new() };
+    let closed = window.as_ref().filter(|window| {
+        last.get(window.as_str()) == Some(previous)
+            && plan.windows.contains_key(window.as_str())
+            && step.window.as_ref().is_none_or(|own| own.value != window.value)
+    });
+    match closed {
+        Some(window) => vec![Sp::new(StepId::new(format!("{}.close", window.value)), step.id.span)],
+        None => ids.iter().map(|id| Sp::new(id.clone(), step.id.span)).collect(),
+    }
+}
+
+/// `needs: [dump]` of a step that has become several means all that nothing of it follows.
+fn whole_groups(needs: &mut Vec<Sp<StepId>>, leaves: &HashMap<String, Vec<StepId>>) {
+    if needs.iter().any(|need| leaves.contains_key(need.as_str())) {
+        *needs = needs
+            .drain(..)
+            .flat_map(|need| match leaves.get(need.as_str()) {
+                Some(ids) => ids.iter().map(|id| Sp::new(id.clone(), need.span)).collect(),
+                None => vec![need],
+            })
+            .collect();
+    }
+}
+
+/// Inside an include a step without `needs` runs after the one above it there; the first one is left to the outer order.
+fn chain_includes(steps: &mut [Step]) {
+    let is_inner = |id: &StepId| id.as_str().split('[').next().is_some_and(|id| id.contains('.'));
+    let written = |id: &StepId| id.as_str().split('[').next().unwrap_or_default().to_owned();
+    let mut above: Option<(String, Vec<StepId>)> = None;
+    let mut before: Option<Vec<StepId>> = None;
+    for step in steps {
+        let id = step.id.value.clone();
+        if !is_inner(&id) {
+            above = None;
+            continue;
+        }
+        let own = written(&id);
+        match &mut above {
+            // Another copy of the same inner step.
+            Some((known, ids)) if *known == own => ids.push(id.clone()),
+            Some((known, ids)) if group(&StepId::new(known.as_str())) == group(&id) => {
+                before = Some(std::mem::take(ids));
+                above = Some((own, vec![id.clone()]));
+            }
+            _ => {
+                before = None;
+                above = Some((own, vec![id.clone()]));
+            }
+        }
+        if step.needs.is_none()
+            && let Some(ids) = &before
+        {
+            let span = step.id.span;
+            step.needs = Some(ids.iter().map(|id| Sp::new(id.clone(), span)).collect());
+        }
     }
 }
 
@@ -145,6 +234,7 @@ pub fn step_of(id: StepId, span: super::Span, bare: &Bare) -> Step {
         irreversible: None,
         unguarded: None,
         continue_on_failure: false,
+        for_each: None,
         fresh_for: None,
         action: bare.action.clone(),
     }

@@ -3,14 +3,17 @@
 
 use super::action::Action;
 use super::decode::{Decode, Reader};
+use super::each::{self, Known};
 use super::expand;
 use super::finding::Finding;
 use super::flow::Flow;
+use super::include::{self, Include};
 use super::node;
 use super::site::{Channel, Database, Role, SecretSource};
-use super::source::{Sources, Sp, Span};
+use super::source::{FileId, Sources, Sp, Span};
 use super::{MOST_STEPS, Plan, Site, Step, Table, Text};
 use indexmap::IndexMap;
+use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -21,6 +24,8 @@ pub struct Loaded {
     /// None: the file is not a plan at all; the findings say why. With errors among the findings it holds what could be
     /// read, so that all faults are told at once; it must not be run then.
     pub plan: Option<Arc<Plan>>,
+    /// The plan with its lists, before they became steps.
+    pub written: Option<Arc<Plan>>,
     pub site: Option<Arc<Site>>,
     pub flow: Arc<Flow>,
     /// The texts of `sql: { file }`, by the path as written.
@@ -54,6 +59,16 @@ impl Loaded {
         merged(None, self.site.as_ref().map(|site| &site.roles))
     }
 
+    /// The same plan with the lists of `for_each` that its parameters give.
+    pub fn with_params(&self, values: &Map<String, Value>) -> Self {
+        let lists = |plan: &&Arc<Plan>| plan.steps.iter().any(|step| step.for_each.is_some());
+        let Some(written) = self.written.as_ref().filter(lists) else { return self.clone() };
+        let mut findings = self.findings.clone();
+        let plan = unrolled(written, Some(values), &mut findings);
+        let flow = Arc::new(expand::flow(&plan));
+        Self { plan: Some(plan), flow, findings, ..self.clone() }
+    }
+
     /// Whether anything that was read forbids a run.
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(Finding::is_error)
@@ -78,7 +93,10 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
     let mut broken = HashSet::new();
     let plan_file = sources.add(plan.0, plan.1);
     let site_file = site.map(|(name, text)| (sources.add(name, text), text));
-    let plan: Option<Plan> = decode(plan.1, plan_file, &mut findings, &mut broken);
+    let mut reading = Reading { read, sources: &mut sources, findings: &mut findings, broken: &mut broken };
+    let decoded = reading.plan(plan.1, plan_file);
+    let decoded = decoded.map(Arc::new);
+    let plan = decoded.as_ref().map(|plan| unrolled(plan, None, &mut findings));
     let site = site_file.and_then(|(file, text)| decode::<Site>(text, file, &mut findings, &mut broken));
     let mut files = Files::default();
     if let Some(plan) = &plan {
@@ -90,10 +108,11 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
             findings.push(Finding::error("runplan::plan::too_many_steps", plan.name.span, message));
         }
     }
-    let flow = plan.as_ref().map(expand::flow).unwrap_or_default();
+    let flow = plan.as_deref().map(expand::flow).unwrap_or_default();
     Loaded {
         sources,
-        plan: plan.map(Arc::new),
+        plan,
+        written: decoded,
         site: site.map(Arc::new),
         flow: Arc::new(flow),
         files: Arc::new(files.contents),
@@ -112,6 +131,114 @@ pub fn load_rehearsal(loaded: &mut Loaded, read: Read<'_>) {
     }
     loaded.files = Arc::new(files.contents);
     loaded.file_texts = Arc::new(files.texts);
+}
+
+fn unrolled(
+    written: &Arc<Plan>,
+    values: Option<&Map<String, Value>>,
+    findings: &mut Vec<Finding>,
+) -> Arc<Plan> {
+    if written.steps.iter().all(|step| step.for_each.is_none()) {
+        return written.clone();
+    }
+    let mut plan = (**written).clone();
+    let steps = std::mem::take(&mut plan.steps);
+    plan.steps = each::unroll(steps, &Known { params: &plan.params, values }, findings);
+    Arc::new(plan)
+}
+
+/// What reading a plan and its includes needs.
+struct Reading<'r> {
+    read: Read<'r>,
+    sources: &'r mut Sources,
+    findings: &'r mut Vec<Finding>,
+    broken: &'r mut HashSet<String>,
+}
+
+impl Reading<'_> {
+    fn plan(&mut self, text: &str, file: FileId) -> Option<Plan> {
+        let (mut plan, includes) = self.decode(text, file)?;
+        made_ids(&plan.steps, self.findings);
+        for (at, include) in includes.into_iter().rev() {
+            match self.included(&include) {
+                Some(inner) => {
+                    let steps = include::inline(&include, inner, &mut plan, self.findings);
+                    let at = at.min(plan.steps.len());
+                    plan.steps.splice(at..at, steps);
+                }
+                None => drop(self.broken.insert(include.id.value.to_string())),
+            }
+        }
+        Some(plan)
+    }
+
+    fn included(&mut self, include: &Include) -> Option<Plan> {
+        let name = include.uses.raw.as_str();
+        let mut wrong = |code, message: String, help: &str| {
+            self.findings.push(Finding::error(code, include.uses.span, message).help(help));
+            None
+        };
+        if include.uses.has_template() {
+            let message = "the name of an included plan cannot hold a template".to_owned();
+            return wrong("runplan::plan::late_file", message, "write the name out");
+        }
+        let text = match (self.read)(name) {
+            Ok(text) => text,
+            Err(why) => {
+                let message = format!("`{name}` cannot be read: {why}");
+                return wrong(
+                    "runplan::plan::file_missing",
+                    message,
+                    "paths in a plan are relative to the plan's directory",
+                );
+            }
+        };
+        let known = self.sources.iter().position(|source| source.name == name).filter(|at| *at > 0);
+        let file = match known.and_then(|at| u16::try_from(at).ok()) {
+            Some(at) => FileId(at),
+            None => self.sources.add(name, text.as_str()),
+        };
+        let (plan, deeper) = self.decode(&text, file)?;
+        if let Some((_, inner)) = deeper.first() {
+            let finding = Finding::error(
+                "runplan::plan::nested_include",
+                inner.uses.span,
+                "an included plan cannot include another",
+            );
+            self.findings.push(finding.help("include both from the outer plan"));
+        }
+        made_ids(&plan.steps, self.findings);
+        Some(plan)
+    }
+
+    fn decode(&mut self, text: &str, file: FileId) -> Option<(Plan, Vec<(usize, Include)>)> {
+        match node::read(text, file) {
+            Ok(mut node) => {
+                let mut reader = Reader::default();
+                let includes = include::take(&mut node, &mut reader);
+                let plan = Plan::decode(&node, &mut reader);
+                self.findings.extend(reader.findings);
+                self.broken.extend(reader.broken);
+                Some((plan?, includes))
+            }
+            Err(found) => {
+                self.findings.extend(found);
+                None
+            }
+        }
+    }
+}
+
+/// `WINDOW.open`, `INCLUDE.STEP` and `STEP[KEY]` are made, never written.
+fn made_ids(steps: &[Step], findings: &mut Vec<Finding>) {
+    for step in steps.iter().filter(|step| step.id.as_str().contains(['.', '['])) {
+        let message = format!("`{}` cannot be the id of a written step", step.id.value);
+        findings.push(
+            Finding::error("runplan::plan::made_id", step.id.span, message)
+                .label("`.` and `[` belong to steps that are made")
+                .help("`WINDOW.open`, `INCLUDE.STEP` and `STEP[KEY]` are made by the program; use `_`"),
+        );
+    }
 }
 
 fn decode<T: Decode>(

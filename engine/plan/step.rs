@@ -3,6 +3,7 @@
 use super::action::Action;
 use super::decode::{Decode, Reader, Schemas, record};
 use super::duration::Duration;
+use super::json::Json;
 use super::name::{Name, StepId};
 use super::node::{Kind, Node};
 use super::source::Sp;
@@ -48,6 +49,9 @@ record! {
         /// True: its failure does not stop the steps that need it.
         /// Example: false
         continue_on_failure: bool = false,
+        /// A list or a mapping: one copy of the step for each of its values, `id[key]`, with `each.key` and `each.value`.
+        /// Example: ["users", "escrows"]
+        for_each: Option<Sp<Json>>,
         /// For how long its evidence counts on a resume; after that it is taken anew before the next destructive step.
         /// Example: 1h
         fresh_for: Option<Duration>,

@@ -3,5 +3,6 @@
 
 mod codes;
 mod corpus;
+mod language;
 mod reader;
 mod speed;
