@@ -5,7 +5,7 @@
 mod jobs;
 mod post;
 
-pub use post::{PostError, post};
+pub use post::{PostError, post, record};
 
 use crate::clock::{self, Timestamp};
 use crate::plan::action::notify::Level;
@@ -377,10 +377,13 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
         }
         if self.state.phase == Phase::Finished {
             let problems = self.jobs.hands.release().await;
-            let inputs = problems
+            let mut inputs: Inputs = problems
                 .into_iter()
                 .map(|message| (Actor::engine(), Input::Warning { step: None, message }))
                 .collect();
+            if inputs.is_empty() {
+                inputs.push_back((Actor::engine(), Input::Released));
+            }
             let _ = self.batch(inputs, Vec::new()).await;
         }
         self.state

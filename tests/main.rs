@@ -4,6 +4,7 @@
 mod check;
 mod cli;
 mod layers;
+mod plans;
 mod postgres;
 mod process;
 mod review;

@@ -9,10 +9,10 @@ use super::stored::Stored;
 use super::surroundings::{self, Given};
 use super::values::ValueArgs;
 use super::{difference, runs};
-use crate::drive::Start;
+use crate::drive::{self, Start};
 use crate::plan::RunId;
-use crate::run::{Phase, Started};
-use crate::store::Store;
+use crate::run::{Actor, Input, Phase, Started, State};
+use crate::store::{Held, Store};
 use crate::terminal::Screen;
 use clap::Args;
 use serde_json::{Map, Value};
@@ -87,7 +87,11 @@ impl GoOn {
         let start = start(self.wait, screen.is_attended());
         if stored.state.phase == Phase::Finished && !matches!(start, Start::Undo { .. }) {
             screen.say(&format!("{run} is over already; `runplan status {run}` shows it"));
-            return Ok(launch::exit_of(&stored.state));
+            let exit = launch::exit_of(&stored.state);
+            if !stored.state.released && !started.rehearsal {
+                self.release(screen, held, stored.state, &started)?;
+            }
+            return Ok(exit);
         }
         // Its databases were replaced; going on would reach the real ones.
         if started.rehearsal {
@@ -103,6 +107,32 @@ impl GoOn {
         runtime.block_on(surroundings::hold(&world))?;
         let launch = Launch { screen, store, held, state, world, attended: screen.is_attended() };
         launch.drive(runtime, start)
+    }
+
+    /// Lets go of the targets of a run that was killed between its end and that.
+    fn release(self, screen: &Screen, held: Held, state: State, started: &Started) -> Result<(), Error> {
+        let run = state.run.clone();
+        let params = self.params(screen, &state.shape.plan, started)?;
+        let given = Given { params, pg_bin: self.pg_bin, ..Given::default() };
+        let directory = PathBuf::from(&started.directory);
+        let place = held.directory().to_path_buf();
+        let world = surroundings::world(&run, &state.shape, directory, place, given)?;
+        let runtime = launch::runtime()?;
+        let problems = runtime.block_on(async {
+            surroundings::hold(&world).await?;
+            let problems = world.targets.release(&world).await;
+            if problems.is_empty() {
+                let mut state = state;
+                let engine = Actor::engine();
+                drive::record(held.journal(), &mut state, &engine, Input::Released).await?;
+            }
+            Ok::<_, Error>(problems)
+        })?;
+        match problems.is_empty() {
+            true => screen.say("its targets are let go"),
+            false => problems.iter().for_each(|problem| screen.warn(problem)),
+        }
+        Ok(())
     }
 
     /// The values of the run: those it was started with; secret ones are not kept and are given anew.

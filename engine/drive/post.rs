@@ -25,10 +25,23 @@ pub async fn post<J: Journal>(
     actor: &Actor,
     post: Post,
 ) -> Result<Vec<Record>, PostError> {
+    record(journal, state, actor, Input::Post(post)).await
+}
+
+/// Decides on an input of a run that is not driven; what came of it is durable, nothing is started.
+///
+/// # Errors
+/// The journal fails, or does not fit the plan.
+pub async fn record<J: Journal>(
+    journal: &J,
+    state: &mut State,
+    actor: &Actor,
+    input: Input,
+) -> Result<Vec<Record>, PostError> {
     let now = clock::now();
     let before = state.seq;
     let mut records = Vec::new();
-    for event in decide(state, actor, Input::Post(post), now) {
+    for event in decide(state, actor, input, now) {
         let record = Record::seal(&state.run.clone(), state.seq + 1, now, actor, event, &state.head);
         state.apply(&record)?;
         records.push(record);

@@ -117,6 +117,7 @@ pub fn tell(record: &Record, state: &State) -> Told {
             with_help(told(Mark::Caution, format!("a handler failed: {}", failure.message)), failure)
         }
         Event::Warned { message, .. } => told(Mark::Caution, message.clone()),
+        Event::TargetsReleased => minor("its targets are let go".to_owned()),
         Event::RunFinished { result } => finished(*result, record, state, told),
     }
 }

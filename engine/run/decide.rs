@@ -28,6 +28,10 @@ pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec
                 .is_some_and(|entry| matches!(entry.state, StepState::Running | StepState::Undoing));
             if live { vec![Event::FactNoted { step, attempt, fact }] } else { Vec::new() }
         }
+        Input::Released => match state.phase == Phase::Finished && !state.released {
+            true => vec![Event::TargetsReleased],
+            false => Vec::new(),
+        },
         Input::Warning { step, message } => vec![Event::Warned { step, message }],
         Input::HandlerFinished { occasion, index, failure } => {
             vec![Event::HandlerFinished { occasion, index, failure }]

@@ -81,6 +81,7 @@ impl Effect {
             | Event::UndoDone { .. }
             | Event::UndoFailed { .. }
             | Event::HandlerFinished { .. }
+            | Event::TargetsReleased
             | Event::Warned { .. } => Vec::new(),
         }
     }

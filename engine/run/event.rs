@@ -133,6 +133,8 @@ pub enum Event {
     RunFinished {
         result: Finish,
     },
+    /// The run is over, and its claims and locks are let go.
+    TargetsReleased,
 }
 
 /// A reason not to start, in spite of which the operator did.
@@ -243,6 +245,7 @@ impl Event {
             Self::HandlerFinished { .. } => "handler_finished",
             Self::Warned { .. } => "warned",
             Self::RunFinished { .. } => "run_finished",
+            Self::TargetsReleased => "targets_released",
         }
     }
 
@@ -274,7 +277,8 @@ impl Event {
             | Self::Parked { .. }
             | Self::UndoRequested { .. }
             | Self::HandlerFinished { .. }
-            | Self::RunFinished { .. } => None,
+            | Self::RunFinished { .. }
+            | Self::TargetsReleased => None,
         }
     }
 }

@@ -33,6 +33,8 @@ pub enum Input {
         attempt: u32,
         fact: Fact,
     },
+    /// The targets of a run that is over are let go.
+    Released,
     Warning {
         step: Option<StepId>,
         message: String,

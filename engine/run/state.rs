@@ -93,6 +93,8 @@ pub struct State {
     /// Approvals are waited for.
     pub wait: bool,
     pub warnings: Vec<String>,
+    /// The run is over, and its targets are let go.
+    pub released: bool,
     /// The last line of the journal.
     pub seq: u64,
     pub head: String,
@@ -149,6 +151,7 @@ impl State {
             attended: false,
             wait: false,
             warnings: Vec::new(),
+            released: false,
             seq: 0,
             head: String::new(),
             stopping: None,
@@ -305,6 +308,7 @@ impl State {
             }
             Event::UndoRequested { to, .. } => {
                 self.phase = Phase::Backward;
+                self.released = false;
                 self.undo_to.clone_from(to);
                 self.parked = None;
                 self.result = None;
@@ -316,6 +320,7 @@ impl State {
                 self.parked = None;
                 self.finished_at = Some(record.at);
             }
+            Event::TargetsReleased => self.released = true,
             Event::Warned { message, .. } => self.warnings.push(message.clone()),
             _ => {}
         }

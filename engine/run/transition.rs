@@ -102,6 +102,7 @@ pub fn transition(state: StepState, event: &Event) -> Result<StepState, Impossib
         | Event::Parked { .. }
         | Event::UndoRequested { .. }
         | Event::HandlerFinished { .. }
-        | Event::RunFinished { .. } => Ok(state),
+        | Event::RunFinished { .. }
+        | Event::TargetsReleased => Ok(state),
     }
 }

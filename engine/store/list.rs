@@ -85,7 +85,7 @@ fn ends(connection: &Connection) -> Result<Option<Ends>, rusqlite::Error> {
 }
 
 fn is_trailing(line: &str) -> bool {
-    ["handler_finished", "warned", "decision_refused"]
+    ["handler_finished", "warned", "decision_refused", "targets_released"]
         .iter()
         .any(|kind| line.contains(&format!(r#""kind":"{kind}""#)))
 }

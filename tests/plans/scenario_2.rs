@@ -1,0 +1,301 @@
+//! Scenario 2 as its users run it: rehearsed, run against a database given by its address, killed in every step and
+//! resumed; the end is the same as without the kill.
+
+use crate::support::cluster;
+use crate::support::sandbox::Sandbox;
+use runplan::postgres::{Connection, Settings, escape_identifier};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+fn block<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+fn root(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// An application's database, backed up, written to, and then corrupted.
+struct Incident {
+    sandbox: Sandbox,
+    live: Settings,
+    backup: String,
+    health: crate::plans::scenario_2::health::Health,
+}
+
+/// A health endpoint that asks the database, as the application's does.
+mod health {
+    use runplan::postgres::{Connection, Settings};
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    pub struct Health {
+        pub url: String,
+    }
+
+    pub fn serve(settings: Settings) -> Health {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/health", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let mut request = [0u8; 2048];
+                let _ = stream.read(&mut request);
+                let healthy = super::block(async {
+                    let connection = Connection::connect(&settings, "application").await?;
+                    connection.one("SELECT 1").await
+                })
+                .is_ok();
+                let (status, word) = if healthy { ("200 OK", "healthy") } else { ("503 No", "unhealthy") };
+                let database = if healthy { "connected" } else { "lost" };
+                let body = format!(
+                    "{{\"status\":\"{word}\",\"services\":{{\"database\":{{\"status\":\"{database}\"}}}}}}"
+                );
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+            }
+        });
+        Health { url }
+    }
+}
+
+impl Incident {
+    fn new() -> Self {
+        let live = block(cluster::database("shop"));
+        let url = cluster::shared().url(live.database());
+        let sandbox = Sandbox::new().variable("DATABASE_URL", url.expose());
+        block(async {
+            let connection = cluster::connect(&live).await;
+            for statement in [
+                "CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL, wallet_address text)",
+                "CREATE TABLE escrows (id int PRIMARY KEY, buyer_id int REFERENCES users (id), amount numeric)",
+                "CREATE TABLE messages (id int PRIMARY KEY, escrow_id int REFERENCES escrows (id), body text)",
+                "INSERT INTO users SELECT n, 'u' || n, 'w' || n FROM generate_series(1, 2000) n",
+                "INSERT INTO escrows SELECT n, n, n FROM generate_series(1, 1000) n",
+                "INSERT INTO messages SELECT n, 1 + n % 1000, 'm' || n FROM generate_series(1, 3000) n",
+            ] {
+                connection.execute(statement).await.unwrap();
+            }
+        });
+        sandbox.write(
+            "backup.yaml",
+            "runplan: 1\nname: before\nsecrets: { DATABASE_URL: { env: DATABASE_URL } }\n\
+             databases: { app: { url: \"{{ secrets.DATABASE_URL }}\" } }\n\
+             steps: [ { id: before, backup: { database: app, to: backups } } ]\n",
+        );
+        sandbox.run("backup.yaml --plain").code(0);
+        let run = sandbox.only_run();
+        let status = sandbox.run(&format!("status {run} --format json")).code(0).json();
+        let backup = status["steps"][0]["outputs"]["path"].as_str().unwrap().to_owned();
+        std::fs::remove_dir_all(sandbox.state()).unwrap();
+        block(async {
+            let connection = cluster::connect(&live).await;
+            for statement in [
+                "INSERT INTO messages VALUES (9001, 1, 'written after the backup')",
+                "UPDATE users SET wallet_address = NULL WHERE id % 9 = 0",
+                "UPDATE escrows SET amount = -amount WHERE id % 100 = 0",
+            ] {
+                connection.execute(statement).await.unwrap();
+            }
+        });
+        let program = sandbox.path("maintenance");
+        sandbox.write("maintenance", "#!/bin/sh\necho \"$1\" >> \"$(dirname \"$0\")/page.log\"\n");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let health = health::serve(live.clone());
+        Self { sandbox, live, backup, health }
+    }
+
+    fn line(&self, rest: &str) -> String {
+        format!(
+            "{plan} -p backup={backup} -p backup_dir={safety} -p health_url={health} -p maintenance={program} \
+             --reason 'wallets are empty' --plain {rest}",
+            plan = root("plans/scenario-2.yaml").display(),
+            backup = self.backup,
+            safety = self.sandbox.path("safety").display(),
+            health = self.health.url,
+            program = self.sandbox.path("maintenance").display(),
+        )
+    }
+
+    /// Nothing of the corruption is left, the page is open again, the old database is kept, nothing else is there.
+    fn assert_rolled_back(&self, what: &str) {
+        let name = self.live.database();
+        let (users, broken, later) = block(async {
+            let connection = cluster::connect(&self.live).await;
+            let one = async |sql: &str| connection.one(sql).await.unwrap();
+            (
+                one("SELECT count(*) FROM users WHERE wallet_address IS NULL").await,
+                one("SELECT count(*) FROM escrows WHERE amount < 0").await,
+                one("SELECT count(*) FROM messages WHERE id = 9001").await,
+            )
+        });
+        assert_eq!((users.as_str(), broken.as_str(), later.as_str()), ("0", "0", "0"), "{what}");
+        let beside = databases_beside(name);
+        assert_eq!(beside.len(), 1, "{what}: {beside:?}");
+        assert!(beside[0].starts_with(&format!("{name}_old_")), "{what}: {beside:?}");
+        let settings = settings_of(name);
+        assert!(!settings.contains("runplan.claim"), "{what}: the claim is left: {settings}");
+        assert!(!settings.contains("read_only"), "{what}: it is still frozen: {settings}");
+        let pages = self.sandbox.read("page.log");
+        assert_eq!(pages.lines().last(), Some("off"), "{what}: {pages}");
+        let backups = std::fs::read_dir(self.sandbox.path("safety")).unwrap();
+        let names: Vec<String> =
+            backups.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(names.iter().all(|name| !name.contains("partial")), "{what}: {names:?}");
+        assert_eq!(names.len(), 2, "{what}: a backup and its manifest: {names:?}");
+    }
+}
+
+impl Drop for Incident {
+    fn drop(&mut self) {
+        let admin = cluster::shared().settings("postgres").unwrap();
+        let names = databases_beside(self.live.database());
+        block(async {
+            let connection = Connection::connect(&admin, "runplan-test").await.unwrap();
+            for name in names {
+                let sql = format!("DROP DATABASE {} WITH (FORCE)", escape_identifier(&name));
+                let _ = connection.execute(&sql).await;
+            }
+        });
+    }
+}
+
+fn databases_beside(name: &str) -> Vec<String> {
+    let admin = cluster::shared().settings("postgres").unwrap();
+    block(async {
+        let connection = Connection::connect(&admin, "runplan-test").await.unwrap();
+        let sql = format!("SELECT datname FROM pg_database WHERE datname LIKE '{name}\\_%' ORDER BY 1");
+        let found = connection.last(&sql).await.unwrap();
+        found.rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
+    })
+}
+
+fn settings_of(name: &str) -> String {
+    let admin = cluster::shared().settings("postgres").unwrap();
+    block(async {
+        let connection = Connection::connect(&admin, "runplan-test").await.unwrap();
+        let sql = format!(
+            "SELECT coalesce(string_agg(s.setconfig::text, ' '), '') FROM pg_db_role_setting s \
+             JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = '{name}'"
+        );
+        connection.one(&sql).await.unwrap()
+    })
+}
+
+/// Approves whenever the run waits for it.
+fn resume_to_the_end(incident: &Incident, what: &str) {
+    let sandbox = &incident.sandbox;
+    let run = sandbox.only_run();
+    for _ in 0..4 {
+        let ran = sandbox.run(&format!("resume {run} --plain"));
+        match ran.code {
+            Some(0) => return,
+            Some(4) if sandbox.step("go") == "awaiting_approval" => {
+                sandbox.run(&format!("approve {run} go --comment 'looked at it'")).code(0);
+            }
+            _ => drop(ran.code(0)),
+        }
+    }
+    panic!("{what}: it does not come to its end");
+}
+
+#[test]
+fn it_is_rehearsed() {
+    let sandbox = Sandbox::new();
+    let plan = root("plans/scenario-2.yaml");
+    let ran = sandbox.run(&format!("rehearse {} --plain", plan.display())).code(0);
+    let ran = ran.says("the swap would lose 52 rows").says("Done after").says("report.md");
+    assert!(!ran.stdout.contains("Trouble"), "{}", ran.stdout);
+    let run = sandbox.only_run();
+    let status = sandbox.run(&format!("status {run} --format json")).code(0).json();
+    assert_eq!(status["result"], "done");
+    let report = sandbox.run(&format!("report {run}")).code(0);
+    report.says("Data corruption after deployment").says("switched");
+    sandbox.run(&format!("status {run} --verify")).code(0);
+}
+
+#[test]
+fn it_parks_for_the_approval_and_goes_on() {
+    let incident = Incident::new();
+    let sandbox = &incident.sandbox;
+    sandbox.run(&incident.line("")).code(4).says("approve");
+    let run = sandbox.only_run();
+    // The claim keeps everybody else away while the run is parked.
+    let other =
+        Sandbox::new().variable("DATABASE_URL", cluster::shared().url(incident.live.database()).expose());
+    other.run(&incident.line("")).code(5).complains(&run);
+    sandbox.run(&format!("approve {run} go")).code(0);
+    sandbox.run(&format!("resume {run} --plain")).code(0);
+    incident.assert_rolled_back("approved");
+    assert_eq!(sandbox.read("page.log"), "on\noff\n");
+}
+
+#[test]
+fn killed_in_every_step_it_ends_the_same() {
+    for step in [
+        "scope",
+        "restored",
+        "proven",
+        "maintenance.open",
+        "frozen",
+        "safety_backup",
+        "lost",
+        "switched",
+        "healthy",
+        "maintenance.close",
+    ] {
+        let incident = Incident::new();
+        let sandbox = &incident.sandbox;
+        // Two processes: up to the approval, and after it.
+        let late = ["switched", "healthy", "maintenance.close"].contains(&step);
+        let started = if late {
+            sandbox.run(&incident.line("")).code(4);
+            let run = sandbox.only_run();
+            sandbox.run(&format!("approve {run} go")).code(0);
+            sandbox.start(&format!("resume {run} --plain"))
+        } else {
+            sandbox.start(&incident.line(""))
+        };
+        sandbox.until(&format!("{step} runs"), |sandbox| {
+            sandbox.state().join("runs").read_dir().is_ok_and(|mut runs| runs.next().is_some())
+                && begun(sandbox, step)
+        });
+        started.signal(Signal::KILL);
+        drop(started);
+        resume_to_the_end(&incident, step);
+        incident.assert_rolled_back(step);
+        let attempts = done_twice(sandbox);
+        assert_eq!(attempts, Vec::<String>::new(), "{step}: done steps were run again");
+    }
+}
+
+/// Whether the step was begun, as the journal says while it is written.
+fn begun(sandbox: &Sandbox, step: &str) -> bool {
+    let run = sandbox.only_run();
+    let ran = sandbox.run(&format!("logs {run} --format json"));
+    ran.code == Some(0)
+        && ran
+            .stdout
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .any(|event| event["kind"] == "step_started" && event["step"] == step)
+}
+
+/// Steps that finished more than once.
+fn done_twice(sandbox: &Sandbox) -> Vec<String> {
+    let run = sandbox.only_run();
+    let logs = sandbox.run(&format!("logs {run} --format json")).code(0);
+    let mut seen = std::collections::HashSet::new();
+    logs.stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|event| event["kind"] == "step_done")
+        .map(|event| event["step"].as_str().unwrap().to_owned())
+        .filter(|step| !seen.insert(step.clone()))
+        .collect()
+}
