@@ -36,13 +36,7 @@ async fn one(world: &World, options: &Options, used: &ArchiveUse) -> Found {
     let looking = tokio::task::spawn_blocking(move || signs::look(&asked));
     match tokio::time::timeout(options.limit, looking).await {
         Ok(Ok(Ok(signs))) => tell(&path, &signs, used, &mut found),
-        Ok(Ok(Err(fault))) => {
-            let message = format!("the backup {} cannot be used: {}", path.display(), fault.why);
-            found.add(Concern::error(fault.code, message).step(&used.step).help(
-                "give another backup; `runplan backups list` shows those that were made here, and a relative path begins \
-                 at the plan's directory",
-            ));
-        }
+        Ok(Ok(Err(failure))) => found.add(Concern::of_failure(&failure).step(&used.step)),
         Ok(Err(_)) | Err(_) => {
             let message =
                 format!("{} could not be looked at within {} s", path.display(), options.limit.as_secs());

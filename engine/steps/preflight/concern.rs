@@ -77,7 +77,7 @@ impl Concern {
 
     /// Whether an operator may accept it.
     pub fn is_final(&self) -> bool {
-        FINAL.contains(&self.short_code())
+        FINAL.contains(&self.short_code()) || self.code.starts_with("runplan::postgres::")
     }
 
     /// The code without `runplan::preflight::`, as it may be typed.

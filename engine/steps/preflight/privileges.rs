@@ -31,9 +31,9 @@ pub async fn look(server: &Server, uses: &[&Use]) -> Found {
     {
         unreadable_tables(server, first, &|_, _| true, &mut found).await;
     }
-    let sides = steps_that(uses, |what| matches!(what, What::Restore { in_place: false, .. }));
-    if !sides.is_empty() {
-        creates(server, &sides, &mut found);
+    let makers = steps_that(uses, |what| matches!(what, What::Restore { in_place: false, .. } | What::Swap));
+    if !makers.is_empty() {
+        creates(server, &makers, &mut found);
     }
     for used in steps_that(uses, |what| matches!(what, What::Restore { .. })) {
         owners(server, used, &mut found).await;
@@ -62,10 +62,6 @@ pub async fn look(server: &Server, uses: &[&Use]) -> Found {
             );
         }
     }
-    let swaps = steps_that(uses, |what| matches!(what, What::Swap));
-    if !swaps.is_empty() {
-        creates(server, &swaps, &mut found);
-    }
     found
 }
 
@@ -73,8 +69,7 @@ pub async fn look(server: &Server, uses: &[&Use]) -> Found {
 fn creates(server: &Server, steps: &[&Use], found: &mut Found) {
     let role = escape_identifier(&server.role.name);
     let missing = |what: String, help: String| {
-        let message =
-            format!("{}: role {} {what}, which {} needs", server.name, server.role.name, ids(steps));
+        let message = format!("{}: role {} {what}, needed for {}", server.name, server.role.name, ids(steps));
         Concern::error("missing_privilege", message).step(&steps[0].step).help(help)
     };
     if !server.role.createdb {

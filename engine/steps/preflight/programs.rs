@@ -80,6 +80,7 @@ fn is_there(program: &str, cwd: Option<&str>, beside: &Path, options: &Options) 
             .ok_or_else(|| "is not on PATH".to_owned());
     }
     let path = cwd.map_or(beside.to_owned(), |cwd| beside.join(cwd)).join(program);
+    let path = std::path::absolute(&path).unwrap_or(path);
     match path.metadata() {
         Ok(file) if !file.is_file() => Err(format!("is not a file ({})", path.display())),
         Ok(file) if file.permissions().mode() & 0o111 == 0 => {

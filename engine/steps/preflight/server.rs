@@ -4,9 +4,7 @@ use super::concern::{Concern, Found};
 use super::uses::{Use, What};
 use super::{Options, ids, pooled, steps_that};
 use crate::plan::site::Pinned;
-use crate::postgres::{
-    Acquired, Connection, Error, Identity, Settings, TargetLock, claim, escape_literal, identity,
-};
+use crate::postgres::{Acquired, Connection, Error, Identity, Settings, TargetLock, claim, identity};
 use crate::steps::targets::application_name;
 use crate::steps::world::World;
 use std::sync::Arc;
@@ -355,17 +353,4 @@ pub async fn held(world: &World, server: &Server, uses: &[&Use]) -> Found {
         )));
     }
     found
-}
-
-/// The condition on pg_stat_activity for the sessions of others on the database. Ours are told by name and role.
-pub fn of_others(world: &World, server: &Server) -> String {
-    let ours: String = format!("runplan:{}:", world.run).chars().take(63).collect();
-    format!(
-        "a.datid = {} AND a.pid <> pg_backend_pid() AND NOT (starts_with(a.application_name, {}) \
-         AND a.usename = current_user) AND coalesce(a.backend_type, 'client backend') \
-         NOT IN ('autovacuum worker', 'parallel worker', 'walsender', 'logical replication worker', \
-         'logical replication apply worker')",
-        server.identity.database_oid,
-        escape_literal(&ours)
-    )
 }

@@ -1,9 +1,10 @@
 //! Who is connected now: who would be ended, who would hold things up.
 
 use super::concern::{Concern, Found};
-use super::server::{Server, of_others};
+use super::server::Server;
 use super::uses::{Use, What};
 use super::{ids, listed, steps_that};
+use crate::steps::sessions::of_others;
 use crate::steps::world::World;
 
 /// A transaction of that age is no longer an ordinary one.
@@ -30,7 +31,7 @@ async fn connected(world: &World, server: &Server, ending: &[&Use], found: &mut 
     let sql = format!(
         "SELECT count(*), coalesce(a.usename, 'nobody'), a.application_name FROM pg_stat_activity a \
          WHERE {} GROUP BY 2, 3 ORDER BY 1 DESC, 2, 3",
-        of_others(world, server)
+        of_others(world, server.identity.database_oid)
     );
     let rows = server.rows("who is connected", &sql, found).await;
     let count: u64 = rows.iter().filter_map(|row| row[0].parse::<u64>().ok()).sum();
@@ -54,7 +55,7 @@ async fn long(world: &World, server: &Server, mutating: &[&Use], found: &mut Fou
         "SELECT a.pid, coalesce(a.usename, ''), a.application_name, \
          extract(epoch FROM clock_timestamp() - a.xact_start)::bigint / 60 FROM pg_stat_activity a \
          WHERE {} AND a.xact_start < clock_timestamp() - interval '{LONG}' ORDER BY a.xact_start",
-        of_others(world, server)
+        of_others(world, server.identity.database_oid)
     );
     let rows = server.rows("long transactions", &sql, found).await;
     if rows.is_empty() {
@@ -78,7 +79,7 @@ async fn untouchable(world: &World, server: &Server, ending: &[&Use], found: &mu
     let sql = format!(
         "SELECT a.pid, coalesce(a.usename, ''), a.application_name FROM pg_stat_activity a \
          JOIN pg_roles r ON r.oid = a.usesysid WHERE {} AND (r.rolsuper OR NOT {may}) ORDER BY 1",
-        of_others(world, server)
+        of_others(world, server.identity.database_oid)
     );
     let rows = server.rows("who cannot be ended", &sql, found).await;
     if rows.is_empty() {

@@ -1,7 +1,8 @@
 //! What the outside of a backup says: its format by its first bytes, its manifest, whether pg_dump's closing line stands at
 //! its end. Proves nothing: a step reads a backup whole before it uses it.
 
-use serde_json::Value;
+use crate::run::Failure;
+use crate::steps::archive::{Format, Manifest, Packing, recognise, unusable};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ const EDGE: u64 = 4096;
 /// A backup as it looks from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signs {
-    pub format: &'static str,
+    pub format: Format,
     pub bytes: u64,
     /// UTC; by the manifest, else by the file.
     pub taken_at: String,
@@ -23,92 +24,51 @@ pub struct Signs {
     pub manifest: bool,
 }
 
-/// Why it cannot be a backup: what sort of fault, and the fault in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    pub code: &'static str,
-    pub why: String,
-}
-
-fn fault(code: &'static str, why: impl std::fmt::Display) -> Fault {
-    Fault { code, why: why.to_string() }
-}
-
 /// Looks at the edges of a backup. Blocks, but not for long.
-pub fn look(path: &Path) -> Result<Signs, Fault> {
-    let found = path.metadata().map_err(|error| fault("backup_missing", error))?;
-    let format = if found.is_dir() { directory(path)? } else { file(path)? };
-    let mut files = Vec::new();
-    sizes(path, path, &mut files).map_err(|error| fault("backup_unreadable", error))?;
-    let bytes = files.iter().map(|(_, bytes)| bytes).sum();
-    let manifest = manifest(path)?;
-    if let Some(manifest) = &manifest {
-        compare(manifest, &files)?;
+///
+/// # Errors
+/// It cannot be a backup, or a part of it is missing.
+pub fn look(path: &Path) -> Result<Signs, Failure> {
+    let format = recognise(path)?;
+    let unreadable = |error: std::io::Error| unusable("unreadable", path, error);
+    let found = path.metadata().map_err(unreadable)?;
+    if format == Format::Plain(Packing::None) {
+        closed(path)?;
     }
-    let written =
-        manifest.as_ref().and_then(|manifest| manifest.get("taken_at")?.as_str().map(str::to_owned));
-    let has_manifest = written.is_some();
+    let mut files = Vec::new();
+    sizes(path, path, &mut files).map_err(unreadable)?;
+    let bytes = files.iter().map(|(_, bytes)| bytes).sum();
+    let manifest = Manifest::read(path)?;
+    if let Some(manifest) = &manifest {
+        compare(path, manifest, &files)?;
+    }
+    let has_manifest = manifest.is_some();
     let modified = found.modified().ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
+    let written = manifest.map(|manifest| manifest.taken_at);
     let taken_at = written.or_else(|| Some(format!("{:.0}", modified?))).unwrap_or_default();
     Ok(Signs { format, bytes, taken_at, manifest: has_manifest })
 }
 
-fn directory(path: &Path) -> Result<&'static str, Fault> {
-    let toc = path.join("toc.dat");
-    if !toc.exists() {
-        return Err(fault(
-            "backup_unrecognised",
-            "a directory without toc.dat, so not a backup that pg_dump made",
-        ));
-    }
-    let head = edge(&toc, SeekFrom::Start(0))?;
-    match head.starts_with(b"PGDMP") {
-        true => Ok("directory archive"),
-        false => Err(fault("backup_unrecognised", "its toc.dat is not pg_dump's")),
-    }
-}
-
-fn file(path: &Path) -> Result<&'static str, Fault> {
-    let head = edge(path, SeekFrom::Start(0))?;
-    Ok(match head.as_slice() {
-        [] => return Err(fault("backup_incomplete", "the file is empty")),
-        [b'P', b'G', b'D', b'M', b'P', ..] => "custom archive",
-        [0x1f, 0x8b, ..] => "plain SQL, gzip",
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "plain SQL, zstd",
-        [0x04, 0x22, 0x4d, 0x18, ..] => "plain SQL, lz4",
-        head if head.get(257..262) == Some(b"ustar") && head.starts_with(b"toc.dat\0") => "tar archive",
-        head if head.contains(&0) => {
-            return Err(fault("backup_unrecognised", "neither an archive of pg_dump nor SQL text"));
-        }
-        head => {
-            closed(path, head)?;
-            "plain SQL"
-        }
-    })
-}
-
 /// What begins as pg_dump begins must end as it ends.
-fn closed(path: &Path, head: &[u8]) -> Result<(), Fault> {
-    if !String::from_utf8_lossy(head).contains(OPENING) {
+fn closed(path: &Path) -> Result<(), Failure> {
+    let edge = |from| edge(path, from).map_err(|error| unusable("unreadable", path, error));
+    if !edge(SeekFrom::Start(0))?.contains(OPENING) {
         return Ok(());
     }
-    let length = path.metadata().map_err(|error| fault("backup_unreadable", error))?.len();
-    let tail = edge(path, SeekFrom::Start(length.saturating_sub(EDGE)))?;
-    match String::from_utf8_lossy(&tail).contains(CLOSING) {
+    let length = path.metadata().map_err(|error| unusable("unreadable", path, error))?.len();
+    match edge(SeekFrom::Start(length.saturating_sub(EDGE)))?.contains(CLOSING) {
         true => Ok(()),
-        false => {
-            Err(fault("backup_incomplete", "it ends before pg_dump's closing line, so a part is missing"))
-        }
+        false => Err(unusable("cut_short", path, "it ends before pg_dump's closing line")
+            .help("use another backup; a part of this one is missing")),
     }
 }
 
-fn edge(path: &Path, from: SeekFrom) -> Result<Vec<u8>, Fault> {
+fn edge(path: &Path, from: SeekFrom) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|mut file| {
-        file.seek(from)?;
-        file.take(EDGE).read_to_end(&mut bytes)
-    });
-    read.map(|_| bytes).map_err(|error| fault("backup_unreadable", error))
+    let mut file = File::open(path)?;
+    file.seek(from)?;
+    file.take(EDGE).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The files of a backup by their names below it, with their sizes; a file alone has no name.
@@ -124,29 +84,18 @@ fn sizes(root: &Path, path: &Path, found: &mut Vec<(PathBuf, u64)>) -> std::io::
     Ok(())
 }
 
-/// `<backup>.manifest.json`, where the program made the backup.
-fn manifest(backup: &Path) -> Result<Option<Value>, Fault> {
-    let mut name = backup.as_os_str().to_owned();
-    name.push(".manifest.json");
-    match std::fs::read(PathBuf::from(name)) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| fault("backup_incomplete", format!("its manifest is damaged: {error}"))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(fault("backup_unreadable", format!("its manifest: {error}"))),
-    }
-}
-
-fn compare(manifest: &Value, files: &[(PathBuf, u64)]) -> Result<(), Fault> {
-    for file in manifest.get("files").and_then(Value::as_array).into_iter().flatten() {
-        let name = file.get("name").and_then(Value::as_str).unwrap_or_default();
-        let bytes = file.get("bytes").and_then(Value::as_u64).unwrap_or_default();
-        let shown = if name.is_empty() { "the file" } else { name };
-        match files.iter().find(|(found, _)| found.as_os_str() == name) {
-            None => return Err(fault("backup_incomplete", format!("{shown} is missing"))),
-            Some((_, found)) if *found != bytes => {
-                let why = format!("{shown} has {found} bytes, and had {bytes} when it was verified");
-                return Err(fault("backup_incomplete", why));
+/// Every file of the manifest is there, as long as it was.
+fn compare(path: &Path, manifest: &Manifest, files: &[(PathBuf, u64)]) -> Result<(), Failure> {
+    let damaged = |why: String| {
+        unusable("damaged", path, why)
+            .help("use another backup; this one is not what was verified when it was made")
+    };
+    for file in &manifest.files {
+        let name = if file.name.is_empty() { "the file" } else { &file.name };
+        match files.iter().find(|(found, _)| found.as_os_str() == file.name.as_str()) {
+            None => return Err(damaged(format!("{name} is missing"))),
+            Some((_, found)) if *found != file.bytes => {
+                return Err(damaged(format!("{name} has {found} bytes, it had {}", file.bytes)));
             }
             Some(_) => {}
         }
@@ -157,46 +106,70 @@ fn compare(manifest: &Value, files: &[(PathBuf, u64)]) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::postgres::Identity;
+    use crate::steps::archive::FileSum;
 
-    fn of(bytes: &[u8]) -> Result<&'static str, &'static str> {
+    fn of(bytes: &[u8]) -> Result<String, String> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("backup");
         std::fs::write(&path, bytes).unwrap();
-        look(&path).map(|signs| signs.format).map_err(|fault| fault.code)
+        look(&path).map(|signs| signs.format.to_string()).map_err(|failure| failure.code)
     }
 
     #[test]
-    fn a_file_is_known_by_its_edges() {
-        assert_eq!(of(b"PGDMP\x01\x0e"), Ok("custom archive"));
-        assert_eq!(of(&[0x1f, 0x8b, 8, 0]), Ok("plain SQL, gzip"));
-        assert_eq!(of(b"INSERT INTO t VALUES (1);"), Ok("plain SQL"));
-        assert_eq!(of(b""), Err("backup_incomplete"));
-        assert_eq!(of(b"\x7fELF\0\0"), Err("backup_unrecognised"));
+    fn a_dump_in_plain_sql_is_known_by_its_edges() {
         let whole =
             "--\n-- PostgreSQL database dump\n--\nSELECT 1;\n--\n-- PostgreSQL database dump complete\n--\n";
-        assert_eq!(of(whole.as_bytes()), Ok("plain SQL"));
-        assert_eq!(of(&whole.as_bytes()[..50]), Err("backup_incomplete"));
+        assert_eq!(of(whole.as_bytes()).as_deref(), Ok("plain SQL"));
+        assert_eq!(of(&whole.as_bytes()[..50]), Err("runplan::archive::cut_short".to_owned()));
+        assert_eq!(of(b"INSERT INTO t VALUES (1);").as_deref(), Ok("plain SQL"));
+    }
+
+    fn manifest(name: &str, bytes: u64) -> Manifest {
+        let server = Identity {
+            system_identifier: "1".to_owned(),
+            timeline: "00000001".to_owned(),
+            lsn: "0/0".to_owned(),
+            database: "app".to_owned(),
+            database_oid: 1,
+            endpoint: "here:5432".to_owned(),
+            server_version: 150_018,
+            standby: false,
+        };
+        Manifest {
+            format: 1,
+            run: "run".to_owned(),
+            step: "step".to_owned(),
+            kind: Format::Directory,
+            files: vec![FileSum { name: name.to_owned(), bytes, sha256: String::new() }],
+            sha256: String::new(),
+            bytes,
+            client_version: "15.18".to_owned(),
+            server,
+            taken_at: "2026-11-22T03:11:00Z".to_owned(),
+            verified_at: "2026-11-22T03:12:00Z".to_owned(),
+            tables: serde_json::Map::new(),
+            rows: 0,
+            database_bytes: 0,
+            scope: serde_json::Map::new(),
+            record: serde_json::Map::new(),
+            kept_until: None,
+        }
     }
 
     #[test]
     fn a_directory_is_compared_with_its_manifest() {
         let directory = tempfile::tempdir().unwrap();
         let backup = directory.path().join("app");
-        assert_eq!(look(&backup).unwrap_err().code, "backup_missing");
         std::fs::create_dir(&backup).unwrap();
-        assert_eq!(look(&backup).unwrap_err().code, "backup_unrecognised");
         std::fs::write(backup.join("toc.dat"), b"PGDMP\x01").unwrap();
         assert!(!look(&backup).unwrap().manifest);
-        let manifest = |bytes: u64| {
-            let text = format!(
-                r#"{{"taken_at": "2026-11-22T03:11:00Z", "files": [{{"name": "toc.dat", "bytes": {bytes}}}]}}"#
-            );
-            std::fs::write(directory.path().join("app.manifest.json"), text).unwrap();
-        };
-        manifest(6);
+        manifest("toc.dat", 6).write(&backup).unwrap();
         let signs = look(&backup).unwrap();
-        assert_eq!((signs.taken_at.as_str(), signs.bytes), ("2026-11-22T03:11:00Z", 6));
-        manifest(7);
-        assert_eq!(look(&backup).unwrap_err().why, "toc.dat has 6 bytes, and had 7 when it was verified");
+        assert_eq!((signs.taken_at.as_str(), signs.bytes, signs.manifest), ("2026-11-22T03:11:00Z", 6, true));
+        manifest("toc.dat", 7).write(&backup).unwrap();
+        assert!(look(&backup).unwrap_err().message.ends_with("toc.dat has 6 bytes, it had 7"));
+        manifest("1.dat.gz", 6).write(&backup).unwrap();
+        assert!(look(&backup).unwrap_err().message.ends_with("1.dat.gz is missing"));
     }
 }

@@ -84,9 +84,9 @@ steps:
             .set()
     };
     let missing = ask(&with("nowhere.sql")).await;
-    assert_eq!(codes(&missing), ["backup_missing"], "{}", shown(&missing));
+    assert_eq!(codes(&missing), ["runplan::archive::unreadable"], "{}", shown(&missing));
     has_fact(&missing, "later", "not checkable before made");
-    assert_eq!(codes(&ask(&with("cut.sql")).await), ["backup_incomplete"]);
+    assert_eq!(codes(&ask(&with("cut.sql")).await), ["runplan::archive::cut_short"]);
     let fine = with("old.sql");
     let all = ask(&fine).await;
     assert!(all.may_start(), "{}", shown(&all));

@@ -73,8 +73,7 @@ async fn restore_swap_and_freeze() {
     let messages: Vec<&str> =
         of(&all, "missing_privilege").iter().map(|concern| concern.message.as_str()).collect();
     for part in [
-        "has not CREATEDB, which side needs",
-        "has not CREATEDB, which switched needs",
+        "has not CREATEDB, needed for side and switched",
         "is not a member of postgres, who owns the database",
         "does not own database",
         "may end only its own sessions, and frozen and switched must end all",
