@@ -17,6 +17,7 @@ mod support {
     pub mod chance;
     pub mod cluster;
     pub mod proxy;
+    pub mod pty;
     pub mod sandbox;
     pub mod script;
     pub mod server;

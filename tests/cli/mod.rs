@@ -4,4 +4,5 @@ mod approvals;
 mod check;
 mod dry_run;
 mod preflight;
+mod terminal;
 mod usage;

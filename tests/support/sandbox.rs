@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "the program under test is started here")]
 
 use super::cluster::RUNPLAN;
+use super::pty::Terminal;
+use portable_pty::CommandBuilder;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -76,6 +78,31 @@ impl Sandbox {
     /// Starts it and goes on.
     pub fn start(&self, line: &str) -> Started {
         Started { child: Some(self.command(line).spawn().unwrap()), line: line.to_owned() }
+    }
+
+    /// Starts it on a terminal of this size.
+    pub fn terminal(&self, line: &str, rows: u16, cols: u16) -> Terminal {
+        let mut command = CommandBuilder::new(RUNPLAN);
+        command.args(shlex::split(line).unwrap());
+        command.cwd(self.directory.path());
+        command.env_clear();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let home = self.path("").display().to_string();
+        let state = self.state().display().to_string();
+        let mine = [
+            ("PATH", path),
+            ("HOME", home),
+            ("RUNPLAN_STATE", state),
+            ("TZ", "UTC".into()),
+            ("TERM", "xterm-256color".into()),
+        ];
+        for (name, value) in mine {
+            command.env(name, value);
+        }
+        for (name, value) in &self.variables {
+            command.env(name, value);
+        }
+        Terminal::start(command, rows, cols)
     }
 
     /// The only run there is.
