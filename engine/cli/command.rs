@@ -3,8 +3,8 @@
 use super::error::Error;
 use super::exit::Exit;
 use super::{
-    check, completions, graph, logs, post, preflight, rehearse, report, resume, run, runs, schema, status,
-    undo,
+    check, completions, explain, graph, logs, post, preflight, rehearse, report, resume, run, runs, schema,
+    status, undo,
 };
 use crate::terminal::{Color, Format, Look, Screen};
 use clap::{Args, Parser, Subcommand};
@@ -101,6 +101,7 @@ pub enum Command {
     Report(report::Report),
     Graph(graph::Graph),
     Schema(schema::Schema),
+    Explain(explain::Explain),
     Completions(completions::Completions),
 }
 
@@ -123,6 +124,7 @@ impl Command {
             Self::Report(command) => command.run(screen, globals),
             Self::Graph(command) => command.run(screen),
             Self::Schema(command) => command.run(screen),
+            Self::Explain(command) => command.run(screen),
             Self::Completions(command) => command.run(screen),
         }
     }

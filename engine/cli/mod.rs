@@ -9,6 +9,7 @@ mod completions;
 mod difference;
 mod error;
 mod exit;
+mod explain;
 mod files;
 mod graph;
 mod hidden;

@@ -2,7 +2,9 @@
 
 use super::checklist::{Item, checklist};
 use super::downtime::{Downtime, swaps, windows};
-use super::evidence::{Approval, Backup, Checked, Statement, approvals, backups, checks, statements};
+use super::evidence::{
+    Approval, Backup, Checked, Loss, Statement, approvals, backups, checks, losses, statements,
+};
 use super::kept::{Kept, kept};
 use super::telling::{Mark, tell};
 use crate::plan::StepId;
@@ -44,6 +46,7 @@ pub struct Report {
     pub downtime: Vec<Downtime>,
     /// Milliseconds without a database, by the step that swapped.
     pub swaps: Vec<(StepId, u64)>,
+    pub losses: Vec<Loss>,
     pub kept: Vec<Kept>,
     pub contacts: Vec<(String, String)>,
     pub warnings: Vec<String>,
@@ -135,6 +138,7 @@ impl Report {
             statements: statements(state),
             downtime: windows(state),
             swaps: swaps(state),
+            losses: losses(state),
             kept: kept(state),
             contacts: contacts(state),
             warnings: state.warnings.clone(),

@@ -1,7 +1,7 @@
 //! What a run proved and did, out of the outputs of its steps: checks, approvals, backups, statements.
 
 use super::outcome::{number, text};
-use crate::plan::{Action, Step, StepId};
+use crate::plan::{Action, Question, Step, StepId};
 use crate::run::{Entry, State, StepState};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -15,8 +15,9 @@ pub struct Checked {
     pub passed: bool,
     /// Its failure does not fail the run.
     pub report_only: bool,
-    /// What it found, as it told it.
+    /// What it found, and what was wanted, as it told it.
     pub found: String,
+    pub wanted: String,
     /// Rows that should not be there, a line each.
     pub rows: Vec<String>,
 }
@@ -32,6 +33,13 @@ pub struct Approval {
     pub approved: bool,
     pub comment: String,
     pub at: Timestamp,
+}
+
+/// What is lost.
+#[derive(Debug, Clone, Serialize)]
+pub struct Loss {
+    pub step: StepId,
+    pub summary: String,
 }
 
 /// A backup that was taken.
@@ -65,16 +73,22 @@ fn with_results(state: &State) -> impl Iterator<Item = (&Step, &Entry)> {
 
 pub fn checks(state: &State) -> Vec<Checked> {
     let mut found = Vec::new();
-    for (step, entry) in with_results(state) {
-        let Action::Verify(verify) = &step.action.value else { continue };
-        let results = entry.outputs.get("results").and_then(Value::as_array);
+    for step in state.shape.flow.steps() {
+        let (Action::Verify(verify), Some(entry)) = (&step.action.value, state.entry(&step.id.value)) else {
+            continue;
+        };
+        // A step that failed has no outputs; it noted its results.
+        let noted = entry.facts.iter().rev().find(|fact| fact.name == "results").map(|fact| &fact.data);
+        let outputs = entry.outputs.get("results").or_else(|| noted?.get("results"));
+        let results = outputs.and_then(Value::as_array);
         for result in results.into_iter().flatten() {
             found.push(Checked {
                 step: step.id.value.clone(),
                 name: word(result, &["name"]).unwrap_or_else(|| "check".to_owned()),
                 passed: result.get("passed").and_then(Value::as_bool).unwrap_or(false),
                 report_only: verify.report_only,
-                found: word(result, &["message", "summary", "found", "value"]).unwrap_or_default(),
+                found: word(result, &["actual", "value"]).unwrap_or_default(),
+                wanted: word(result, &["expected"]).unwrap_or_default(),
                 rows: rows(result),
             });
         }
@@ -94,6 +108,22 @@ fn word(result: &Value, names: &[&str]) -> Option<String> {
 fn rows(result: &Value) -> Vec<String> {
     let rows = result.get("rows").and_then(Value::as_array);
     rows.into_iter().flatten().take(20).map(Value::to_string).collect()
+}
+
+/// What a swap loses, as the steps that counted it put it.
+pub fn losses(state: &State) -> Vec<Loss> {
+    let counts = |step: &&Step| match &step.action.value {
+        Action::Verify(verify) => {
+            verify.checks.iter().any(|check| matches!(check.question.value, Question::Lost(_)))
+        }
+        _ => false,
+    };
+    with_results(state)
+        .filter(|(step, _)| counts(step))
+        .filter_map(|(step, entry)| {
+            Some(Loss { step: step.id.value.clone(), summary: text(&entry.outputs, "summary")? })
+        })
+        .collect()
 }
 
 pub fn approvals(state: &State) -> Vec<Approval> {

@@ -43,13 +43,13 @@ impl Kind {
 
 /// Everything the run's finished steps left.
 pub fn kept(state: &State) -> Vec<Kept> {
-    let swapped: Vec<String> = done(state)
-        .filter(|(_, action, _)| matches!(action, Action::Swap(_)))
-        .filter_map(|(_, _, entry)| {
-            text(&entry.outputs, "side_database").or_else(|| text(&entry.outputs, "with"))
+    // The copy that was swapped in is the live database now.
+    let swapped: Vec<&str> = done(state)
+        .filter_map(|(_, action, _)| match action {
+            Action::Swap(swap) => Some(swap.with.raw.as_str()),
+            _ => None,
         })
         .collect();
-    let any_swap = done(state).any(|(_, action, _)| matches!(action, Action::Swap(_)));
     let mut found = Vec::new();
     for (step, action, entry) in done(state) {
         match action {
@@ -59,12 +59,9 @@ pub fn kept(state: &State) -> Vec<Kept> {
                 found.extend(database(step, Kind::OldDatabase, text(&entry.outputs, "old_database"), until));
             }
             Action::Restore(restore) if restore.into == action::restore::Into::Side => {
-                let name = text(&entry.outputs, "database");
-                let in_use = match swapped.is_empty() {
-                    true => any_swap,
-                    false => name.as_ref().is_some_and(|name| swapped.contains(name)),
-                };
-                if !in_use {
+                let reference = format!("steps.{step}.database");
+                if !swapped.iter().any(|with| with.contains(&reference)) {
+                    let name = text(&entry.outputs, "database");
                     found.extend(database(step, Kind::SideDatabase, name, None));
                 }
             }

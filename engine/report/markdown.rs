@@ -15,6 +15,7 @@ pub fn markdown(report: &Report) -> String {
     page.facts(report);
     page.steps(report);
     page.downtime(report);
+    page.losses(report);
     page.checks(report);
     page.approvals(report);
     page.backups(report);
@@ -144,6 +145,16 @@ impl Page {
         }
     }
 
+    fn losses(&mut self, report: &Report) {
+        if report.losses.is_empty() {
+            return;
+        }
+        self.heading("What was lost");
+        for loss in &report.losses {
+            self.line(&format!("- {} (`{}`)", in_line(&loss.summary), loss.step));
+        }
+    }
+
     fn checks(&mut self, report: &Report) {
         if report.checks.is_empty() {
             return;
@@ -155,9 +166,15 @@ impl Page {
                 (false, true) => "did not pass (only reported)",
                 (false, false) => "**failed**",
             };
-            vec![format!("`{}`", check.step), check.name.clone(), word.to_owned(), check.found.clone()]
+            vec![
+                format!("`{}`", check.step),
+                check.name.clone(),
+                word.to_owned(),
+                check.found.clone(),
+                check.wanted.clone(),
+            ]
         });
-        self.table(&["Step", "Check", "", "Found"], rows.collect::<Vec<_>>());
+        self.table(&["Step", "Check", "", "Found", "Wanted"], rows.collect::<Vec<_>>());
         for check in report.checks.iter().filter(|check| !check.passed && !check.rows.is_empty()) {
             self.line("");
             self.line(&format!("`{}`, {}:", check.step, in_line(&check.name)));

@@ -22,8 +22,11 @@ pub struct Places {
 /// The summary, for people.
 pub fn summary(screen: &Screen, state: &State, places: &Places, now: Timestamp) -> String {
     let paint = screen.paint();
-    let mut text = String::from("\n");
     let (tone, headline) = headline(state, now);
+    if screen.quiet {
+        return format!("{headline}\n");
+    }
+    let mut text = String::from("\n");
     text.push_str(&format!("{}\n", paint.of(tone, &headline)));
     for (name, value) in rows(screen, state, places, now) {
         let mut lines = value.lines();

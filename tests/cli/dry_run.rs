@@ -11,7 +11,7 @@ fn scenario_2() -> String {
 fn the_shipped_plan_is_reviewed_without_server_secrets_or_parameters() {
     let sandbox = Sandbox::new();
     let plan = scenario_2();
-    let ran = sandbox.run(&format!("{plan} --dry-run")).code(0).is_silent_on_stderr();
+    let ran = sandbox.run(&format!("{plan} --dry-run")).code(0).silent_on_stderr();
     let ran = ran.says("Wave 1").says("switched").says("‹param backup›");
     assert!(!sandbox.state().exists(), "a dry run leaves nothing behind");
     let again = sandbox.run(&format!("run {plan} --dry-run")).code(0);

@@ -4,5 +4,6 @@ mod approvals;
 mod check;
 mod dry_run;
 mod preflight;
+mod runs;
 mod terminal;
 mod usage;

@@ -32,7 +32,7 @@ fn an_error_is_an_object_for_programs() {
 #[test]
 fn help_has_examples_for_every_command() {
     let sandbox = Sandbox::new();
-    let help = sandbox.run("--help").code(0).is_silent_on_stderr().says("Exit codes: 0 done").stdout;
+    let help = sandbox.run("--help").code(0).silent_on_stderr().says("Exit codes: 0 done").stdout;
     let commands: Vec<&str> = help
         .lines()
         .skip_while(|line| *line != "Commands:")

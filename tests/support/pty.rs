@@ -1,9 +1,10 @@
 //! A terminal of a given size, with a screen that can be read and keys that can be pressed.
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use runplan::clock::{self, Stopwatch};
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -41,10 +42,10 @@ impl Terminal {
     /// Waits until something stands on the screen.
     #[track_caller]
     pub fn until(&self, text: &str) {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         while !self.text().contains(text) {
             assert!(began.elapsed() < LIMIT, "waited too long for {text:?} in\n{}", self.text());
-            std::thread::sleep(Duration::from_millis(10));
+            clock::block(Duration::from_millis(10));
         }
     }
 
@@ -56,15 +57,15 @@ impl Terminal {
     /// The exit code.
     #[track_caller]
     pub fn wait(&mut self) -> u32 {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 // What was printed last may still be on its way.
-                std::thread::sleep(Duration::from_millis(100));
+                clock::block(Duration::from_millis(100));
                 return status.exit_code();
             }
             assert!(began.elapsed() < LIMIT, "it did not end\n{}", self.text());
-            std::thread::sleep(Duration::from_millis(10));
+            clock::block(Duration::from_millis(10));
         }
     }
 }

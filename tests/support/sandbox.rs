@@ -4,10 +4,11 @@
 use super::cluster::RUNPLAN;
 use super::pty::Terminal;
 use portable_pty::CommandBuilder;
+use runplan::clock::{self, Stopwatch};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Nothing that is tested here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -117,10 +118,10 @@ impl Sandbox {
 
     /// Waits until something is so.
     pub fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         while !so(self) {
             assert!(began.elapsed() < LIMIT, "waited too long for: {what}");
-            std::thread::sleep(Duration::from_millis(10));
+            clock::block(Duration::from_millis(10));
         }
     }
 
@@ -217,7 +218,7 @@ impl Ran {
     }
 
     #[track_caller]
-    pub fn is_silent_on_stderr(self) -> Self {
+    pub fn silent_on_stderr(self) -> Self {
         assert_eq!(self.stderr, "", "{}", self.all());
         self
     }

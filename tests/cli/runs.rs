@@ -1,0 +1,207 @@
+//! Whole runs with real programs: done, failed, resumed, killed, interrupted, undone.
+
+use crate::support::sandbox::Sandbox;
+use rustix::process::Signal;
+
+/// A step that runs a script and says that it changes no database.
+fn step(id: &str, more: &str, script: &str) -> String {
+    let script = serde_json::to_string(script).unwrap();
+    format!("  - {{ id: {id}, {more} shell: {{ argv: [sh, -c, {script}], changes: none }} }}\n")
+}
+
+fn steps(all: &[String]) -> String {
+    format!("steps:\n{}", all.concat())
+}
+
+/// Waits for a file, so that the test says when a step may end.
+const GATE: &str = "until [ -e go ]; do sleep 0.02; done";
+
+#[test]
+fn a_plan_without_databases_runs_to_its_end() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[
+        step("one", "", "echo one >> log"),
+        step("two", "", "echo two >> log"),
+        step("never", "when: \"1 > 2\",", "echo never >> log"),
+        step("three", "", "echo three >> log; echo to-the-log"),
+    ]));
+    let ran = sandbox.run("plan.yaml --reason 'a test'").code(0);
+    assert_eq!(sandbox.read("log"), "one\ntwo\nthree\n");
+    let ran = ran.says("skipped: `when` is false").says("Done after").says("3 done, 1 skipped (never)");
+    ran.says("report.md").says("runplan logs");
+    sandbox.run("logs plan three").code(0).says("to-the-log");
+    let json = sandbox.run("report --format json").code(0).json();
+    assert_eq!((&json["result"], &json["reason"]), (&"done".into(), &"a test".into()));
+    assert_eq!(json["steps"].as_array().unwrap().len(), 4);
+    let runs = sandbox.run("runs --format json").code(0).json();
+    assert_eq!(runs["runs"][0]["result"], "done");
+    sandbox.run("status --verify").code(0).says("lines are proved");
+}
+
+#[test]
+fn a_failed_step_parks_and_resume_gives_it_a_new_attempt() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[
+        step("one", "", "echo one >> log"),
+        step("two", "", "[ -e mended ] && echo two >> log"),
+        step("three", "", "echo three >> log"),
+    ]));
+    sandbox.run("plan.yaml").code(4).says("Parked after").says("two").says("runplan resume");
+    assert_eq!(sandbox.step("two"), "failed");
+    sandbox.run("resume").code(4);
+    sandbox.write("mended", "");
+    sandbox.run("resume").code(0).says("Done after");
+    assert_eq!(sandbox.read("log"), "one\ntwo\nthree\n", "what was done is not done again");
+}
+
+#[test]
+fn a_failed_step_can_be_skipped() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[step("one", "", "exit 3"), step("two", "", "echo two >> log")]));
+    sandbox.run("plan.yaml").code(4);
+    sandbox.run("resolve plan one --skip --reason 'done by hand'").code(0).says("runplan resume");
+    sandbox.run("resume").code(0);
+    assert_eq!(sandbox.read("log"), "two\n");
+    sandbox.run("report").says("done by hand");
+}
+
+#[test]
+fn a_killed_engine_loses_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[
+        step("one", "", "echo one >> log"),
+        step("two", "", &format!("touch begun; {GATE}; echo two >> log")),
+        step("three", "", "echo three >> log"),
+    ]));
+    let engine = sandbox.start("plan.yaml");
+    sandbox.until("step two", |sandbox| sandbox.exists("begun"));
+    engine.signal(Signal::KILL);
+    assert_eq!(engine.wait().code, None);
+    assert_eq!(sandbox.step("two"), "running");
+    sandbox.run("status").says("runplan resume");
+    // The program goes on by itself, and the resumed run waits for it.
+    let resumed = sandbox.start("resume");
+    sandbox.until("the settling", |sandbox| sandbox.run("logs plan two").stdout.contains("finding out"));
+    sandbox.write("go", "");
+    resumed.wait().code(0).says("Done after");
+    assert_eq!(sandbox.read("log"), "one\ntwo\nthree\n");
+}
+
+#[test]
+fn a_program_that_ended_while_nobody_watched_is_done() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[
+        step("one", "", &format!("touch begun; {GATE}; echo one >> log; touch ended")),
+        step("two", "", "echo two >> log"),
+    ]));
+    let engine = sandbox.start("plan.yaml");
+    sandbox.until("step one", |sandbox| sandbox.exists("begun"));
+    engine.signal(Signal::KILL);
+    engine.wait();
+    sandbox.write("go", "");
+    sandbox.until("its end", |sandbox| sandbox.exists("ended"));
+    sandbox.run("resume").code(0);
+    assert_eq!(sandbox.read("log"), "one\ntwo\n");
+}
+
+#[test]
+fn the_first_ctrl_c_lets_running_steps_finish() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[
+        step("one", "", &format!("touch begun; {GATE}; echo one >> log")),
+        step("two", "", "echo two >> log"),
+    ]));
+    let engine = sandbox.start("plan.yaml");
+    sandbox.until("step one", |sandbox| sandbox.exists("begun"));
+    engine.signal(Signal::INT);
+    sandbox.until("the stop", |sandbox| sandbox.run("logs plan").stdout.contains("stopping (Ctrl-C)"));
+    sandbox.write("go", "");
+    engine.wait().code(4).says("Parked after").complains("Ctrl-C again cancels");
+    assert_eq!((sandbox.step("one"), sandbox.step("two")), ("done".into(), "waiting".into()));
+    sandbox.run("resume").code(0);
+    assert_eq!(sandbox.read("log"), "one\ntwo\n");
+}
+
+#[test]
+fn the_second_ctrl_c_cancels_them() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[step("one", "", "touch begun; sleep 600"), step("two", "", "echo two >> log")]));
+    let engine = sandbox.start("plan.yaml");
+    sandbox.until("step one", |sandbox| sandbox.exists("begun"));
+    engine.signal(Signal::INT);
+    sandbox.until("the stop", |sandbox| sandbox.run("logs plan").stdout.contains("stopping (Ctrl-C)"));
+    engine.signal(Signal::INT);
+    engine.wait().code(4).says("Parked after");
+    assert_ne!(sandbox.step("one"), "running");
+    assert_eq!(sandbox.step("two"), "waiting");
+}
+
+#[test]
+fn a_changed_plan_file_is_told_and_not_used() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[step("one", "", "[ -e mended ]"), step("two", "", "echo stored >> log")]));
+    sandbox.run("plan.yaml").code(4);
+    sandbox.plan(&steps(&[step("one", "", "[ -e mended ]"), step("two", "", "echo changed >> log")]));
+    sandbox.write("mended", "");
+    let ran = sandbox.run("resume").code(0).complains("plan.yaml has changed since the run began");
+    assert!(ran.stderr.contains("- ") && ran.stderr.contains("echo changed"), "{}", ran.stderr);
+    assert_eq!(sandbox.read("log"), "stored\n");
+}
+
+#[test]
+fn undo_shows_what_it_does_and_asks() {
+    let sandbox = Sandbox::new();
+    let undo = |id: &str| {
+        format!("undo: {{ shell: {{ argv: [sh, -c, \"echo undo {id} >> log\"], changes: none }} }},")
+    };
+    sandbox.plan(&steps(&[
+        step("one", &undo("one"), "echo one >> log"),
+        step("two", &undo("two"), "echo two >> log"),
+    ]));
+    sandbox.run("plan.yaml").code(0);
+    sandbox.run("undo plan").code(2).says("This is undone").complains("nobody confirmed");
+    sandbox.run("undo plan --to one --yes").says("undone");
+    assert_eq!(sandbox.read("log"), "one\ntwo\nundo two\n");
+    assert_eq!((sandbox.step("one"), sandbox.step("two")), ("done".into(), "undone".into()));
+}
+
+#[test]
+fn parallel_steps_run_side_by_side() {
+    let sandbox = Sandbox::new();
+    // Each waits for the other: alone neither ends.
+    let meet = |mine: &str, other: &str| format!("touch {mine}; until [ -e {other} ]; do sleep 0.02; done");
+    sandbox.plan(&steps(&[
+        step("a", "needs: [],", &meet("a", "b")),
+        step("b", "needs: [],", &meet("b", "a")),
+        step("c", "needs: [a, b],", "echo c >> log"),
+    ]));
+    sandbox.run("plan.yaml").code(0);
+    assert_eq!(sandbox.read("log"), "c\n");
+}
+
+#[test]
+fn quiet_says_only_the_result() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[step("one", "", "true")]));
+    let ran = sandbox.run("plan.yaml -q").code(0).silent_on_stderr();
+    assert_eq!(ran.stdout.lines().filter(|line| !line.is_empty()).count(), 1, "{}", ran.stdout);
+}
+
+#[test]
+fn a_long_step_is_shown_live_and_scrolls_away() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[
+        step("first", "", "true"),
+        step("slow", "title: A slow one,", &format!("touch begun; {GATE}")),
+    ]));
+    let mut terminal = sandbox.terminal("plan.yaml", 24, 80);
+    terminal.until("shell: A slow one");
+    let text = terminal.text();
+    assert!(text.contains("1 of 2 steps done"), "{text}");
+    assert!(text.contains("first") && text.contains("done in"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    sandbox.write("go", "");
+    assert_eq!(terminal.wait(), 0);
+    let text = terminal.text();
+    assert!(text.contains("Done after") && !text.contains("steps done"), "{text}");
+}
