@@ -6,6 +6,7 @@ use super::exit::Exit;
 use super::post::step_of;
 use super::state_dir::{self, Meant};
 use super::stored::Stored;
+use crate::clock;
 use crate::plan::{RunId, StepId};
 use crate::report::tell;
 use crate::store::Store;
@@ -13,7 +14,10 @@ use crate::terminal::{Lines, Screen, Tone};
 use clap::Args;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+/// How often a followed run is looked at.
+const LOOK: Duration = Duration::from_millis(250);
 /// Longer output is shown from its end; the file has all of it.
 const MOST_BYTES: u64 = 256 * 1024;
 
@@ -23,6 +27,7 @@ const MOST_BYTES: u64 = 256 * 1024;
 Examples:
   runplan logs k7f3               every event
   runplan logs k7f3 deploy        the events of one step, and what it printed
+  runplan logs k7f3 --follow      as it happens
   runplan logs k7f3 -v            the facts that were noted too
   runplan logs k7f3 --format json the journal itself, a line an event")]
 pub struct Logs {
@@ -30,6 +35,9 @@ pub struct Logs {
     run: Option<String>,
     /// Only this step, with its output
     step: Option<String>,
+    /// Go on showing what happens, until nobody drives the run any more
+    #[arg(short, long)]
+    follow: bool,
 }
 
 impl Logs {
@@ -46,13 +54,31 @@ impl Logs {
                 return Err(Error::usage_with("several runs are not over", help));
             }
         };
+        let mut shown = 0;
+        loop {
+            // Asked before the reading, so that nothing written by a holder who leaves in between is missed.
+            let is_held = store.holder(&run).is_ok_and(|holder| holder.is_some());
+            shown = self.show(screen, &store, &run, shown)?;
+            if !self.follow || !is_held {
+                break;
+            }
+            clock::block(LOOK);
+        }
+        if let Some(step) = self.step.as_deref().filter(|_| !screen.is_json()) {
+            outputs(screen, &store, &run, &StepId::from(step));
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Shows what comes after a line of the journal; gives the last line shown.
+    fn show(&self, screen: &Screen, store: &Store, run: &RunId, after: u64) -> Result<u64, Error> {
         // A damaged journal is shown as far as it is proved.
-        let loaded = store.load(&run)?;
+        let loaded = store.load(run)?;
         let damage = loaded.damage.clone();
-        let stored = Stored::of(&run, loaded.records)?;
+        let stored = Stored::of(run, loaded.records)?;
         let step = self.step.as_deref().map(|step| step_of(&stored.state, step)).transpose()?;
         let lines = Lines::new(screen, &stored.state);
-        for record in &stored.records {
+        for record in stored.records.iter().filter(|record| record.seq > after) {
             if step.is_some() && record.event.step() != step.as_ref() {
                 continue;
             }
@@ -63,13 +89,10 @@ impl Logs {
                 screen.line(&lines.of(record.at, &told));
             }
         }
-        if let Some(step) = step.filter(|_| !screen.is_json()) {
-            outputs(screen, &store, &run, &step);
-        }
         if let Some(damage) = damage {
             screen.warn(&format!("what follows cannot be shown: {damage}"));
         }
-        Ok(Exit::Done)
+        Ok(stored.state.seq)
     }
 }
 

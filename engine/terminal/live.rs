@@ -11,7 +11,7 @@ use crate::report::{self, amount};
 use crate::run::{Event, Record, State, StepState};
 use crate::steps::{Progress, Unit};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub struct Live {
     running: HashMap<StepId, ProgressBar>,
     windows: HashMap<String, ProgressBar>,
     total: ProgressBar,
+    /// Counting them anew at each event would cost more with every step.
+    done: HashSet<StepId>,
 }
 
 impl Live {
@@ -40,6 +42,7 @@ impl Live {
             running: HashMap::new(),
             windows: HashMap::new(),
             total,
+            done: state.done().cloned().collect(),
         };
         live.count(state);
         live.watch_windows(state);
@@ -54,10 +57,16 @@ impl Live {
             self.board.print(&self.lines.of(record.at, &told));
         }
         if let Some(step) = record.event.step() {
-            self.follow(&step.clone(), state);
+            self.follow(step, state);
+            match state.entry(step).map(|entry| entry.state) {
+                Some(StepState::Done) => drop(self.done.insert(step.clone())),
+                _ => drop(self.done.remove(step)),
+            }
+            self.count(state);
+            if state.shape.flow.made(step).is_some() {
+                self.watch_windows(state);
+            }
         }
-        self.watch_windows(state);
-        self.count(state);
         if matches!(record.event, Event::Parked { .. } | Event::RunFinished { .. }) {
             self.board.clear();
         }
@@ -123,9 +132,6 @@ impl Live {
 
     /// The downtime clock.
     fn watch_windows(&mut self, state: &State) {
-        if self.windows.is_empty() && state.shape.plan.windows.is_empty() {
-            return;
-        }
         for window in report::windows(state) {
             match (window.closed_at, self.windows.contains_key(&window.window)) {
                 (None, false) => {
@@ -153,7 +159,7 @@ impl Live {
     }
 
     fn count(&self, state: &State) {
-        let done = state.done().count();
+        let done = self.done.len();
         self.total.set_message(format!("{done} of {} steps done", state.shape.flow.len()));
     }
 

@@ -205,3 +205,16 @@ fn a_long_step_is_shown_live_and_scrolls_away() {
     let text = terminal.text();
     assert!(text.contains("Done after") && !text.contains("steps done"), "{text}");
 }
+
+#[test]
+fn the_log_can_be_followed() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[step("one", "", &format!("touch begun; {GATE}")), step("two", "", "true")]));
+    let engine = sandbox.start("plan.yaml");
+    sandbox.until("step one", |sandbox| sandbox.exists("begun"));
+    let follower = sandbox.start("logs plan --follow");
+    sandbox.write("go", "");
+    engine.wait().code(0);
+    let ran = follower.wait().code(0).says("done in");
+    assert_eq!(ran.stdout, sandbox.run("logs plan").stdout, "each line once, none missing");
+}
