@@ -104,26 +104,24 @@ fn count(errors: usize, warnings: usize) -> String {
     parts.map(|(number, word)| amount::count(*number, word)).collect::<Vec<_>>().join(", ")
 }
 
-/// Shows what was found; stops a run when it must.
+/// Shows the errors and stops there; warnings are only counted, for `check` shows them.
 ///
 /// # Errors
 /// There are errors, or warnings with `strict`.
 pub fn stop_on(screen: &Screen, found: &[Finding], loaded: &Loaded, strict: bool) -> Result<(), Error> {
-    let errors = found.iter().filter(|finding| finding.is_error()).count();
-    let failed = if strict { found.len() } else { errors };
-    if failed == 0 && screen.quiet {
+    let what = loaded.sources.iter().next().map(|source| source.name.clone()).unwrap_or_default();
+    let stops: Vec<Finding> = found.iter().filter(|finding| strict || finding.is_error()).cloned().collect();
+    let warnings = found.len() - stops.len();
+    if stops.is_empty() {
+        if warnings > 0 && !screen.is_json() {
+            let count = amount::count(warnings, "warning");
+            screen.remark(&format!("{count} in {what}; `runplan check {what}` shows them"));
+        }
         return Ok(());
     }
-    if screen.is_json() {
-        if failed > 0 {
-            screen.document(&terminal::findings_json(found, &loaded.sources));
-        }
-    } else {
-        screen.error_unless_empty(&terminal::findings(screen, found, &loaded.sources));
+    match screen.is_json() {
+        true => screen.document(&terminal::findings_json(&stops, &loaded.sources)),
+        false => screen.error_unless_empty(&terminal::findings(screen, &stops, &loaded.sources)),
     }
-    let what = loaded.sources.iter().next().map(|source| source.name.clone()).unwrap_or_default();
-    match failed {
-        0 => Ok(()),
-        errors => Err(Error::Invalid { what, errors }),
-    }
+    Err(Error::Invalid { what, errors: stops.len() })
 }

@@ -34,9 +34,13 @@ impl Terminal {
         Self { screen, keys, child, _master: pair.master }
     }
 
-    /// What stands on the screen.
+    /// What stands on the screen, row by row.
     pub fn text(&self) -> String {
-        self.screen.lock().unwrap().screen().contents()
+        let parser = self.screen.lock().unwrap();
+        let (_, columns) = parser.screen().size();
+        let rows: Vec<String> =
+            parser.screen().rows(0, columns.get()).map(|row| row.trim_end().to_owned()).collect();
+        rows.join("\n").trim_end().to_owned()
     }
 
     /// Waits until something stands on the screen.
