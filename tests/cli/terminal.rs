@@ -108,6 +108,8 @@ fn missing_values_and_the_reason_are_asked_for() {
     terminal.until("Why is it run?");
     terminal.press("a test\r");
     terminal.until("7?");
+    // What is typed before the question stands there is forgotten.
+    terminal.until("approve? [yes/no");
     terminal.press("yes\n");
     assert_eq!(terminal.wait(), 0, "{}", terminal.text());
     assert!(sandbox.run("report").stdout.contains("| Reason | a test |"));
