@@ -182,11 +182,9 @@ async fn a_replica_that_nobody_declared() {
 async fn what_stands_around_a_database_answers_and_is_what_it_is_said_to_be() {
     let settings = database("preflight_around").await;
     let url = shared().url(settings.database());
-    let block = format!(
-        "databases:\n  app:\n    url: postgresql://unused\n    replicas: [\"{{{{ secrets.REPLICA }}}}\", \"postgresql://x@127.0.0.1:1/app\"]\n    \
-         pooler: {{ admin_url: \"postgresql://x@127.0.0.1:1/pgbouncer\" }}\nsecrets:\n  REPLICA: {{ env: UNUSED }}\n"
-    );
-    let stage = swap(&block, &settings).secret("REPLICA", url.expose()).set();
+    let block = "databases:\n  app:\n    url: postgresql://unused\n    replicas: [\"{{ secrets.REPLICA }}\", \"postgresql://x@127.0.0.1:1/app\"]\n    \
+         pooler: { admin_url: \"postgresql://x@127.0.0.1:1/pgbouncer\" }\nsecrets:\n  REPLICA: { env: UNUSED }\n";
+    let stage = swap(block, &settings).secret("REPLICA", url.expose()).set();
     let all = ask(&stage).await;
     let replicas: Vec<&str> = of(&all, "replica").iter().map(|one| one.message.as_str()).collect();
     assert!(replicas.len() == 2 && replicas[0].ends_with("it is no standby"), "{}", shown(&all));
