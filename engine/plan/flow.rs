@@ -58,6 +58,11 @@ impl Flow {
         self.made.get(id)
     }
 
+    /// The steps that nobody wrote, in no order.
+    pub fn made_steps(&self) -> impl Iterator<Item = (&StepId, &Made)> {
+        self.made.iter()
+    }
+
     /// The computed predecessors of a step.
     pub fn needs(step: &Step) -> impl Iterator<Item = &StepId> {
         step.needs.iter().flatten().map(|id| &id.value)

@@ -30,6 +30,11 @@ pub enum Found {
 }
 
 impl Supervisor {
+    /// Whether an attempt of that name has left a record: the name cannot be used again.
+    pub fn is_taken(&self, key: &str) -> bool {
+        Paths::new(&self.directory, key).is_ok_and(|paths| paths.record().exists())
+    }
+
     pub async fn find(&self, key: &str) -> Result<Found, Error> {
         let paths = Paths::new(&self.directory, key)?;
         if let Some(running) = self.under_way(key, &paths).await? {

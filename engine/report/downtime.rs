@@ -15,11 +15,12 @@ pub struct Downtime {
     pub closed_at: Option<Timestamp>,
 }
 
-/// The windows that were opened.
+/// The windows that were opened, the first to be opened first.
 pub fn windows(state: &State) -> Vec<Downtime> {
     let mut found = Vec::new();
-    for (id, entry) in state.entries() {
-        let Some(Made::Open(name)) = state.shape.flow.made(id) else { continue };
+    // Asked at every event of a run that is watched: only the windows are looked at, not the steps.
+    for (id, made) in state.shape.flow.made_steps() {
+        let (Made::Open(name), Some(entry)) = (made, state.entry(id)) else { continue };
         // An undone opening: the undo closed it, at a time the journal alone knows.
         let Some(opened_at) = entry.finished_at.filter(|_| entry.state == StepState::Done) else { continue };
         let close = StepId::new(format!("{name}.close"));
@@ -27,6 +28,7 @@ pub fn windows(state: &State) -> Vec<Downtime> {
         let closed_at = closed.and_then(|entry| entry.finished_at);
         found.push(Downtime { window: name.to_string(), opened_at, closed_at });
     }
+    found.sort_by(|a, b| (a.opened_at, &a.window).cmp(&(b.opened_at, &b.window)));
     found
 }
 

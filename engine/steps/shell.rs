@@ -43,13 +43,11 @@ async fn start(attempt: &Attempt, action: &Shell) -> Result<(String, Running), F
 /// The key of the last program that this attempt started, and the next free one. An undo that is tried again keeps its
 /// attempt's number, and a settled program may be run again under it.
 fn keys(attempt: &Attempt) -> (String, String) {
-    let directory = attempt.world.state.join("process");
     let named = |number: u32| match number {
         1 => attempt.key.clone(),
         number => format!("{}.again{number}", attempt.key),
     };
-    let free =
-        (1..).find(|number| !directory.join(format!("{}.start.json", named(*number))).exists()).unwrap_or(1);
+    let free = (1..).find(|number| !attempt.world.supervisor.is_taken(&named(*number))).unwrap_or(1);
     (named(free.saturating_sub(1).max(1)), named(free))
 }
 

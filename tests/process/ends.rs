@@ -130,7 +130,9 @@ fn output_beyond_the_limit_keeps_its_end() {
 fn a_key_is_used_once() {
     let bench = Bench::new();
     block(async {
+        assert!(!bench.supervisor.is_taken("step.1"));
         bench.sh("true").await;
+        assert!(bench.supervisor.is_taken("step.1"));
         for _ in 0..2 {
             let error = bench.supervisor.start("step.1", &sh("true"), None).await.unwrap_err();
             assert!(matches!(error, Error::StartedBefore { .. }), "{error}");

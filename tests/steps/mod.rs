@@ -8,3 +8,4 @@ mod preflight;
 mod restore;
 mod sql;
 mod swap;
+mod undo;
