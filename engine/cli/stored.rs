@@ -3,7 +3,7 @@
 
 use super::error::Error;
 use crate::graph::Graph;
-use crate::plan::{self, Loaded, RunId};
+use crate::plan::{self, Finding, Loaded, RunId};
 use crate::run::{Event, Record, Shape, Started, State};
 use crate::store::Store;
 use std::sync::Arc;
@@ -56,7 +56,25 @@ fn shape(started: &Started) -> Result<Shape, Error> {
     let Some(plan) = text(0) else {
         return Err(Error::Unusable { why: "the journal holds no plan".to_owned() });
     };
-    shape_of(plan::load(plan, site, &read))
+    shape_of(plan::load(plan, site, &read).with_params(&started.params))
+}
+
+/// The same with the values of its parameters: a `for_each` over one of them is unrolled.
+///
+/// # Errors
+/// The values make it a plan that cannot be used.
+pub fn with_values(
+    shape: Shape,
+    values: &serde_json::Map<String, serde_json::Value>,
+) -> Result<Shape, Error> {
+    if !shape.loaded.has_lists() {
+        return Ok(shape);
+    }
+    let loaded = shape.loaded.with_params(values);
+    match super::check::findings(&loaded).into_iter().find(Finding::is_error) {
+        Some(finding) => Err(Error::Unusable { why: finding.message }),
+        None => shape_of(loaded),
+    }
 }
 
 /// What a run is made of, out of a plan without errors.

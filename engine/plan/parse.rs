@@ -61,12 +61,16 @@ impl Loaded {
 
     /// The same plan with the lists of `for_each` that its parameters give.
     pub fn with_params(&self, values: &Map<String, Value>) -> Self {
-        let lists = |plan: &&Arc<Plan>| plan.steps.iter().any(|step| step.for_each.is_some());
-        let Some(written) = self.written.as_ref().filter(lists) else { return self.clone() };
+        let Some(written) = self.written.as_ref().filter(|_| self.has_lists()) else { return self.clone() };
         let mut findings = self.findings.clone();
         let plan = unrolled(written, Some(values), &mut findings);
         let flow = Arc::new(expand::flow(&plan));
         Self { plan: Some(plan), flow, findings, ..self.clone() }
+    }
+
+    /// Whether a step is written once for each item of a list.
+    pub fn has_lists(&self) -> bool {
+        self.written.as_ref().is_some_and(|plan| plan.steps.iter().any(|step| step.for_each.is_some()))
     }
 
     /// Whether anything that was read forbids a run.
