@@ -15,6 +15,13 @@ bench: setup
 	cargo build --release --quiet
 	python3 benches/run.py
 
+# Changed and broken input for every reader, from a new seed, on every processor: `make fuzz SECONDS=3600`. Built as the
+# tests are, with the checks for overflow that a release leaves out. A failure prints how to make its input again.
+SECONDS ?= 600
+fuzz:
+	FUZZ_SECONDS=$(SECONDS) FUZZ_JOBS=$$(nproc) SEED=$${SEED:-$$(date +%s)} \
+		cargo test --quiet --test main fuzz::no_input_breaks_a_reader -- --nocapture
+
 # The generated files that are kept in the repository.
 schemas:
 	UPDATE=1 cargo test --quiet --test main schemas

@@ -1,7 +1,7 @@
 //! Reading SQL: tables of statements, real and hostile dumps, random text.
 
-mod corpus;
-mod dumps;
+pub mod corpus;
+pub mod dumps;
 mod lexing;
 mod live;
 mod random;
