@@ -125,9 +125,7 @@ fn dump(bytes: &[u8], choice: u64) {
         let mut scanner = Scanner::new();
         let mut passed = Vec::new();
         for chunk in bytes.chunks(size) {
-            if let Err(refusal) = scanner.feed(chunk, |bytes| passed.extend_from_slice(bytes)) {
-                return Err(refusal);
-            }
+            scanner.feed(chunk, |bytes| passed.extend_from_slice(bytes))?;
         }
         Ok((passed, scanner.finish()))
     };
