@@ -6,7 +6,7 @@ use runplan::check::{CheckOptions, Given, check, resolve_params};
 use runplan::graph::Graph;
 use runplan::plan::{Loaded, digest, load, load_rehearsal, template};
 use runplan::review::{ReviewInput, markdown, review, text};
-use runplan::sql::dump::Scanner;
+use runplan::sql::dump::{Refusal, Scanner};
 use runplan::{report, sql, terminal};
 use std::sync::OnceLock;
 
@@ -127,7 +127,7 @@ fn dump(bytes: &[u8], choice: u64) {
         for chunk in bytes.chunks(size) {
             scanner.feed(chunk, |bytes| passed.extend_from_slice(bytes))?;
         }
-        Ok((passed, scanner.finish()))
+        Ok::<_, Refusal>((passed, scanner.finish()))
     };
     let whole = scan(bytes.len().max(1));
     assert_eq!(whole, scan(1 + (choice % 97) as usize));
