@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::exit::Exit;
 use super::{
-    check, completions, explain, graph, logs, post, preflight, rehearse, report, resume, run, runs, schema,
+    check, completions, diff, explain, graph, logs, post, preflight, rehearse, report, resume, run, runs, schema,
     status, undo,
 };
 use crate::terminal::{Color, Format, Look, Screen};
@@ -100,6 +100,7 @@ pub enum Command {
     Logs(logs::Logs),
     Report(report::Report),
     Graph(graph::Graph),
+    Diff(diff::Diff),
     Schema(schema::Schema),
     Explain(explain::Explain),
     Completions(completions::Completions),
@@ -123,6 +124,7 @@ impl Command {
             Self::Logs(command) => command.run(screen, globals),
             Self::Report(command) => command.run(screen, globals),
             Self::Graph(command) => command.run(screen),
+            Self::Diff(command) => command.run(screen),
             Self::Schema(command) => command.run(screen),
             Self::Explain(command) => command.run(screen),
             Self::Completions(command) => command.run(screen),

@@ -6,6 +6,7 @@ mod bare;
 mod check;
 mod command;
 mod completions;
+mod diff;
 mod difference;
 mod error;
 mod exit;

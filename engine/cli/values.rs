@@ -158,3 +158,10 @@ pub fn public(plan: &Plan, values: &Map<String, Value>) -> Map<String, Value> {
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }
+
+/// The values of a plan that nobody gave any, and the required parameters that have none.
+pub fn defaults(plan: &Plan) -> (Map<String, Value>, Vec<String>) {
+    let nothing = Given { cli: Vec::new(), file: Map::new(), env: &|_| None };
+    let resolved = resolve_params(plan, &nothing);
+    (resolved.values, resolved.missing)
+}

@@ -25,6 +25,26 @@ pub fn of_plan(loaded: &Loaded) -> String {
     hex(&hash.finalize())
 }
 
+/// The parts of a plan's files by their names, each with its digest, so that two plans can be told apart part by part:
+/// `handlers`, `site: roles`, the path of an SQL file.
+pub fn of_parts(loaded: &Loaded) -> Vec<(String, String)> {
+    let mut parts = Vec::new();
+    for (index, source) in loaded.sources.iter().enumerate() {
+        let is_site = index == 1 && loaded.site.is_some();
+        if index > usize::from(loaded.site.is_some()) {
+            parts.push((source.name.clone(), sha256(source.text.as_bytes())));
+            continue;
+        }
+        let file = FileId(u16::try_from(index).unwrap_or(u16::MAX));
+        let Ok(Node { kind: Kind::Map(entries), .. }) = node::read(&source.text, file) else { continue };
+        let prefix = if is_site { "site: " } else { "" };
+        parts.extend(entries.iter().map(|(key, value)| {
+            (format!("{prefix}{}", key.value), sha256(canonical(value).to_string().as_bytes()))
+        }));
+    }
+    parts
+}
+
 /// The plan's digest with the values it is run with; secret ones count by their name alone.
 pub fn with_params(plan_digest: &str, params: &Map<String, Value>) -> String {
     let mut sorted: Vec<(&String, &Value)> = params.iter().collect();

@@ -6,6 +6,7 @@ mod place;
 mod results;
 mod scan;
 mod scope;
+mod size;
 mod syntax;
 
 pub use place::{Script, SqlText, message, plain, script, sql, sql_literal, url, value};
@@ -73,6 +74,7 @@ pub fn bare_expression(text: &str) -> (&str, Range<usize>) {
 /// # Errors
 /// Syntax, an unknown name, a wrong type; with the place.
 pub fn evaluate(expression: &str, range: Range<usize>, scope: &Scope) -> Result<Value, Error> {
+    size::expression(expression, &range)?;
     let environment = environment();
     let compiled = environment
         .compile_expression(expression)

@@ -166,7 +166,7 @@ fn findings(review: &Review, out: &mut String) {
 }
 
 /// Inline code whatever it holds.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
     let fence = "`".repeat(longest + 1);
     let pad = if longest > 0 || text.is_empty() { " " } else { "" };
@@ -174,7 +174,7 @@ fn code(text: &str) -> String {
 }
 
 /// Text that stays text: nothing in it becomes a link, an image or a tag.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if "\\*_[]<>|#!".contains(c) {

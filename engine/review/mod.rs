@@ -4,6 +4,7 @@
 mod action;
 mod approval;
 mod decision;
+pub mod difference;
 pub mod markdown;
 pub mod text;
 mod words;

@@ -30,7 +30,7 @@ pub struct Line {
 }
 
 impl Line {
-    fn of(spans: impl IntoIterator<Item = (Style, String)>) -> Self {
+    pub(super) fn of(spans: impl IntoIterator<Item = (Style, String)>) -> Self {
         Self { spans: spans.into_iter().filter(|(_, text)| !text.is_empty()).collect() }
     }
 

@@ -26,7 +26,7 @@ pub use line::Lines;
 pub use paint::{Paint, Tone};
 pub use preflighted::{concerns, preflight};
 pub use prompt::Prompts;
-pub use reviewed::review;
+pub use reviewed::{difference, review};
 pub use screen::{Color, Format, Look, Screen, print_error};
 pub use summary::{Places, summary, summary_json};
 pub use table::{day, table};

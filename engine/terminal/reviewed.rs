@@ -2,7 +2,8 @@
 
 use super::paint::Tone;
 use super::screen::{Format, Screen};
-use crate::review::text::{Style, lines};
+use crate::review::difference::{self, Difference};
+use crate::review::text::{Line, Style, lines};
 use crate::review::{Review, markdown};
 
 /// Shows a review in the format that was asked for.
@@ -10,14 +11,24 @@ pub fn review(screen: &Screen, review: &Review) {
     match screen.format {
         Format::Json => screen.document(&serde_json::to_value(review).unwrap_or_default()),
         Format::Markdown => screen.text(&markdown::markdown(review)),
-        Format::Human => {
-            let paint = screen.paint();
-            for line in lines(review) {
-                let text: String =
-                    line.spans.iter().map(|(style, text)| paint.of(tone(*style), text)).collect();
-                screen.line(text.trim_end());
-            }
-        }
+        Format::Human => styled(screen, &lines(review)),
+    }
+}
+
+/// Shows what changed between two plans.
+pub fn difference(screen: &Screen, found: &Difference) {
+    match screen.format {
+        Format::Json => screen.document(&serde_json::to_value(found).unwrap_or_default()),
+        Format::Markdown => screen.text(&difference::markdown::markdown(found)),
+        Format::Human => styled(screen, &difference::text::lines(found)),
+    }
+}
+
+fn styled(screen: &Screen, lines: &[Line]) {
+    let paint = screen.paint();
+    for line in lines {
+        let text: String = line.spans.iter().map(|(style, text)| paint.of(tone(*style), text)).collect();
+        screen.line(text.trim_end());
     }
 }
 

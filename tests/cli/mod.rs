@@ -1,6 +1,7 @@
 //! The program as people and scripts use it: arguments, exit codes, output, signals, kills.
 
 mod approvals;
+mod authoring;
 mod check;
 mod dry_run;
 mod preflight;

@@ -1,6 +1,8 @@
 //! What a dry run shows, for the shipped plans and for small ones: the same bytes each time. `UPDATE=1` writes the
 //! snapshots anew.
 
+mod difference;
+
 use runplan::check::{CheckOptions, Given, check, resolve_params};
 use runplan::graph::Graph;
 use runplan::plan::{Loaded, load};

@@ -1,7 +1,7 @@
 //! A value in its place: one SQL token, one shell word, one part of a URL. Nothing here can be broken out of.
 
 use super::scan::{Piece, pieces};
-use super::{Error, Scope, environment, evaluate, syntax};
+use super::{Error, Scope, environment, evaluate, size, syntax};
 use minijinja::Value;
 use minijinja::value::{Object, ValueKind};
 use postgres_protocol::escape::{escape_identifier, escape_literal};
@@ -228,6 +228,7 @@ pub fn message(text: &str, scope: &Scope) -> Result<String, Error> {
         // Unknown names are shown as themselves; a message with tags is shown as it is written.
         return plain(text, scope).or_else(|_| Ok(text.to_owned()));
     }
+    size::template(text)?;
     let whole = 0..text.len();
     let template = environment()
         .template_from_str(text)

@@ -1,7 +1,7 @@
 //! The syntax tree of a template -> everything it names, each with its exact place. The only file that knows minijinja's
 //! tree, which may change with its version; it must never evaluate anything.
 
-use super::Error;
+use super::{Error, size};
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Stmt, UnaryOpKind};
 use minijinja::machinery::{Span, parse, parse_expr};
 use std::ops::Range;
@@ -52,6 +52,7 @@ impl Names {
 /// # Errors
 /// Syntax.
 pub(super) fn expression(text: &str, range: Range<usize>) -> Result<Names, Error> {
+    size::expression(text, &range)?;
     let tree = parse_expr(text).map_err(|error| Error::from_minijinja(&error, range.clone()))?;
     let mut walk = Walk { text, offset: range.start, ..Walk::default() };
     walk.expr(&tree);
@@ -62,6 +63,7 @@ pub(super) fn expression(text: &str, range: Range<usize>) -> Result<Names, Error
 /// # Errors
 /// Syntax.
 pub(super) fn template(text: &str) -> Result<Names, Error> {
+    size::template(text)?;
     let tree = parse(text, "<template>", Default::default())
         .map_err(|error| Error::from_minijinja(&error, 0..text.len()))?;
     let mut walk = Walk { text, ..Walk::default() };
