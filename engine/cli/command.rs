@@ -3,8 +3,8 @@
 use super::error::Error;
 use super::exit::Exit;
 use super::{
-    check, completions, diff, explain, graph, logs, post, preflight, rehearse, report, resume, run, runs, schema,
-    status, undo,
+    check, completions, diff, explain, graph, logs, post, preflight, rehearse, report, resume, run, runs,
+    schema, status, undo,
 };
 use crate::terminal::{Color, Format, Look, Screen};
 use clap::{Args, Parser, Subcommand};
