@@ -1,4 +1,5 @@
-//! What the pure parts cost: read, check, order, and a whole run without a world, for plans of 100 to 10,000 steps.
+//! What the pure parts cost: read, check, order, the review of a dry run,
+//! and a whole run without a world, for plans of 100 to 10,000 steps.
 //! After the measurements it prints how the time of one step grows with the plan: it must not.
 //!
 //! `cargo bench --bench core`; a word after `--` chooses, such as `check/mix`.
@@ -21,6 +22,7 @@ use runplan::check::{CheckOptions, check};
 use runplan::clock::Stopwatch;
 use runplan::graph::Graph;
 use runplan::plan::{Loaded, load};
+use runplan::review::{ReviewInput, review};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -55,6 +57,9 @@ fn phases(criterion: &mut Criterion, growth: &mut Growth, shape: Shape, steps: u
     measure.phase("read", || read(&text));
     measure.phase("check", || check(&loaded, &CheckOptions::default()));
     measure.phase("order", || Graph::new(&loaded.flow).expect("no cycle"));
+    let graph = Graph::new(&loaded.flow).expect("no cycle");
+    let input = ReviewInput { params: whole::params(), ..ReviewInput::default() };
+    measure.phase("review", || review(&loaded, &graph, &input));
     let run = whole::Run::new(loaded.clone());
     measure.phase("run", || run.drive());
 }

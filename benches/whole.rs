@@ -50,17 +50,22 @@ impl Run {
     }
 }
 
+/// Values for a plan's parameters.
+pub fn params() -> Map<String, Value> {
+    Map::from_iter([
+        ("part".to_owned(), 7.into()),
+        ("talk".to_owned(), true.into()),
+        ("directory".to_owned(), "./out".into()),
+    ])
+}
+
 fn started() -> Started {
     Started {
         plan: Name::new("bench"),
         title: None,
         sources: Vec::new(),
         has_site: false,
-        params: Map::from_iter([
-            ("part".to_owned(), 7.into()),
-            ("talk".to_owned(), true.into()),
-            ("directory".to_owned(), "./out".into()),
-        ]),
+        params: params(),
         plan_digest: String::new(),
         digest: String::new(),
         reason: None,

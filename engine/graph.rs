@@ -1,8 +1,7 @@
 //! The order of the steps. The only file that names petgraph; everything is by index into the flow.
 
-use crate::plan::{Flow, StepId};
+use crate::plan::{Flow, Step, StepId};
 use petgraph::graph::{DiGraph, NodeIndex};
-use petgraph::visit::EdgeRef;
 use std::collections::HashMap;
 
 /// The graph of a flow without cycles.
@@ -17,35 +16,29 @@ pub struct Graph {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cycle(pub Vec<StepId>);
 
+/// How many ancestors are looked at for one question before it is asked together with others.
+const NEAR: usize = 48;
+
 impl Graph {
     /// Unknown needs are left out; `check` reports them.
     ///
     /// # Errors
     /// A cycle, as a path.
     pub fn new(flow: &Flow) -> Result<Self, Cycle> {
+        let needs: Vec<Vec<usize>> = flow.steps().iter().map(|step| known_needs(flow, step)).collect();
+        let mut dependents = vec![Vec::new(); flow.len()];
         let mut graph: DiGraph<usize, ()> = DiGraph::with_capacity(flow.len(), flow.len());
         let nodes: Vec<NodeIndex> = (0..flow.len()).map(|at| graph.add_node(at)).collect();
-        for (at, step) in flow.steps().iter().enumerate() {
-            for need in Flow::needs(step) {
-                if let Some(before) = flow.index(need.as_str()) {
-                    graph.update_edge(nodes[before], nodes[at], ());
-                }
-            }
+        for (at, before) in
+            needs.iter().enumerate().flat_map(|(at, needs)| needs.iter().map(move |n| (at, *n)))
+        {
+            dependents[before].push(at);
+            // Each is given once; to ask the graph for it would walk all that hangs on a hub.
+            graph.add_edge(nodes[before], nodes[at], ());
         }
         let Ok(order) = petgraph::algo::toposort(&graph, None) else {
             return Err(Cycle(cycle(&graph, flow)));
         };
-        let ends = |node: NodeIndex, direction| {
-            let mut ends: Vec<usize> = graph
-                .edges_directed(node, direction)
-                .map(|edge| if direction == petgraph::Incoming { edge.source() } else { edge.target() })
-                .map(|node| graph[node])
-                .collect();
-            ends.sort_unstable();
-            ends
-        };
-        let needs: Vec<Vec<usize>> = nodes.iter().map(|node| ends(*node, petgraph::Incoming)).collect();
-        let dependents = nodes.iter().map(|node| ends(*node, petgraph::Outgoing)).collect();
         let waves = waves(order.into_iter().map(|node| graph[node]), &needs);
         Ok(Self { needs, dependents, waves })
     }
@@ -81,9 +74,10 @@ impl Graph {
     /// For each pair whether the first is certainly finished before the second starts. Answers 64 different first steps
     /// in one pass over the graph, so that many questions about a large plan stay cheap.
     pub fn all_before(&self, pairs: &[(usize, usize)]) -> Vec<bool> {
-        let mut answers: Vec<bool> =
-            pairs.iter().map(|(earlier, later)| self.needs(*later).binary_search(earlier).is_ok()).collect();
-        let mut open: Vec<usize> = (0..pairs.len()).filter(|at| !answers[*at]).collect();
+        let near: Vec<Option<bool>> =
+            pairs.iter().map(|(earlier, later)| self.is_near_before(*earlier, *later)).collect();
+        let mut answers: Vec<bool> = near.iter().map(|known| known.unwrap_or(false)).collect();
+        let mut open: Vec<usize> = (0..pairs.len()).filter(|at| near[*at].is_none()).collect();
         open.sort_by_key(|at| pairs[*at].0);
         let mut rest = open.as_slice();
         while let Some(first) = rest.first() {
@@ -98,17 +92,42 @@ impl Graph {
                 }
                 end += 1;
             }
-            let seeds: HashMap<usize, u64> =
-                earliers.iter().enumerate().map(|(bit, step)| (*step, 1 << bit)).collect();
-            let reached = self.flow_down(|step, above| above | seeds.get(&step).copied().unwrap_or(0));
+            let mut seeds = vec![0; self.needs.len()];
+            for (bit, step) in earliers.iter().enumerate() {
+                seeds[*step] = 1 << bit;
+            }
+            let reached = self.flow_down(|step, above| above | seeds[step]);
             for at in &rest[..end] {
                 let (earlier, later) = pairs[*at];
-                let bit = seeds.get(&earlier).copied().unwrap_or(0);
-                answers[*at] = self.needs(later).iter().any(|need| reached[*need] & bit != 0);
+                answers[*at] = self.needs(later).iter().any(|need| reached[*need] & seeds[earlier] != 0);
             }
             rest = &rest[end..];
         }
         answers
+    }
+
+    /// Looks at the nearest few ancestors, among which most answers are; None: it is not decided by them.
+    fn is_near_before(&self, earlier: usize, later: usize) -> Option<bool> {
+        let mut seen: Vec<usize> = Vec::with_capacity(NEAR);
+        let mut next = 0;
+        let mut at = later;
+        loop {
+            for need in self.needs(at) {
+                if *need == earlier {
+                    return Some(true);
+                }
+                if !seen.contains(need) {
+                    if seen.len() == NEAR {
+                        return None;
+                    }
+                    seen.push(*need);
+                }
+            }
+            // All ancestors were looked at.
+            let Some(ancestor) = seen.get(next) else { return Some(false) };
+            at = *ancestor;
+            next += 1;
+        }
     }
 
     /// One pass in order: each step's value is made of the joined values of what it needs.
@@ -135,6 +154,14 @@ impl Graph {
         }
         false
     }
+}
+
+/// By index, sorted, each once.
+fn known_needs(flow: &Flow, step: &Step) -> Vec<usize> {
+    let mut needs: Vec<usize> = Flow::needs(step).filter_map(|need| flow.index(need.as_str())).collect();
+    needs.sort_unstable();
+    needs.dedup();
+    needs
 }
 
 fn waves(order: impl Iterator<Item = usize>, needs: &[Vec<usize>]) -> Vec<Vec<usize>> {

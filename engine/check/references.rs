@@ -304,14 +304,16 @@ impl<'c, 'l> Order<'c, 'l> {
         // In a cycle nothing comes before anything; the cycle is told instead.
         let Ok(graph) = &self.context.graph else { return };
         let before = graph.all_before(&self.pairs);
-        let swapped: Vec<(usize, usize)> = self.pairs.iter().map(|(a, b)| (*b, *a)).collect();
-        let after = graph.all_before(&swapped);
-        for (at, finding) in self.findings.into_iter().enumerate().filter(|(at, _)| !before[*at]) {
+        let wrong = |at: &usize| !before[*at];
+        let swapped: Vec<(usize, usize)> =
+            (0..before.len()).filter(wrong).map(|at| (self.pairs[at].1, self.pairs[at].0)).collect();
+        let findings_there = self.findings.into_iter().enumerate().filter(|(at, _)| wrong(at));
+        for ((at, finding), after) in findings_there.zip(graph.all_before(&swapped)) {
             let (target, reader) = self.pairs[at];
             let (id, reader_id) = (self.context.id(target), self.context.id(reader));
             findings.push(finding.help(if target == reader {
                 "use a parameter, or the output of an earlier step".to_owned()
-            } else if after[at] {
+            } else if after {
                 format!("`{id}` runs after `{reader_id}`: move one of them")
             } else {
                 format!("add `{id}` to the `needs` of `{reader_id}`")
