@@ -12,7 +12,7 @@ use super::archive::{Manifest, Packing};
 use super::attempt::Attempt;
 use super::database::{Database, server_time};
 use super::stop::{self, Stop};
-use super::targets::application_name;
+use super::targets::{Target, application_name};
 use super::{client, mark};
 use crate::plan::action::Backup;
 use crate::plan::action::backup::{Compress, Format};
@@ -77,15 +77,8 @@ async fn begin(attempt: &Attempt, action: &Backup) -> Result<Outputs, Stop> {
     let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
     let directory = attempt.path(&action.to).await?;
     std::fs::create_dir_all(&directory).map_err(|error| unwritable(&directory, &error))?;
-    let name = application_name(&attempt.world, attempt.step.id.value.as_str());
-    let server = stop::unless_cancelled(attempt, Connection::connect(&target.settings, &name)).await?;
-    let identity = identity::read(&server).await?;
-    let database = Database::expect(&server, &target.database).await?;
-    let program = dump::program(attempt, action, identity.major())?;
-    client::remark(attempt, &program);
-    disk::check(attempt, action, &directory, &server, &database).await?;
-    let chosen = choose(attempt, action, &directory, &server, identity, &program, &database).await?;
-    drop(server);
+    let look = look(attempt, action, &target, &directory);
+    let (chosen, program) = stop::unless_cancelled(attempt, look).await?;
     attempt.note(CHOSEN, json!(chosen)).await?;
     let made = async {
         dump::run(attempt, action, &target, &chosen, &program).await?;
@@ -95,6 +88,24 @@ async fn begin(attempt: &Attempt, action: &Backup) -> Result<Outputs, Stop> {
         Ok(outputs) => Ok(outputs),
         Err(stop) => Err(clean(&chosen, stop)),
     }
+}
+
+/// What is asked of the server before anything is written.
+async fn look(
+    attempt: &Attempt,
+    action: &Backup,
+    target: &Target,
+    directory: &Path,
+) -> Result<(Chosen, Program), Stop> {
+    let name = application_name(&attempt.world, attempt.step.id.value.as_str());
+    let server = Connection::connect(&target.settings, &name).await?;
+    let identity = identity::read(&server).await?;
+    let database = Database::expect(&server, &target.database).await?;
+    let program = dump::program(attempt, action, identity.major())?;
+    client::remark(attempt, &program);
+    disk::check(attempt, action, directory, &server, &database).await?;
+    let chosen = choose(attempt, action, directory, &server, identity, &program, &database).await?;
+    Ok((chosen, program))
 }
 
 async fn choose(
@@ -171,7 +182,7 @@ async fn take_up(attempt: &Attempt, action: &Backup) -> Result<Outputs, Stop> {
     };
     match taken_up {
         Ok(outputs) => Ok(outputs),
-        Err(stop @ Stop::Unknown(_)) => Err(stop),
+        Err(stop @ (Stop::Unknown(_) | Stop::Ending)) => Err(stop),
         Err(stop) => {
             attempt.world.supervisor.end_orphans(&key).await?;
             let why = clean(&chosen, stop).message().to_owned();
@@ -182,6 +193,9 @@ async fn take_up(attempt: &Attempt, action: &Backup) -> Result<Outputs, Stop> {
 
 /// Removes what was written so far; what cannot be removed is said.
 fn clean(chosen: &Chosen, stop: Stop) -> Stop {
+    if matches!(stop, Stop::Ending) {
+        return stop;
+    }
     let mut left = Vec::new();
     for path in [chosen.dumped(), chosen.partial(), Manifest::path(&chosen.path)] {
         if let Err(error) = delete(&path) {

@@ -89,7 +89,8 @@ async fn prove(
     };
     match proved.await {
         Ok(outputs) => Ok(outputs),
-        Err(stop) => match thaw(server, freezing).await {
+        Err(Stop::Ending) => Err(Stop::Ending),
+        Err(stop) => match thaw_anew(attempt, target, freezing).await {
             Ok(_) => Err(stop),
             Err(error) => Err(stop.after(&format!(
                 "the database is still frozen ({}); `runplan undo` thaws it",
@@ -113,9 +114,7 @@ async fn thawed(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
     let Some(freezing) = noted(attempt) else { return Ok(Outputs::new()) };
     let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
     let server = connect(attempt, &target).await?;
-    if let Ok(hold) = attempt.world.targets.claim(&attempt.world, &target).await {
-        hold.lock.check().await?;
-    }
+    attempt.world.targets.claim(&attempt.world, &target).await?.lock.check().await?;
     let mut outputs = Outputs::new();
     match thaw(&server, &freezing).await? {
         Some(name) => outputs.insert("database".to_owned(), name.into()),
@@ -148,6 +147,13 @@ async fn shut(server: &Connection, name: &str, mode: Mode) -> Result<(), Stop> {
         Mode::NoConnections => server.execute(&setting::connections(name, false)).await?,
     };
     Ok(())
+}
+
+/// In a session of its own: the other may be what was lost.
+async fn thaw_anew(attempt: &Attempt, target: &Target, freezing: &Freezing) -> Result<Option<String>, Stop> {
+    let name = application_name(&attempt.world, attempt.step.id.value.as_str());
+    let server = Connection::connect(&target.maintenance, &name).await?;
+    thaw(&server, freezing).await
 }
 
 /// Puts back what stood there; the database's name, or None when it is gone. Both settings, whichever mode it was: each is

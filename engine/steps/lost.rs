@@ -44,7 +44,7 @@ pub async fn compare_up_to(
     tables: Option<&[String]>,
     most_rows: u64,
 ) -> Result<LostReport, Failure> {
-    match run(attempt, live, side, tables, most_rows).await {
+    match stop::unless_cancelled(attempt, run(attempt, live, side, tables, most_rows)).await {
         Ok(report) => Ok(report),
         Err(Stop::Failed(failure)) => Err(failure),
         Err(stop) => Err(Failure::new("runplan::lost::interrupted", stop.message())),

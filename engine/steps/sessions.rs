@@ -1,8 +1,10 @@
 //! Other people's sessions on a database: seen, ended, waited for. Must never end a session of the run itself.
 
+use super::stop::Stop;
 use super::world::World;
 use crate::clock::{self, Stopwatch};
-use crate::postgres::{Connection, Error, escape_literal};
+use crate::postgres::{Backend, Connection, Error, escape_literal};
+use crate::run::Evidence;
 use std::time::Duration;
 
 /// A session on a database.
@@ -134,4 +136,27 @@ pub async fn end(server: &Connection, world: &World, oid: u32, limit: Duration) 
         }
         clock::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Ends a session of ours whose engine died, and waits until it is gone: what it did by then stands, and nothing follows.
+pub async fn end_orphan(server: &Connection, backend: &Backend, limit: Duration) -> Result<(), Stop> {
+    let sql = format!(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+         WHERE pid OPERATOR(pg_catalog.=) {} AND pg_catalog.to_char(backend_start AT TIME ZONE 'UTC', \
+         'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') OPERATOR(pg_catalog.=) {}",
+        backend.pid,
+        escape_literal(&backend.started)
+    );
+    let watch = Stopwatch::start();
+    while !server.last(&sql).await?.rows.is_empty() {
+        if watch.elapsed() > limit {
+            let facts = [format!("backend {} has run since {}", backend.pid, backend.started)];
+            return Err(Stop::Unknown(Evidence::new(
+                "a session of the interrupted attempt does not end",
+                facts,
+            )));
+        }
+        clock::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }

@@ -14,6 +14,8 @@ pub enum Stop {
     Failed(Failure),
     Unknown(Evidence),
     Again(String),
+    /// The run is ending: nothing more may be done, not even tidying up.
+    Ending,
 }
 
 impl From<Failure> for Stop {
@@ -23,8 +25,8 @@ impl From<Failure> for Stop {
 }
 
 impl From<Ending> for Stop {
-    fn from(ending: Ending) -> Self {
-        Self::Unknown(Evidence::new(ending.to_string(), []))
+    fn from(_: Ending) -> Self {
+        Self::Ending
     }
 }
 
@@ -51,7 +53,7 @@ impl Stop {
             Self::Unknown(evidence) => {
                 Self::Unknown(Evidence { message: format!("{what}: {}", evidence.message), ..evidence })
             }
-            again @ Self::Again(_) => again,
+            other @ (Self::Again(_) | Self::Ending) => other,
         }
     }
 
@@ -61,6 +63,7 @@ impl Stop {
             Self::Failed(failure) => &failure.message,
             Self::Unknown(evidence) => &evidence.message,
             Self::Again(why) => why,
+            Self::Ending => "the run is ending",
         }
     }
 }
@@ -72,6 +75,7 @@ pub fn outcome(result: Result<Outputs, Stop>) -> Outcome {
         Err(Stop::Failed(failure)) => Outcome::Failed(failure),
         Err(Stop::Unknown(evidence)) => Outcome::Unknown(evidence),
         Err(Stop::Again(why)) => Outcome::Again(why),
+        Err(Stop::Ending) => Outcome::Unknown(Evidence::new(Ending.to_string(), [])),
     }
 }
 

@@ -11,6 +11,7 @@ use super::attempt::Attempt;
 use super::database::{Database, comment_sql, name_with};
 use super::freeze::{self, Counters, Watch};
 use super::mark::{self, Kind, Mark};
+use super::sessions;
 use super::stop::{self, Stop};
 use super::targets::{Target, application_name};
 use crate::clock;
@@ -93,10 +94,13 @@ async fn begin(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
     let side = Database::expect(&sessions.other, &with.database).await?;
     let frozen = freeze::before(attempt, &target);
     refusals::check(attempt, &sessions.other, &live, &side).await?;
+    refuse_opened(&live, frozen.as_ref())?;
     let hold = world.targets.claim(world, &target).await?;
+    // Read again: the claim may stand in its comment.
+    let live = Database::expect(&sessions.other, &target.database).await?;
     let now = clock::now();
     let keep_until = now.checked_add(action.keep_old.std()).ok().map(|at| at.to_string());
-    sequences::raise(attempt, &target, &with, live.open).await?;
+    stop::unless_cancelled(attempt, sequences::raise(attempt, &target, &with, live.open)).await?;
     let swapping = Swapping {
         live: live.name.clone(),
         side: side.name.clone(),
@@ -122,6 +126,16 @@ async fn begin(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
     };
     let exchanged = exchange.run().await?;
     Ok(outputs(&swapping, Some(&exchanged)))
+}
+
+/// A freeze that let nobody in has no counters: it holds while nobody can get in.
+fn refuse_opened(live: &Database, frozen: Option<&Value>) -> Result<(), Stop> {
+    let closed = frozen.is_some_and(|frozen| frozen.get("counters").is_none_or(Value::is_null));
+    if !(closed && live.open) {
+        return Ok(());
+    }
+    let message = format!("{} was opened to connections again since the freeze", live.name);
+    Err(Failure::new("runplan::swap::written", message).help("freeze it again").into())
 }
 
 /// What the old one must still be, if a freeze proved it quiet.
@@ -232,7 +246,7 @@ async fn look(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
     let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
     let name = application_name(&attempt.world, attempt.step.id.value.as_str());
     let server = stop::unless_cancelled(attempt, Connection::connect(&target.maintenance, &name)).await?;
-    exchange::end_orphan(&server, &swapping.backend, ENDING).await?;
+    sessions::end_orphan(&server, &swapping.backend, ENDING).await?;
     match stand(&server, &swapping).await? {
         (Stand::After, _) => Ok(outputs(&swapping, None)),
         (Stand::Before, _) => Err(Stop::Again("no database was renamed".to_owned())),

@@ -2,6 +2,8 @@
 
 mod approve;
 mod backup;
+mod crash;
+mod damage;
 mod freeze;
 mod lost;
 mod preflight;

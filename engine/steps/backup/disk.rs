@@ -50,12 +50,14 @@ pub async fn check(
     Ok(())
 }
 
-/// The bytes of all tables with their TOAST, without indexes.
-pub async fn tables(server: &Connection) -> Result<u64, Stop> {
+/// The bytes of all tables with their TOAST, without indexes, as the catalog has them: asking for the size of a table that
+/// somebody has locked would wait for the lock.
+async fn tables(server: &Connection) -> Result<u64, Stop> {
     let bytes = server
         .one(
-            "SELECT coalesce(sum(pg_catalog.pg_table_size(oid)), 0)::pg_catalog.int8 FROM pg_catalog.pg_class \
-             WHERE relkind IN ('r', 'm') AND relpersistence OPERATOR(pg_catalog.<>) 't' AND oid OPERATOR(pg_catalog.>=) 16384",
+            "SELECT (coalesce(sum(relpages), 0) * pg_catalog.current_setting('block_size')::pg_catalog.int8)::pg_catalog.int8 \
+             FROM pg_catalog.pg_class WHERE relkind IN ('r', 'm', 't') AND relpersistence OPERATOR(pg_catalog.<>) 't' \
+             AND oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid",
         )
         .await?;
     Ok(bytes.parse().unwrap_or(0))

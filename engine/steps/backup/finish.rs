@@ -22,6 +22,10 @@ pub async fn finish(attempt: &Attempt, action: &Backup, chosen: &Chosen) -> Resu
     }
     let manifest = verify(attempt, action, chosen).await?;
     let path = chosen.partial();
+    if chosen.path.exists() {
+        let why = "something has appeared under this name";
+        return Err(archive::unusable("exists", &chosen.path, why).into());
+    }
     manifest.write(&chosen.path)?;
     let named = std::fs::rename(&path, &chosen.path).and_then(|()| archive::sync_directory(&chosen.path));
     named.map_err(|error| Failure::new("runplan::backup::rename", format!("{}: {error}", path.display())))?;

@@ -23,6 +23,7 @@ use crate::run::{Evidence, Failure, Outputs};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The facts: it begins; everything but COMMIT is done.
@@ -66,14 +67,20 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
     };
     let command = load::feeder(attempt, &feed, &target.settings)?;
     let mut running = attempt.world.supervisor.start(&load::key(attempt), &command, None).await?;
-    let ready = ready(attempt, &mut running, &handshake).await?;
     let mut outputs = Outputs::new();
     outputs.insert("database".to_owned(), target.name.clone().into());
     outputs.insert("tables".to_owned(), source.found.tables.len().into());
     outputs.insert("bytes".to_owned(), live.size.into());
     outputs.insert("taken_at".to_owned(), json!(source.found.taken_at));
-    let intended = Intended { witness: take_witness(&inside, ready).await?, outputs };
-    attempt.note(COMMIT_INTENDED, json!(intended)).await?;
+    let intended = match intend(attempt, &mut running, &handshake, &inside, outputs).await {
+        Ok(intended) => intended,
+        Err(Stop::Ending) => return Err(Stop::Ending),
+        Err(stop) => {
+            // It waits for our word, so nothing is committed; it is ended so that its locks go.
+            attempt.world.supervisor.end_orphans(&load::key(attempt)).await?;
+            return Err(stop);
+        }
+    };
     std::fs::write(&handshake.go, b"go").map_err(|error| file(&handshake.go, &error))?;
     // From here on it may be committed: whatever happens, the server is asked.
     let ended = running.wait().await;
@@ -86,6 +93,20 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         Ok(Verdict::Unknown(why)) => Err(unknown(&intended, why)),
         Err(error) => Err(unknown(&intended, error.message().to_owned())),
     }
+}
+
+/// Everything but COMMIT is done, and what will be committed is journaled.
+async fn intend(
+    attempt: &Attempt,
+    running: &mut Running,
+    handshake: &Handshake,
+    other: &Connection,
+    outputs: Outputs,
+) -> Result<Intended, Stop> {
+    let ready = ready(attempt, running, handshake).await?;
+    let intended = Intended { witness: take_witness(other, ready).await?, outputs };
+    attempt.note(COMMIT_INTENDED, json!(intended)).await?;
+    Ok(intended)
 }
 
 fn aborted() -> Failure {
@@ -109,7 +130,10 @@ pub async fn ask(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
         attempt.world.supervisor.end_orphans(&key).await?;
         return Err(Stop::Again("COMMIT was never sent; nothing was changed".to_owned()));
     };
-    if let process::Found::Running(mut running) = attempt.world.supervisor.find(&key).await? {
+    // Without our word it never sends COMMIT, and it will not get it any more. With it, it is let finish.
+    if handshake_files(attempt)?.1.exists()
+        && let process::Found::Running(mut running) = attempt.world.supervisor.find(&key).await?
+    {
         let _ = running.wait().await;
     }
     attempt.world.supervisor.end_orphans(&key).await?;
@@ -123,12 +147,18 @@ pub async fn ask(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
     }
 }
 
-fn handshake(attempt: &Attempt, hold: &Hold) -> Result<Handshake, Stop> {
+/// Where the feeder says that it is ready, and where it finds our word.
+fn handshake_files(attempt: &Attempt) -> Result<(PathBuf, PathBuf), Stop> {
     let files = attempt.world.files()?;
     let files = std::path::absolute(&files).unwrap_or(files);
+    Ok((files.join(format!("{}.ready.json", attempt.key)), files.join(format!("{}.go", attempt.key))))
+}
+
+fn handshake(attempt: &Attempt, hold: &Hold) -> Result<Handshake, Stop> {
+    let (ready, go) = handshake_files(attempt)?;
     Ok(Handshake {
-        ready: files.join(format!("{}.ready.json", attempt.key)),
-        go: files.join(format!("{}.go", attempt.key)),
+        ready,
+        go,
         check_sql: hold.lock.check_sql(),
         patience_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
     })
@@ -165,8 +195,6 @@ async fn ready(attempt: &Attempt, running: &mut Running, handshake: &Handshake) 
             }
             () = clock::sleep(LOOK) => {}
             () = attempt.cancelled.cancelled() => {
-                // It waits for our word, so nothing is committed.
-                running.cancel(Duration::from_secs(5)).await?;
                 return Err(stop::cancelled().into());
             }
         }

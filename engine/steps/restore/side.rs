@@ -7,19 +7,24 @@ use super::super::client;
 use super::super::database::{Database, comment_sql, name_with};
 use super::super::feeder::{Feed, Source as Feeding};
 use super::super::mark::{self, Mark};
+use super::super::sessions;
 use super::super::stop::{self, Stop};
 use super::super::targets::{Target, application_name};
 use super::{Source, load, source};
 use crate::plan::action::Restore;
-use crate::postgres::{Connection, escape_identifier, identity};
+use crate::postgres::{Backend, Connection, escape_identifier, identity};
 use crate::process::Found;
 use crate::run::{Evidence, Failure, Outputs};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::time::Duration;
 
 /// The facts: the name it will have; its OID, once it is there.
 const CHOSEN: &str = "side_chosen";
 const MADE: &str = "side_made";
+
+/// How long the session of an attempt that died may take to be gone.
+const ENDING: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Chosen {
@@ -31,6 +36,8 @@ struct Chosen {
     taken_at: Option<String>,
     /// Only some tables' rows.
     partial: bool,
+    /// The session that makes it: after a crash CREATE DATABASE may still be under way.
+    backend: Backend,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +66,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         tables: source.tables.as_ref().map_or(source.found.tables.len(), Vec::len),
         taken_at: taken_at(&source),
         partial: source.tables.is_some(),
+        backend: server.backend().clone(),
     };
     attempt.note(CHOSEN, json!(chosen)).await?;
     let side = Side { attempt, target, server, chosen };
@@ -167,6 +175,9 @@ impl Side<'_> {
 
     /// Drops what there is of it; what is left is said.
     async fn clean(&self, stop: Stop) -> Stop {
+        if matches!(stop, Stop::Ending) {
+            return stop;
+        }
         let name = &self.chosen.name;
         match self.drop_own().await {
             Ok(()) => stop,
@@ -177,13 +188,19 @@ impl Side<'_> {
     /// Drops the side database if it is ours: by its mark, or by being empty before it was marked.
     async fn drop_own(&self) -> Result<(), Stop> {
         let name = &self.chosen.name;
-        let Some(found) = Database::by_name(&self.server, name).await? else { return Ok(()) };
+        let label = application_name(&self.attempt.world, self.attempt.step.id.value.as_str());
+        // A session of its own: the other may be what was lost.
+        let server = Connection::connect(&self.target.maintenance, &label).await?;
+        if self.server.is_closed() || self.server.backend() != &self.chosen.backend {
+            sessions::end_orphan(&server, &self.chosen.backend, ENDING).await?;
+        }
+        let Some(found) = Database::by_name(&server, name).await? else { return Ok(()) };
         if !self.is_ours(&found).await? {
             let message = format!("the database {name} is not this step's");
             return Err(Failure::new("runplan::restore::not_ours", message).permanent().into());
         }
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", escape_identifier(name));
-        self.server.execute(&sql).await?;
+        server.execute(&sql).await?;
         Ok(())
     }
 
@@ -220,6 +237,7 @@ pub async fn take_up(attempt: &Attempt, action: &Restore) -> Result<Outputs, Sto
     let server = connect(attempt, &target).await?;
     let side = Side { attempt, target, server, chosen };
     let name = side.chosen.name.clone();
+    sessions::end_orphan(&side.server, &side.chosen.backend, ENDING).await?;
     let Some(found) = Database::by_name(&side.server, &name).await? else {
         attempt.world.supervisor.end_orphans(&load::key(attempt)).await?;
         return Err(Stop::Again(format!("the database {name} is not there")));
@@ -252,6 +270,7 @@ pub async fn take_up(attempt: &Attempt, action: &Restore) -> Result<Outputs, Sto
     };
     match done {
         Ok(outputs) => Ok(outputs),
+        Err(Stop::Ending) => Err(Stop::Ending),
         Err(stop) => {
             attempt.world.supervisor.end_orphans(&load::key(attempt)).await?;
             side.drop_own().await?;

@@ -12,7 +12,7 @@ use super::super::stop::{self, Stop};
 use super::super::targets::application_name;
 use super::{Sessions, rename};
 use crate::clock::{self, Stopwatch};
-use crate::postgres::{Backend, Class, Connection, Error, Settings, escape_literal};
+use crate::postgres::{Class, Connection, Error, Settings, escape_literal};
 use crate::run::{Evidence, Failure};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -289,28 +289,8 @@ impl Exchange<'_> {
                 Err(_) => clock::sleep(Duration::from_millis(200)).await,
             }
         };
-        end_orphan(&server, self.sessions.renamer.backend(), DOUBT).await?;
+        sessions::end_orphan(&server, self.sessions.renamer.backend(), DOUBT).await?;
         let found = super::Database::by_oid(&server, self.comes.oid).await?;
         Ok(found.is_some_and(|found| found.name == self.comes.to))
     }
-}
-
-/// Ends the session that was renaming when its engine died, and waits until it is gone: then what it did stands.
-pub async fn end_orphan(server: &Connection, backend: &Backend, limit: Duration) -> Result<(), Stop> {
-    let sql = format!(
-        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
-         WHERE pid OPERATOR(pg_catalog.=) {} AND pg_catalog.to_char(backend_start AT TIME ZONE 'UTC', \
-         'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') OPERATOR(pg_catalog.=) {}",
-        backend.pid,
-        escape_literal(&backend.started)
-    );
-    let watch = Stopwatch::start();
-    while !server.last(&sql).await?.rows.is_empty() {
-        if watch.elapsed() > limit {
-            let facts = [format!("backend {} has run since {}", backend.pid, backend.started)];
-            return Err(Stop::Unknown(Evidence::new("the session that renames does not end", facts)));
-        }
-        clock::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
 }
