@@ -63,16 +63,16 @@ pub async fn act(attempt: &Attempt) -> Outcome {
 
 async fn act_as_written(attempt: &Attempt) -> Outcome {
     match &attempt.step.action.value {
-        Action::Backup(action) => backup::act(attempt, action).await,
-        Action::Restore(action) => restore::act(attempt, action).await,
-        Action::Swap(action) => swap::act(attempt, action).await,
-        Action::Freeze(action) => freeze::act(attempt, action).await,
-        Action::Sql(action) => sql::act(attempt, action).await,
-        Action::Shell(action) => shell::act(attempt, action).await,
-        Action::Http(action) => http::act(attempt, action).await,
-        Action::Verify(action) => verify::act(attempt, action).await,
-        Action::Approve(action) => approve::act(attempt, action).await,
-        Action::Notify(action) => notify::act(attempt, action).await,
+        Action::Backup(action) => Box::pin(backup::act(attempt, action)).await,
+        Action::Restore(action) => Box::pin(restore::act(attempt, action)).await,
+        Action::Swap(action) => Box::pin(swap::act(attempt, action)).await,
+        Action::Freeze(action) => Box::pin(freeze::act(attempt, action)).await,
+        Action::Sql(action) => Box::pin(sql::act(attempt, action)).await,
+        Action::Shell(action) => Box::pin(shell::act(attempt, action)).await,
+        Action::Http(action) => Box::pin(http::act(attempt, action)).await,
+        Action::Verify(action) => Box::pin(verify::act(attempt, action)).await,
+        Action::Approve(action) => Box::pin(approve::act(attempt, action)).await,
+        Action::Notify(action) => Box::pin(notify::act(attempt, action)).await,
     }
 }
 
@@ -88,13 +88,13 @@ pub async fn settle(attempt: &Attempt) -> Outcome {
 
 async fn settle_as_written(attempt: &Attempt) -> Outcome {
     match &attempt.step.action.value {
-        Action::Backup(action) => backup::settle(attempt, action).await,
-        Action::Restore(action) => restore::settle(attempt, action).await,
-        Action::Swap(action) => swap::settle(attempt, action).await,
-        Action::Freeze(action) => freeze::settle(attempt, action).await,
-        Action::Sql(action) => sql::settle(attempt, action).await,
-        Action::Shell(action) => shell::settle(attempt, action).await,
-        Action::Http(action) => http::settle(attempt, action).await,
+        Action::Backup(action) => Box::pin(backup::settle(attempt, action)).await,
+        Action::Restore(action) => Box::pin(restore::settle(attempt, action)).await,
+        Action::Swap(action) => Box::pin(swap::settle(attempt, action)).await,
+        Action::Freeze(action) => Box::pin(freeze::settle(attempt, action)).await,
+        Action::Sql(action) => Box::pin(sql::settle(attempt, action)).await,
+        Action::Shell(action) => Box::pin(shell::settle(attempt, action)).await,
+        Action::Http(action) => Box::pin(http::settle(attempt, action)).await,
         Action::Verify(_) | Action::Approve(_) => Outcome::Again("it only reads".to_owned()),
         Action::Notify(_) => Outcome::Again("a notification is sent at least once".to_owned()),
     }
@@ -106,10 +106,10 @@ pub async fn undo(attempt: &Attempt) -> Outcome {
         return attempt.inverse(inverse).run().await;
     }
     match &attempt.step.action.value {
-        Action::Backup(action) => backup::undo(attempt, action).await,
-        Action::Restore(action) => restore::undo(attempt, action).await,
-        Action::Swap(action) => swap::undo(attempt, action).await,
-        Action::Freeze(action) => freeze::undo(attempt, action).await,
+        Action::Backup(action) => Box::pin(backup::undo(attempt, action)).await,
+        Action::Restore(action) => Box::pin(restore::undo(attempt, action)).await,
+        Action::Swap(action) => Box::pin(swap::undo(attempt, action)).await,
+        Action::Freeze(action) => Box::pin(freeze::undo(attempt, action)).await,
         Action::Sql(_)
         | Action::Shell(_)
         | Action::Http(_)

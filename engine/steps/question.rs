@@ -82,13 +82,13 @@ impl<'a> Asker<'a> {
         limit: Option<Duration>,
     ) -> Result<Answer, Unanswered> {
         match question {
-            Question::Sql(text) => sql::ask(self, text, database, limit).await,
-            Question::Http(request) => http::ask(self.attempt, request, limit).await,
-            Question::Shell(command) => shell::ask(self.attempt, command, self.label, limit).await,
-            Question::File(file) => file::ask(self.attempt, file).await,
-            Question::Backup(check) => backup::ask(self.attempt, check).await,
-            Question::Counts(check) => backup::counts(self, check, database).await,
-            Question::Lost(check) => lost::ask(self, check, database).await,
+            Question::Sql(text) => Box::pin(sql::ask(self, text, database, limit)).await,
+            Question::Http(request) => Box::pin(http::ask(self.attempt, request, limit)).await,
+            Question::Shell(command) => Box::pin(shell::ask(self.attempt, command, self.label, limit)).await,
+            Question::File(file) => Box::pin(file::ask(self.attempt, file)).await,
+            Question::Backup(check) => Box::pin(backup::ask(self.attempt, check)).await,
+            Question::Counts(check) => Box::pin(backup::counts(self, check, database)).await,
+            Question::Lost(check) => Box::pin(lost::ask(self, check, database)).await,
             Question::Schema(_) => {
                 let message = format!("a `{}` check cannot be asked here", question.word());
                 Err(Failure::new("runplan::verify::question", message).permanent().into())
