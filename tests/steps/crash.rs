@@ -35,7 +35,7 @@ async fn a_backup_killed_at_its_fact_left_nothing() {
     for durable in [false, true] {
         let mut stage = stage(&settings);
         stage.act_until("saved", "chosen", durable).await;
-        stage.restart();
+        stage.restart().await;
         again(stage.settle("saved").await);
         assert_eq!(count(&stage), 0);
     }
@@ -52,7 +52,7 @@ async fn a_dump_that_goes_on_is_taken_up() {
         act_for(&stage, "saved", Duration::from_millis(700)).await.is_none(),
         "pg_dump waits for the lock"
     );
-    stage.restart();
+    stage.restart().await;
     blocker.execute("ROLLBACK").await.unwrap();
     let outputs = done(stage.settle("saved").await);
     assert_eq!(outputs["rows"], 300);
@@ -96,7 +96,7 @@ async fn a_restore_killed_at_each_fact_is_dropped_and_redone() {
         let mut stage = stage(&settings);
         stage.done("saved").await;
         stage.act_until("restored", fact, durable).await;
-        stage.restart();
+        stage.restart().await;
         again(stage.settle("restored").await);
         assert_eq!(sides(&settings).await, "0", "{fact} {durable}");
         let outputs = done(runplan::steps::act(&stage.attempt("restored", 2)).await);
@@ -130,7 +130,7 @@ steps:
             stage.done("saved").await;
             let time = Duration::from_millis(chance.below(500) as u64);
             let outcome = act_for(&stage, "restored", time).await;
-            stage.restart();
+            stage.restart().await;
             let settled = stage.settle("restored").await;
             match (&outcome, &settled) {
                 (Some(_), Outcome::Done(_)) | (None, Outcome::Done(_)) => {
@@ -151,7 +151,7 @@ async fn somebody_elses_database_is_never_dropped() {
     let mut stage = stage(&settings);
     stage.done("saved").await;
     stage.act_until("restored", "side_chosen", true).await;
-    stage.restart();
+    stage.restart().await;
     let server = maintenance(&settings).await;
     let name = stage.facts("restored", 1)[0].data["name"].as_str().unwrap().to_owned();
     server.execute(&format!("CREATE DATABASE {name}")).await.unwrap();
@@ -190,7 +190,7 @@ async fn a_restore_in_place_commits_only_on_our_word() {
         connect(&settings).await.execute("INSERT INTO messages (body) VALUES ('later')").await.unwrap();
         let rows = connect(&settings).await.one("SELECT count(*) FROM messages").await.unwrap();
         stage.act_until("restored", fact, durable).await;
-        stage.restart();
+        stage.restart().await;
         again(stage.settle("restored").await);
         let app = connect(&settings).await;
         assert_eq!(app.one("SELECT count(*) FROM messages").await.unwrap(), rows, "{fact} {durable}");
@@ -200,7 +200,7 @@ async fn a_restore_in_place_commits_only_on_our_word() {
     let mut stage = in_place(&settings);
     stage.done("saved").await;
     let outputs = stage.done("restored").await;
-    stage.restart();
+    stage.restart().await;
     assert_eq!(done(stage.settle("restored").await), outputs);
 }
 
@@ -214,10 +214,10 @@ async fn a_freeze_killed_at_its_fact_is_proved_again() {
         .unwrap();
     let mut stage = stage(&settings);
     stage.act_until("frozen", "freezing", false).await;
-    stage.restart();
+    stage.restart().await;
     again(stage.settle("frozen").await);
     stage.act_until("frozen", "freezing", true).await;
-    stage.restart();
+    stage.restart().await;
     done(stage.settle("frozen").await);
     let sql = "SHOW default_transaction_read_only";
     assert_eq!(connect(&settings).await.one(sql).await.unwrap(), "on");
@@ -254,7 +254,7 @@ async fn a_swap_killed_at_any_instant_is_before_or_after() {
         } else {
             act_for(&stage, "switched", Duration::from_millis(30 + chance.below(120) as u64)).await;
         }
-        stage.restart();
+        stage.restart().await;
         let settled = stage.settle("switched").await;
         let now = oid_of(&server, &name).await;
         match settled {
