@@ -3,6 +3,7 @@
 use super::decode::{Decode, Reader, Schemas, Table, choice, record};
 use super::duration::Duration;
 use super::finding::Finding;
+use super::headers::Headers;
 use super::name::Name;
 use super::node::Node;
 use super::source::Sp;
@@ -115,7 +116,7 @@ record! {
         url: Option<Text>,
         /// Headers of a webhook.
         /// Example: {"Authorization": "Bearer {{ secrets.TOKEN }}"}
-        headers: Table<Text> = Table::new(),
+        headers: Headers = Headers::new(),
     }
 }
 

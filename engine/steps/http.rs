@@ -159,7 +159,7 @@ async fn by_probe(attempt: &Attempt, action: &Http, what: String, not: Outcome) 
     let Some(probe) = &action.probe else {
         return Outcome::Unknown(Evidence::new(message, [what, "there is no `probe` to ask".to_owned()]));
     };
-    match probe::ask(attempt, probe, None).await {
+    match Box::pin(probe::ask(attempt, probe, None)).await {
         Probed::Took(why) => {
             let mut outputs = Outputs::new();
             outputs.insert("probe".to_owned(), why.into());

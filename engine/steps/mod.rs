@@ -61,6 +61,7 @@ pub async fn act(attempt: &Attempt) -> Outcome {
     redacted::redacted(attempt, outcome)
 }
 
+// Each in a box of its own: together they would be as large as the largest, on the stack of every caller.
 async fn act_as_written(attempt: &Attempt) -> Outcome {
     match &attempt.step.action.value {
         Action::Backup(action) => Box::pin(backup::act(attempt, action)).await,

@@ -123,7 +123,7 @@ async fn request(
         ("Content-Type".to_owned(), "application/json".to_owned()),
         ("Idempotency-Key".to_owned(), message.key.clone()),
     ];
-    for (name, text) in &channel.headers {
+    for (name, text) in channel.headers.iter() {
         headers.push((
             name.value.clone(),
             template::plain(&text.raw, &scope).map_err(|error| error.to_string())?,

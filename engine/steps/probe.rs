@@ -4,6 +4,11 @@
 use super::attempt::Attempt;
 use super::question::{Asker, Unanswered};
 use crate::plan::{Probe, Text};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long a probe may take after its attempt was cancelled.
+const LAST_QUESTION: Duration = Duration::from_secs(30);
 
 /// What a probe says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +23,16 @@ pub enum Probed {
 
 /// Asks a probe. `database`: the step's own, if it has one.
 pub async fn ask(attempt: &Attempt, probe: &Probe, database: Option<&Text>) -> Probed {
-    let mut asker = Asker::new(attempt, "probe");
+    // What was cancelled is asked about all the same, but not for long.
+    let was_cancelled = attempt.cancelled.is_cancelled();
+    let own = match was_cancelled {
+        true => Attempt { cancelled: CancellationToken::new(), ..attempt.clone() },
+        false => attempt.clone(),
+    };
+    let mut asker = Asker::new(&own, "probe");
     let database = probe.database.as_ref().or(database);
-    let answer = match asker.ask(&probe.question.value, database, None).await {
+    let limit = was_cancelled.then_some(LAST_QUESTION);
+    let answer = match asker.ask(&probe.question.value, database, limit).await {
         Ok(answer) => answer,
         Err(Unanswered::Cancelled) => return Probed::Unasked("the probe was cancelled".to_owned()),
         Err(Unanswered::Failed(failure)) => {

@@ -2,6 +2,7 @@
 //! answer is right is not its business.
 
 mod backup;
+mod counts;
 mod file;
 mod http;
 mod lost;
@@ -87,10 +88,10 @@ impl<'a> Asker<'a> {
             Question::Shell(command) => Box::pin(shell::ask(self.attempt, command, self.label, limit)).await,
             Question::File(file) => Box::pin(file::ask(self.attempt, file)).await,
             Question::Backup(check) => Box::pin(backup::ask(self.attempt, check)).await,
-            Question::Counts(check) => Box::pin(backup::counts(self, check, database)).await,
-            Question::Lost(check) => Box::pin(lost::ask(self, check, database)).await,
+            Question::Counts(check) => Box::pin(counts::ask(self.attempt, check, database)).await,
+            Question::Lost(check) => Box::pin(lost::ask(self.attempt, check, database)).await,
             Question::Schema(_) => {
-                let message = format!("a `{}` check cannot be asked here", question.word());
+                let message = "a `schema` check is not known to this version";
                 Err(Failure::new("runplan::verify::question", message).permanent().into())
             }
         }
@@ -112,6 +113,14 @@ impl<'a> Asker<'a> {
             .map_err(|why| Failure::new("runplan::verify::expect", why).permanent())?;
         Ok(wanted.judge(answer, name))
     }
+}
+
+/// The database that a question is about.
+fn given(database: Option<&Text>) -> Result<&Text, Failure> {
+    database.ok_or_else(|| {
+        let message = "the question has no `database` to ask";
+        Failure::new("runplan::verify::question", message).permanent()
+    })
 }
 
 /// Names of tables, their templates filled in.

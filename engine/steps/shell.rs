@@ -139,7 +139,7 @@ async fn by_probe(
     not: fn(String) -> Outcome,
 ) -> Outcome {
     if let Some(probe) = &action.probe {
-        return match probe::ask(attempt, probe, None).await {
+        return match Box::pin(probe::ask(attempt, probe, None)).await {
             Probed::Took(why) => {
                 let mut outputs = Outputs::new();
                 outputs.insert("probe".to_owned(), why.into());

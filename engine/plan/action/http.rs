@@ -1,7 +1,7 @@
 //! `http`: what the author writes.
 
 use crate::plan::decode::{choice, record};
-use crate::plan::{Changes, Duration, Expect, Json, Probe, Table, Text};
+use crate::plan::{Changes, Duration, Expect, Headers, Json, Probe, Text};
 
 choice! {
     /// The request's method.
@@ -21,7 +21,7 @@ record! {
         url: Text,
         /// Headers.
         /// Example: {"Authorization": "Bearer {{ secrets.TOKEN }}"}
-        headers: Table<Text> = Table::new(),
+        headers: Headers = Headers::new(),
         /// A JSON body, built as data.
         /// Example: {"maintenance": true}
         json: Option<Json>,

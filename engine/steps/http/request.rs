@@ -19,7 +19,7 @@ pub async fn request(attempt: &Attempt, action: &Http, limit: Option<Duration>) 
     let scope = attempt.scope(texts).await?;
     let url = template::url(&action.url.raw, &scope).map_err(|error| broken(&action.url, &error))?;
     let mut headers = Vec::new();
-    for (name, text) in &action.headers {
+    for (name, text) in action.headers.iter() {
         let value = template::plain(&text.raw, &scope).map_err(|error| broken(text, &error))?;
         headers.push((name.value.clone(), value));
     }

@@ -1,31 +1,40 @@
-//! `lost`: what swapping a side database in would lose. Fails when it would lose or change anything; a plan that only
-//! wants to know says `report_only`.
+//! `lost`: what a swap would lose. The comparison is in steps/lost; here it becomes an answer.
 
-use super::super::expectation::Answer;
-use super::super::lost;
-use super::{Asker, Unanswered};
+use super::super::attempt::Attempt;
+use super::super::expectation::{Answer, Doubt};
+use super::super::lost::{TableLoss, compare};
+use super::{Unanswered, given, plain_list};
 use crate::plan::Text;
 use crate::plan::check::Lost;
-use crate::run::Failure;
+use serde_json::{Map, Value, json};
 
-pub async fn ask(asker: &Asker<'_>, check: &Lost, database: Option<&Text>) -> Result<Answer, Unanswered> {
-    let Some(database) = database else {
-        let message = "the comparison has no `database`";
-        return Err(Failure::new("runplan::verify::question", message).permanent().into());
+pub async fn ask(attempt: &Attempt, check: &Lost, database: Option<&Text>) -> Result<Answer, Unanswered> {
+    let world = &attempt.world;
+    let live = world.targets.find(world, given(database)?).await?;
+    let side = world.targets.find(world, &check.side).await?;
+    let tables = plain_list(attempt, check.tables.as_deref()).await?;
+    let report = match compare(attempt, &live, &side, tables.as_deref()).await {
+        Ok(report) => report,
+        Err(_) if attempt.cancelled.is_cancelled() => return Err(Unanswered::Cancelled),
+        Err(failure) => return Err(failure.into()),
     };
-    let attempt = asker.attempt;
-    let targets = &attempt.world.targets;
-    let live = targets.find(&attempt.world, database).await?;
-    let side = targets.find(&attempt.world, &check.side).await?;
-    let tables = super::plain_list(attempt, check.tables.as_deref()).await?;
-    let report = lost::compare(attempt, &live, &side, tables.as_deref()).await?;
-    let rows = report.only_live + report.changed;
-    let json = serde_json::to_value(&report).unwrap_or_default();
+    let lost = report.only_live + report.changed;
+    let doubt = (!report.is_same())
+        .then(|| Doubt { expected: "no difference".to_owned(), actual: report.summary.clone() });
+    let mut details = Map::new();
+    let differing: Vec<&TableLoss> = report.tables.iter().filter(|table| table.differs()).collect();
+    details.insert("tables".to_owned(), json!(differing));
+    details.insert("since".to_owned(), json!(report.since));
+    details.insert("until".to_owned(), json!(report.until));
+    if let Some(file) = &report.file {
+        details.insert("file".to_owned(), json!(file));
+    }
     Ok(Answer {
-        wrong: (rows > 0).then(|| report.summary.clone()),
-        value: rows.into(),
-        json: Some(json),
+        doubt,
+        value: Value::from(lost),
+        json: serde_json::to_value(&report).ok(),
         summary: Some(report.summary),
+        details,
         ..Answer::default()
     })
 }

@@ -1,13 +1,12 @@
 //! `sql`: a query, in a transaction that cannot write. Must never leave that transaction open.
 
-use super::super::expectation::Answer;
+use super::super::expectation::{Answer, says_true};
 use super::super::sql::rows::{self, Rows};
 use super::super::sql::session::{self, Limits, Trouble};
 use super::super::sql::text::{self, Statement};
-use super::{Asker, Unanswered};
+use super::{Asker, Unanswered, given};
 use crate::plan::{Duration, Text};
 use crate::postgres::{Connection, Error};
-use crate::run::Failure;
 
 /// The first snapshot makes it final: after it no statement can turn the transaction into one that writes.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1";
@@ -20,10 +19,7 @@ pub async fn ask(
     database: Option<&Text>,
     limit: Option<std::time::Duration>,
 ) -> Result<Answer, Unanswered> {
-    let Some(database) = database else {
-        let message = "the query has no `database` to ask";
-        return Err(Failure::new("runplan::verify::question", message).permanent().into());
-    };
+    let database = given(database)?;
     let statements = text::statements(asker.attempt, query).await?;
     let target = asker.attempt.world.targets.find(&asker.attempt.world, database).await?;
     // Taken out: one that is left in the middle of a question is not used again.
@@ -57,7 +53,7 @@ pub async fn ask(
     if connection.execute("ROLLBACK").await.is_ok() {
         asker.sessions.insert(target.database, connection);
     }
-    Ok(Answer { rows: Some(rows), ..Answer::default() })
+    Ok(Answer { doubt: says_true(&rows), rows: Some(rows), ..Answer::default() })
 }
 
 async fn query_all(

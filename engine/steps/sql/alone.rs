@@ -129,7 +129,7 @@ async fn unheard(
         return unknown(&failure.message, why);
     }
     match (&action.probe, answered) {
-        (Some(probe), _) => match probe::ask(attempt, probe, Some(&action.database)).await {
+        (Some(probe), _) => match Box::pin(probe::ask(attempt, probe, Some(&action.database))).await {
             Probed::Took(_) => Outcome::Done(outputs(attempt, &Rows::default())),
             Probed::Not(_) => Outcome::Failed(place.failed(failure)),
             Probed::Unasked(why) => unknown(&failure.message, why),
@@ -167,7 +167,7 @@ pub async fn settle(attempt: &Attempt, action: &Sql, target: &Target) -> Outcome
     let Some(probe) = &action.probe else {
         return unknown(&message, "there is no `probe` to ask".to_owned());
     };
-    match probe::ask(attempt, probe, Some(&action.database)).await {
+    match Box::pin(probe::ask(attempt, probe, Some(&action.database))).await {
         Probed::Took(_) => Outcome::Done(outputs(attempt, &Rows::default())),
         Probed::Not(why) => Outcome::Again(format!("the probe says that it did not take effect: {why}")),
         Probed::Unasked(why) => unknown(&message, why),

@@ -28,6 +28,8 @@ pub struct Finding {
     /// How many there are in all.
     pub row_count: Option<usize>,
     pub summary: Option<String>,
+    /// What the question itself adds to the record.
+    pub details: Map<String, Value>,
 }
 
 /// The attempt was cancelled.
@@ -77,6 +79,7 @@ fn unanswered(check: &Check, why: String) -> Finding {
         rows: Vec::new(),
         row_count: None,
         summary: None,
+        details: Map::new(),
     }
 }
 
@@ -99,6 +102,7 @@ fn found(check: &Check, answer: &Answer, verdict: Verdict) -> Finding {
         row_count: answer.rows.as_ref().map(|rows| rows.rows.len()),
         rows,
         summary: answer.summary.clone(),
+        details: answer.details.clone(),
     }
 }
 
@@ -128,8 +132,9 @@ impl Finding {
             "value": self.value,
             "rows": self.rows,
         });
-        if let (Some(count), Some(map)) = (self.row_count, result.as_object_mut()) {
-            map.insert("row_count".to_owned(), count.into());
+        if let Some(map) = result.as_object_mut() {
+            map.extend(self.row_count.map(|count| ("row_count".to_owned(), count.into())));
+            map.extend(self.details.clone());
         }
         result
     }

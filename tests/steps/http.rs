@@ -1,0 +1,152 @@
+//! Requests: what is sent, what is taken from the answer, and when a lost one is not sent again.
+
+use crate::support::server::Server;
+use crate::support::stage::{Stage, done, failed, plan};
+use runplan::run::Outcome;
+use runplan::steps;
+use serde_json::json;
+use std::time::Duration;
+
+fn step(server: &Server, fields: &str) -> Stage {
+    plan(&format!("steps:\n- id: s\n  http: {{ {fields} }}"))
+        .param("base", server.url.as_str())
+        .param("q", "a b&c=d/é")
+        .secret("TOKEN", "hunter2-long")
+        .set()
+}
+
+fn fine() -> Server {
+    Server::start(|_| Some((200, "{\"status\": \"healthy\", \"n\": [1]}".to_owned())))
+}
+
+#[tokio::test]
+async fn values_stay_in_their_places() {
+    let server = fine();
+    let stage = step(
+        &server,
+        "method: POST, url: \"{{ params.base }}/x/{{ params.q }}?q={{ params.q }}\", repeatable: true,
+         headers: { Authorization: \"Bearer {{ secrets.TOKEN }}\" },
+         json: { text: \"say \\\"{{ params.q }}\\\"\", number: 5, whole: \"{{ params.q }}\" }",
+    );
+    let outputs = stage.done("s").await;
+    assert_eq!((&outputs["status"], &outputs["json"]["n"]), (&json!(200), &json!([1])));
+    let asked = &server.asked()[0];
+    assert_eq!(asked.method, "POST");
+    assert_eq!(asked.path, "/x/a%20b%26c%3Dd%2F%C3%A9?q=a%20b%26c%3Dd%2F%C3%A9");
+    assert_eq!(asked.header("authorization"), Some("Bearer hunter2-long"));
+    assert_eq!(asked.json(), json!({ "text": "say \"a b&c=d/é\"", "number": 5, "whole": "a b&c=d/é" }));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_the_wanted_one_fails() {
+    let server = Server::start(|asked| match asked.path.as_str() {
+        "/down" => Some((503, "{\"status\": \"down\"}".to_owned())),
+        _ => Some((200, "{\"status\": \"healthy\"}".to_owned())),
+    });
+    let of = async |fields: &str| step(&server, fields).act("s").await;
+    let failure = failed(of("url: \"{{ params.base }}/down\"").await);
+    assert!(failure.message.contains("status 503"), "{failure:?}");
+    done(of("url: \"{{ params.base }}/down\", expect: { status: 503, json: { status: down } }").await);
+    let failure = failed(of("url: \"{{ params.base }}/up\", expect: { json: { status: down } }").await);
+    assert!(failure.message.contains("status = healthy (wanted: status = down)"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn what_the_answer_holds_of_secrets_and_cookies_is_not_kept() {
+    let server = Server::with_headers(|asked| {
+        let token = asked.header("authorization").unwrap_or_default().to_owned();
+        Some((200, vec![("Set-Cookie".to_owned(), "session=1".to_owned())], format!("you sent {token}")))
+    });
+    let stage =
+        step(&server, "url: \"{{ params.base }}\", headers: { Authorization: \"{{ secrets.TOKEN }}\" }");
+    let outputs = stage.done("s").await;
+    assert_eq!(outputs["body"], "you sent [redacted]");
+    assert_eq!(outputs["headers"].get("set-cookie"), None);
+}
+
+#[tokio::test]
+async fn until_asks_again_and_ends_with_the_step() {
+    let mut count = 0;
+    let server = Server::start(move |_| {
+        count += 1;
+        match count {
+            1 => None,
+            2 => Some((503, String::new())),
+            _ => Some((200, "{\"done\": true}".to_owned())),
+        }
+    });
+    let stage = step(&server, "url: \"{{ params.base }}\", until: { json: { done: true } }, every: 10ms");
+    stage.done("s").await;
+    assert_eq!(server.asked().len(), 3);
+    let stage = step(&server, "url: \"{{ params.base }}\", until: { json: { done: false } }, every: 10ms");
+    let attempt = stage.attempt("s", 1);
+    let (outcome, ()) = tokio::join!(steps::act(&attempt), async {
+        runplan::clock::sleep(Duration::from_millis(100)).await;
+        attempt.cancelled.cancel();
+    });
+    let failure = failed(outcome);
+    assert!(failure.message.contains("done = true"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_failed_unknown_or_the_probes() {
+    let server = Server::start(|asked| match asked.path.as_str() {
+        "/state" => Some((200, "{\"on\": true}".to_owned())),
+        "/gateway" => Some((502, String::new())),
+        _ => None,
+    });
+    let of = async |fields: &str| step(&server, fields).act("s").await;
+    failed(of("url: \"{{ params.base }}/x\"").await);
+    failed(of("method: POST, url: \"{{ params.base }}/x\", repeatable: true").await);
+    let unknown = of("method: POST, url: \"{{ params.base }}/x\"").await;
+    assert!(matches!(unknown, Outcome::Unknown(_)), "{unknown:?}");
+    let unknown = of("method: POST, url: \"{{ params.base }}/gateway\"").await;
+    assert!(matches!(unknown, Outcome::Unknown(_)), "{unknown:?}");
+    let probe = |on: bool| {
+        format!(
+            "probe: {{ http: {{ url: \"{{{{ params.base }}}}/state\" }}, expect: {{ json: {{ on: {on} }} }} }}"
+        )
+    };
+    done(of(&format!("method: POST, url: \"{{{{ params.base }}}}/x\", {}", probe(true))).await);
+    failed(of(&format!("method: POST, url: \"{{{{ params.base }}}}/x\", {}", probe(false))).await);
+    failed(of("method: POST, url: \"http://127.0.0.1:9/x\"").await);
+    let unasked = "probe: { http: { url: \"http://127.0.0.1:9/\" } }";
+    let unknown = of(&format!("method: POST, url: \"{{{{ params.base }}}}/x\", {unasked}")).await;
+    assert!(matches!(unknown, Outcome::Unknown(_)), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn after_a_crash_only_what_may_be_sent_twice_is() {
+    let server = fine();
+    let post = "method: POST, url: \"{{ params.base }}\"";
+    let mut stage = step(&server, post);
+    assert!(matches!(stage.settle("s").await, Outcome::Again(_)), "it was not sent");
+    stage.act_until("s", "sending", false).await;
+    stage.restart().await;
+    assert!(matches!(stage.settle("s").await, Outcome::Again(_)), "it was not sent");
+    stage.act_until("s", "sending", true).await;
+    stage.restart().await;
+    assert!(matches!(stage.settle("s").await, Outcome::Unknown(_)));
+    assert_eq!(server.asked().len(), 0);
+    assert!(matches!(step(&server, "url: \"{{ params.base }}\"").settle("s").await, Outcome::Again(_)));
+}
+
+#[tokio::test]
+async fn credentials_do_not_follow_a_redirect_to_another_host() {
+    let other = fine();
+    let away = format!("{}/there", other.url);
+    let server = Server::with_headers(move |asked| match asked.path.as_str() {
+        "/away" => Some((302, vec![("Location".to_owned(), away.clone())], String::new())),
+        "/here" => Some((302, vec![("Location".to_owned(), "/end".to_owned())], String::new())),
+        _ => Some((200, Vec::new(), "{}".to_owned())),
+    });
+    let headers = "headers: { Authorization: \"{{ secrets.TOKEN }}\", X-Key: \"{{ secrets.TOKEN }}\" }";
+    step(&server, &format!("url: \"{{{{ params.base }}}}/away\", {headers}")).done("s").await;
+    let asked = &other.asked()[0];
+    assert_eq!((asked.header("authorization"), asked.header("x-key")), (None, None));
+    step(&server, &format!("url: \"{{{{ params.base }}}}/here\", {headers}")).done("s").await;
+    assert_eq!(server.asked().last().unwrap().header("x-key"), Some("hunter2-long"));
+    let post = "method: POST, url: \"{{ params.base }}/away\", expect: { status: 302 }";
+    step(&server, post).done("s").await;
+    assert_eq!(other.asked().len(), 1, "a POST is not sent on");
+}
