@@ -74,6 +74,7 @@ fn started() -> Started {
         attended: false,
         wait: false,
         accepted: Vec::new(),
+        targets: std::collections::BTreeMap::new(),
         rehearsal: false,
         version: "bench".to_owned(),
     }

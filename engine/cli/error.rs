@@ -84,6 +84,12 @@ pub enum Error {
     #[error("the rehearsal could not be prepared: {why}")]
     #[diagnostic(code(runplan::cli::not_prepared), help("mend the plan's `rehearsal:` block and try again"))]
     NotPrepared { why: String },
+    #[error("`{name}` is on another server than when the run began: {found}, not {wanted}")]
+    #[diagnostic(
+        code(runplan::cli::other_server),
+        help("nothing was done; put the address of `{name}` right and try again")
+    )]
+    OtherServer { name: String, wanted: String, found: String },
     #[error("it was not accepted: {why}")]
     #[diagnostic(code(runplan::cli::refused), help("`runplan status {run}` shows what the run waits for"))]
     Refused { run: RunId, why: String },
@@ -131,6 +137,7 @@ impl Error {
             | Self::NotByTheRules { .. }
             | Self::NoSelf { .. }
             | Self::System { .. }
+            | Self::OtherServer { .. }
             | Self::Stage(_)
             | Self::Unfit { .. } => Exit::Preflight,
             Self::Store(error) | Self::Post(drive::PostError::Journal(error)) => of_store(error),

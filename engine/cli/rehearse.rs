@@ -24,7 +24,7 @@ use crate::store::{MemoryJournal, Store};
 use crate::terminal::{Board, Prompts, Screen, View};
 use clap::Args;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -133,6 +133,7 @@ impl Rehearsed<'_> {
             attended: false,
             wait: false,
             accepted: Vec::new(),
+            targets: BTreeMap::new(),
             rehearsal: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -190,6 +191,7 @@ impl Rehearsed<'_> {
             attended: false,
             wait: false,
             accepted: Vec::new(),
+            targets: BTreeMap::new(),
             rehearsal: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };

@@ -104,7 +104,7 @@ impl GoOn {
         let directory = PathBuf::from(&started.directory);
         let world = surroundings::world(run, &state.shape, directory, held.directory().to_path_buf(), given)?;
         let runtime = launch::runtime()?;
-        runtime.block_on(surroundings::hold(&world))?;
+        runtime.block_on(surroundings::hold_again(&world, &started))?;
         let launch = Launch { screen, store, held, state, world, attended: screen.is_attended() };
         launch.drive(runtime, start)
     }
@@ -119,7 +119,7 @@ impl GoOn {
         let world = surroundings::world(&run, &state.shape, directory, place, given)?;
         let runtime = launch::runtime()?;
         let problems = runtime.block_on(async {
-            surroundings::hold(&world).await?;
+            surroundings::hold_again(&world, started).await?;
             let problems = world.targets.release(&world).await;
             if problems.is_empty() {
                 let mut state = state;

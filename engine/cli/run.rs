@@ -18,7 +18,7 @@ use crate::run::{Shape, Started, State, StoredSource};
 use crate::store::Store;
 use crate::terminal::{self, Screen};
 use clap::Args;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 /// Runs a plan; `runplan PLAN` is the same.
@@ -143,6 +143,7 @@ impl Run {
             attended,
             wait: self.wait,
             accepted: Vec::new(),
+            targets: BTreeMap::new(),
             rehearsal: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -152,7 +153,7 @@ impl Run {
         let runtime = launch::runtime()?;
         started.accepted = self.accepts.prove(screen, &runtime, &world)?;
         // Before the run exists: what cannot begin leaves nothing behind.
-        runtime.block_on(surroundings::hold(&world))?;
+        started.targets = runtime.block_on(surroundings::hold(&world))?;
         let held = store.create(&run)?;
         let launch = Launch { screen, store: &store, held, state, world, attended };
         launch.drive(runtime, Start::Begin(Box::new(started)))

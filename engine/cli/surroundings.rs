@@ -4,11 +4,11 @@ use super::actor;
 use super::error::Error;
 use crate::plan::{Action, Changes, Name, RunId, Sp, Step, Table};
 use crate::postgres::{Programs, Settings};
-use crate::run::{Effects, Shape, effects};
+use crate::run::{Effects, Shape, Started, effects};
 use crate::secret::Secret;
 use crate::steps::{Refused, Secrets, Targets, World, WorldOptions};
 use serde_json::{Map, Value};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -86,16 +86,31 @@ fn changes(changes: Option<&Changes>) -> Option<String> {
     }
 }
 
-/// Takes the locks of the targets, before anything is begun.
+/// Takes the locks of the targets, before anything is begun, and says on which servers they are.
 ///
 /// # Errors
 /// Somebody else has one of them, or a server cannot be asked.
-pub async fn hold(world: &World) -> Result<(), Error> {
+pub async fn hold(world: &World) -> Result<BTreeMap<String, String>, Error> {
+    let mut servers = BTreeMap::new();
     for name in changed(&world.shape) {
-        world.targets.hold(world, &name).await.map_err(|refused| match refused {
+        let hold = world.targets.hold(world, &name).await.map_err(|refused| match refused {
             Refused::Held(message) => Error::TargetHeld { message },
             Refused::Failed(failure) => Error::Unready { failure },
         })?;
+        servers.insert(name, hold.server.clone());
+    }
+    Ok(servers)
+}
+
+/// As `hold`, for a run that has begun: it goes on where it began, or nowhere.
+///
+/// # Errors
+/// As `hold`; another server answers under the same address.
+pub async fn hold_again(world: &World, started: &Started) -> Result<(), Error> {
+    for (name, found) in hold(world).await? {
+        if let Some(wanted) = started.targets.get(&name).filter(|wanted| **wanted != found) {
+            return Err(Error::OtherServer { name, wanted: wanted.clone(), found });
+        }
     }
     Ok(())
 }

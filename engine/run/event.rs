@@ -7,6 +7,7 @@ use crate::plan::{Name, StepId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// One thing that happened to a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -171,6 +172,9 @@ pub struct Started {
     /// What preflight found and the operator accepted, for the reason above.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepted: Vec<Accepted>,
+    /// The servers of the databases that the run changes, by name: their system identifiers. A run goes on there or nowhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub targets: BTreeMap<String, String>,
     /// A rehearsal on a throw-away server: stand-ins take the place of the world outside.
     #[serde(default)]
     pub rehearsal: bool,

@@ -43,6 +43,8 @@ pub struct Hold {
     pub lock: TargetLock,
     /// The epoch of our claim.
     pub epoch: u64,
+    /// The server's system identifier: what tells it from every other.
+    pub server: String,
     claimed: tokio::sync::Mutex<bool>,
 }
 
@@ -176,6 +178,10 @@ impl Targets {
         };
         let connection =
             Connection::connect(&maintenance, &application_name(world, "claim")).await.map_err(failed)?;
+        let server = connection
+            .one("SELECT system_identifier FROM pg_catalog.pg_control_system()")
+            .await
+            .map_err(failed)?;
         let epoch = match claim::read(&connection, live.database()).await.map_err(failed)? {
             Some(claim) if claim.run != world.run.as_str() => {
                 return Err(Refused::Held(format!(
@@ -194,7 +200,7 @@ impl Targets {
             Some(claim) => claim.epoch,
             None => 1,
         };
-        let hold = Arc::new(Hold { lock, epoch, claimed: tokio::sync::Mutex::new(false) });
+        let hold = Arc::new(Hold { lock, epoch, server, claimed: tokio::sync::Mutex::new(false) });
         holds.insert(name.to_owned(), hold.clone());
         Ok(hold)
     }

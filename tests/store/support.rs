@@ -81,6 +81,7 @@ pub fn started(plan: &str) -> Event {
         attended: false,
         wait: false,
         accepted: Vec::new(),
+        targets: std::collections::BTreeMap::new(),
         rehearsal: false,
         version: "0.1.0".to_owned(),
     }))

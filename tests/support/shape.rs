@@ -35,6 +35,7 @@ pub fn started(attended: bool) -> runplan::run::Started {
         attended,
         wait: false,
         accepted: Vec::new(),
+        targets: std::collections::BTreeMap::new(),
         rehearsal: false,
         version: "test".to_owned(),
     }
