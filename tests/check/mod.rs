@@ -5,4 +5,3 @@ mod codes;
 mod corpus;
 mod language;
 mod reader;
-mod speed;
