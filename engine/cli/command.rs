@@ -108,6 +108,15 @@ pub enum Command {
 
 impl Command {
     pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        if let Some(picture) = globals.format.filter(|format| matches!(format, Format::Mermaid | Format::Svg))
+            && !matches!(self, Self::Graph(_))
+        {
+            let name = if picture == Format::Svg { "svg" } else { "mermaid" };
+            return Err(Error::usage_with(
+                format!("--format {name} is for `graph` alone"),
+                "human, json or markdown can be had here",
+            ));
+        }
         match self {
             Self::Run(command) => command.run(screen, globals),
             Self::Check(command) => command.run(screen),

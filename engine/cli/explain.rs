@@ -58,7 +58,7 @@ fn show(screen: &Screen, code: &Code) {
             "## {name}\n\n{meaning}\n\nWith the fault:\n\n```yaml\n{}\n```\n\nWithout it:\n\n```yaml\n{}\n```\n\n{remedy}",
             bad.text, good.text
         )),
-        Format::Human => {
+        _ => {
             let paint = screen.paint();
             let block = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
             screen.line(&paint.of(Tone::Strong, name));

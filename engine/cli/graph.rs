@@ -1,70 +1,63 @@
 //! `runplan graph`.
 
-use super::check;
 use super::error::Error;
 use super::exit::Exit;
-use super::files;
-use crate::graph;
-use crate::plan::Flow;
+use super::{check, files, stored, values};
 use crate::report;
-use crate::terminal::Screen;
-use clap::{Args, ValueEnum};
+use crate::review::{self, Review, ReviewInput};
+use crate::terminal::{Format, Screen};
+use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Draws the order of a plan's steps.
+/// Draws the order of a plan's steps: what each does to the world, the windows, the approvals, the point of no return.
+///
+/// As text, as a Mermaid flowchart, or as an SVG picture that opens in every browser and prints well.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   runplan graph plans/scenario-2.yaml
-  runplan graph plans/scenario-2.yaml --as mermaid > scenario-2.mmd")]
+  runplan graph plans/scenario-2.yaml --format svg > scenario-2.svg
+  runplan graph plans/scenario-2.yaml --format mermaid > scenario-2.mmd")]
 pub struct Graph {
     #[arg(value_name = "PLAN")]
     plan: PathBuf,
-    /// text or mermaid
-    #[arg(long = "as", value_enum, default_value = "text", value_name = "FORM", hide_possible_values = true)]
-    form: Form,
     /// The site file, when it is not `runplan.yaml` beside or above the plan
     #[arg(long, value_name = "FILE")]
     site: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Form {
-    Text,
-    Mermaid,
-}
-
 impl Graph {
     pub fn run(self, screen: &Screen) -> Result<Exit, Error> {
         let loaded = files::open(&self.plan, self.site.as_deref())?.loaded;
-        let found = check::findings(&loaded);
-        let errors: Vec<_> = found.into_iter().filter(|finding| finding.is_error()).collect();
+        let errors: Vec<_> =
+            check::findings(&loaded).into_iter().filter(|finding| finding.is_error()).collect();
         check::stop_on(screen, &errors, &loaded, false)?;
-        let Ok(graph) = graph::Graph::new(&loaded.flow) else {
-            // A cycle is an error of the check.
-            return Err(Error::Invalid { what: self.plan.display().to_string(), errors: 1 });
-        };
-        if screen.is_json() {
-            let steps: Vec<_> = loaded
-                .flow
-                .steps()
-                .iter()
-                .map(|step| {
-                    json!({
-                        "id": step.id.value.as_str(),
-                        "kind": step.action.kind().word(),
-                        "needs": Flow::needs(step).map(|need| need.as_str()).collect::<Vec<_>>(),
-                    })
-                })
-                .collect();
-            screen.document(&json!({ "format": 1, "steps": steps }));
-            return Ok(Exit::Done);
+        let shape = stored::shape_of(loaded)?;
+        let (params, missing) = values::defaults(&shape.plan);
+        let input = ReviewInput { params, missing, ..ReviewInput::default() };
+        let review = review::review(&shape.loaded, &shape.graph, &input);
+        match screen.format {
+            Format::Human => screen.text(&report::waves(&review)),
+            Format::Svg => screen.text(&report::svg(&review)),
+            Format::Mermaid => screen.text(&report::mermaid(&review)),
+            Format::Markdown => screen.text(&format!("```mermaid\n{}```\n", report::mermaid(&review))),
+            Format::Json => screen.document(&graph(&review)),
         }
-        screen.text(&match self.form {
-            Form::Text => report::waves(&loaded.flow, &graph),
-            Form::Mermaid => report::mermaid(&loaded.flow),
-        });
         Ok(Exit::Done)
     }
+}
+
+fn graph(review: &Review) -> serde_json::Value {
+    let steps: Vec<_> = review
+        .steps
+        .iter()
+        .map(|step| {
+            json!({
+                "id": step.id, "kind": step.kind, "title": step.title, "needs": step.needs, "wave": step.wave,
+                "window": step.window, "effect": step.effect,
+            })
+        })
+        .collect();
+    json!({ "format": 1, "waves": review.waves, "steps": steps, "no_return": review.no_return })
 }

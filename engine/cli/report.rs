@@ -38,7 +38,7 @@ impl Report {
         let report = Document::of(&stored.state, &stored.records);
         match screen.format {
             Format::Json => screen.document(&serde_json::to_value(&report).unwrap_or_default()),
-            Format::Human | Format::Markdown => screen.text(&markdown(&report)),
+            _ => screen.text(&markdown(&report)),
         }
         Ok(Exit::Done)
     }

@@ -8,8 +8,10 @@ mod downtime;
 mod drawing;
 mod evidence;
 mod kept;
+pub mod layout;
 mod markdown;
 mod outcome;
+mod picture;
 mod telling;
 
 pub use checklist::Item;
@@ -19,4 +21,5 @@ pub use drawing::{mermaid, waves};
 pub use evidence::{Approval, Backup, Checked, Loss, Statement};
 pub use kept::{Kept, Kind, kept};
 pub use markdown::markdown;
+pub use picture::svg;
 pub use telling::{Mark, Told, tell};

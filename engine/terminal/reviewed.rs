@@ -11,7 +11,7 @@ pub fn review(screen: &Screen, review: &Review) {
     match screen.format {
         Format::Json => screen.document(&serde_json::to_value(review).unwrap_or_default()),
         Format::Markdown => screen.text(&markdown::markdown(review)),
-        Format::Human => styled(screen, &lines(review)),
+        _ => styled(screen, &lines(review)),
     }
 }
 
@@ -20,7 +20,7 @@ pub fn difference(screen: &Screen, found: &Difference) {
     match screen.format {
         Format::Json => screen.document(&serde_json::to_value(found).unwrap_or_default()),
         Format::Markdown => screen.text(&difference::markdown::markdown(found)),
-        Format::Human => styled(screen, &difference::text::lines(found)),
+        _ => styled(screen, &difference::text::lines(found)),
     }
 }
 

@@ -12,11 +12,16 @@ use std::io::{IsTerminal, Write};
 pub enum Format {
     /// People.
     #[default]
+    #[value(alias = "text")]
     Human,
     /// Programs.
     Json,
     /// A pull request, a wiki.
     Markdown,
+    /// A picture in a wiki; of a graph.
+    Mermaid,
+    /// A picture; of a graph.
+    Svg,
 }
 
 /// When colours are used.

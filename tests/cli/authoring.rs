@@ -41,3 +41,27 @@ fn what_cannot_be_compared_is_said() {
     sandbox.write("bad.yaml", "runplan: 1\nname: bad\nsteps: []\n");
     sandbox.run("diff old.yaml bad.yaml").code(3).complains("bad.yaml cannot be used");
 }
+
+#[test]
+fn a_graph_is_drawn_for_every_reader() {
+    let sandbox = two_plans();
+    sandbox.run("graph old.yaml").code(0).says("   1   · a  notify").says("after a");
+    sandbox.run("graph old.yaml --format text").code(0).says("· reads");
+    sandbox.run("graph old.yaml --format svg").code(0).says("<svg xmlns");
+    sandbox.run("graph old.yaml --format mermaid").code(0).says("flowchart TD").says("s0 --> s1");
+    sandbox.run("graph old.yaml --format markdown").code(0).says("```mermaid\nflowchart TD");
+    let json = sandbox.run("graph old.yaml --format json").code(0).json();
+    assert_eq!(json["waves"], serde_json::json!([["a"], ["b"]]));
+    assert_eq!((&json["steps"][1]["needs"][0], &json["no_return"]), (&"a".into(), &serde_json::Value::Null));
+    sandbox.run("check old.yaml --format svg").code(2).complains("--format svg is for `graph` alone");
+}
+
+#[test]
+fn the_schemas_are_the_files_that_ship() {
+    let sandbox = Sandbox::new();
+    for (of, file) in [("", "plan"), ("plan", "plan"), ("site", "site")] {
+        let shipped = format!("{}/schemas/{file}.schema.json", env!("CARGO_MANIFEST_DIR"));
+        let found = sandbox.run(&format!("schema {of}")).code(0);
+        assert_eq!(found.stdout, std::fs::read_to_string(shipped).unwrap(), "schema {of}");
+    }
+}

@@ -56,10 +56,11 @@ fn plan(text: &str, site: Option<&str>) {
             assert!(width <= text::WIDTH || !line.text().contains(' '), "{width} columns: {}", line.text());
         }
         markdown::markdown(&review);
+        report::waves(&review);
+        report::mermaid(&review);
+        report::svg(&review);
         serde_json::to_string(&review).unwrap();
     }
-    report::waves(&loaded.flow, &graph);
-    report::mermaid(&loaded.flow);
     assert_eq!(digest::of_plan(&loaded), digest::of_plan(&loaded.clone()));
     load_rehearsal(&mut loaded, &read);
     shown(&check(&loaded, &CheckOptions::default()), &loaded);

@@ -2,6 +2,7 @@
 //! snapshots anew.
 
 mod difference;
+mod pictures;
 
 use runplan::check::{CheckOptions, Given, check, resolve_params};
 use runplan::graph::Graph;
