@@ -217,6 +217,8 @@ fn rows(tables: &[TableLoss], count: fn(&TableLoss) -> u64) -> Option<String> {
 fn minute(time: &str) -> String {
     match time.split_once('.') {
         Some((whole, fraction)) if fraction.ends_with('Z') => format!("{whole}Z"),
+        // An archive that runplan did not make has the clock of the machine that dumped, without its zone.
+        _ if !time.ends_with('Z') => format!("{time} (local time where it was dumped)"),
         _ => time.to_owned(),
     }
 }
