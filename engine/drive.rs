@@ -175,7 +175,8 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
             Start::Undo { to, reason, attended, wait } => {
                 inputs.push_back((self.actor.clone(), Input::Resume { attended, wait }));
                 let undo = Post::Undo { to, reason };
-                if self.state.running().next().is_some() {
+                // Else the run would go forward when the undo is refused.
+                if self.is_refused(&undo) {
                     let reason = "what was interrupted is settled before the undo".to_owned();
                     inputs.push_back((self.actor.clone(), Input::Stop { hard: false, reason }));
                     self.undo = Some(undo);
@@ -202,7 +203,18 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
     }
 
     fn is_over(&self) -> bool {
-        (self.state.phase == Phase::Finished || self.state.parked.is_some()) && self.undo.is_none()
+        self.stands_still() && self.undo.is_none()
+    }
+
+    fn stands_still(&self) -> bool {
+        let is_finished = self.state.phase == Phase::Finished && self.state.running().next().is_none();
+        is_finished || self.state.parked.is_some()
+    }
+
+    fn is_refused(&self, undo: &Post) -> bool {
+        decide(&self.state, &self.actor, Input::Post(undo.clone()), clock::now())
+            .iter()
+            .any(|event| matches!(event, Event::DecisionRefused { .. }))
     }
 
     /// How long to wait for a message at most.
@@ -271,7 +283,7 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
         }
         let engine = Actor::engine();
         while self.decide(&engine, Input::Next, now, &mut records)? {}
-        if self.state.parked.is_some()
+        if self.stands_still()
             && let Some(undo) = self.undo.take()
         {
             let actor = self.actor.clone();
@@ -329,7 +341,14 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
                 self.jobs.hands.learn(step, results.as_ref(), outputs);
                 self.asker.withdraw(step);
             }
-            Event::StepFailed { .. } | Event::StepResolved { .. } => self.asker.withdraw(step),
+            Event::StepFailed { .. } | Event::SettleStarted { .. } => self.asker.withdraw(step),
+            Event::StepResolved { .. } => {
+                if let Some(results) = self.state.results(step) {
+                    let outputs = self.state.entry(step).map(|entry| entry.outputs.clone());
+                    self.jobs.hands.learn(step, Some(&results), &outputs.unwrap_or_default());
+                }
+                self.asker.withdraw(step);
+            }
             Event::UndoDone { .. } => self.jobs.hands.learn(step, None, &serde_json::Map::new()),
             _ => {}
         }

@@ -43,6 +43,10 @@ impl Undo {
         let run = store.find(&self.run)?;
         let state = Stored::read(&store, &run)?.state;
         let to = self.to.as_deref().map(|to| super::post::step_of(&state, to)).transpose()?;
+        if let Some(step) = to.as_ref().filter(|step| !state.done().any(|done| done == *step)) {
+            let message = format!("{step} is not done, so nothing can be undone back to it");
+            return Err(Error::usage_with(message, format!("`runplan status {run}` shows what is done")));
+        }
         let steps = reverse(&state, to.as_ref());
         if steps.is_empty() {
             screen.say(&format!("{run} has done nothing that could be undone"));

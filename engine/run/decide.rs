@@ -6,7 +6,7 @@ use super::outcome::{Ask, Failure, Outcome};
 use super::parked::Why;
 use super::record::Actor;
 use super::reversal::{Reversal, reversal};
-use super::state::{Phase, State};
+use super::state::{Entry, Phase, State};
 use super::transition::StepState;
 use crate::plan::template::{self, Scope};
 use crate::plan::{OnFailure, Step, StepId};
@@ -16,7 +16,7 @@ use jiff::Timestamp;
 pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec<Event> {
     match input {
         Input::Begin(started) => vec![Event::RunStarted(started)],
-        Input::Resume { attended, wait } => resume(state, attended, wait),
+        Input::Resume { attended, wait } => resume(state, attended, wait, now),
         Input::Next => next(state, now),
         Input::Tick => tick(state, now),
         Input::Outcome { step, attempt, outcome } => finish(state, &step, attempt, outcome, now),
@@ -37,13 +37,14 @@ pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec
             vec![Event::HandlerFinished { occasion, index, failure }]
         }
         Input::Stop { hard, reason } => stop(state, hard, reason),
-        Input::Post(post) => posted(state, actor, post),
+        Input::Post(post) => posted(state, actor, post, now),
     }
 }
 
 /// When the run wants to be asked again although nothing happens.
 pub fn next_wakeup(state: &State) -> Option<Timestamp> {
-    let retry = state.retrying.keys().next().map(|(at, _)| *at);
+    // One that has to wait for a place is started when another step ends, not when its time comes.
+    let retry = state.retrying.keys().next().map(|(at, _)| *at).filter(|_| may_retry(state));
     let expiry = state.awaiting().filter_map(|id| state.entry(id)?.ask.as_ref()?.expires_at).min();
     [retry, expiry, deadline(state)].into_iter().flatten().min()
 }
@@ -53,11 +54,22 @@ fn deadline(state: &State) -> Option<Timestamp> {
         return None;
     }
     let limit = state.shape.plan.limits.deadline?;
-    state.started_at?.checked_add(limit.std()).ok()
+    let deadline = state.started_at?.checked_add(limit.std()).ok()?;
+    // Whoever resumes a run after its deadline wants it to go on all the same.
+    (state.resumed_at.is_none_or(|resumed| resumed < deadline)).then_some(deadline)
 }
 
-fn resume(state: &State, attended: bool, wait: bool) -> Vec<Event> {
+fn free(state: &State) -> usize {
+    usize::from(state.shape.plan.limits.parallel.value).saturating_sub(state.running.len())
+}
+
+fn may_retry(state: &State) -> bool {
+    state.phase == Phase::Forward && !state.is_stopping() && state.parked.is_none() && free(state) > 0
+}
+
+fn resume(state: &State, attended: bool, wait: bool, now: Timestamp) -> Vec<Event> {
     let mut events = vec![Event::RunResumed { attended, wait }];
+    let mut free = free(state);
     let resumed = || "the run was resumed".to_owned();
     for (id, entry) in state.entries() {
         match entry.state {
@@ -75,6 +87,15 @@ fn resume(state: &State, attended: bool, wait: bool) -> Vec<Event> {
                 if !may_fail {
                     events.push(Event::StepReopened { step: id.clone(), reason: resumed() });
                 }
+            }
+            // A server that was silent then may answer now.
+            StepState::Unknown if free > 0 => {
+                free -= 1;
+                events.push(Event::SettleStarted { step: id.clone(), attempt: entry.attempts });
+            }
+            StepState::AwaitingApproval if is_expired(entry, now) => {
+                events.push(expired(id, entry.attempts));
+                events.push(Event::StepReopened { step: id.clone(), reason: resumed() });
             }
             StepState::Failed
             | StepState::Waiting
@@ -107,8 +128,8 @@ fn forward(state: &State, now: Timestamp) -> Vec<Event> {
             false => Vec::new(),
         };
     }
-    let free = usize::from(state.shape.plan.limits.parallel.value).saturating_sub(state.running.len());
-    let started: Vec<Event> = state.ready.iter().take(free).filter_map(|at| start(state, *at, now)).collect();
+    let started: Vec<Event> =
+        state.ready.iter().take(free(state)).filter_map(|at| start(state, *at, now)).collect();
     if !started.is_empty() {
         return started;
     }
@@ -224,17 +245,12 @@ fn tick(state: &State, now: Timestamp) -> Vec<Event> {
     }
     for id in state.awaiting() {
         let Some(entry) = state.entry(id) else { continue };
-        if entry.ask.as_ref().and_then(|ask| ask.expires_at).is_some_and(|at| at <= now) {
-            let failure =
-                Failure::new("runplan::approve::expired", "nobody decided in time, which counts as no")
-                    .help("resume the run to ask again")
-                    .permanent();
-            events.push(Event::StepFailed { step: id.clone(), attempt: entry.attempts, failure });
+        if is_expired(entry, now) {
+            events.push(expired(id, entry.attempts));
         }
     }
-    if state.phase == Phase::Forward && !state.is_stopping() && state.parked.is_none() {
-        let free = usize::from(state.shape.plan.limits.parallel.value).saturating_sub(state.running.len());
-        for (at, step) in state.retrying.keys().take(free) {
+    if may_retry(state) {
+        for (at, step) in state.retrying.keys().take(free(state)) {
             if *at <= now
                 && let (Some(id), Some(entry)) = (state.id_at(*step), state.entry_at(*step))
             {
@@ -243,6 +259,17 @@ fn tick(state: &State, now: Timestamp) -> Vec<Event> {
         }
     }
     events
+}
+
+fn is_expired(entry: &Entry, now: Timestamp) -> bool {
+    entry.ask.as_ref().and_then(|ask| ask.expires_at).is_some_and(|at| at <= now)
+}
+
+fn expired(step: &StepId, attempt: u32) -> Event {
+    let failure = Failure::new("runplan::approve::expired", "nobody decided in time, which counts as no")
+        .help("resume the run to ask again")
+        .permanent();
+    Event::StepFailed { step: step.clone(), attempt, failure }
 }
 
 fn finish(state: &State, step: &StepId, attempt: u32, outcome: Outcome, now: Timestamp) -> Vec<Event> {
@@ -294,9 +321,9 @@ fn stop(state: &State, hard: bool, reason: String) -> Vec<Event> {
     events
 }
 
-fn posted(state: &State, actor: &Actor, post: Post) -> Vec<Event> {
+fn posted(state: &State, actor: &Actor, post: Post, now: Timestamp) -> Vec<Event> {
     match post {
-        Post::Approve { step, comment } => approve(state, actor, step, comment),
+        Post::Approve { step, comment } => approve(state, actor, step, comment, now),
         Post::Reject { step, reason } => reject(state, actor, step, reason),
         Post::Resolve { step, resolution, reason } => resolve(state, actor, step, resolution, reason),
         Post::Stop { hard, reason } => stop(state, hard, reason),
@@ -321,13 +348,17 @@ fn may_decide(state: &State, actor: &Actor, ask: &Ask) -> Result<(), String> {
     Ok(())
 }
 
-fn approve(state: &State, actor: &Actor, step: StepId, comment: String) -> Vec<Event> {
+fn approve(state: &State, actor: &Actor, step: StepId, comment: String, now: Timestamp) -> Vec<Event> {
     let Some(entry) = state.entry(&step) else { return Vec::new() };
     let Some(ask) = entry.ask.as_ref().filter(|_| entry.state == StepState::AwaitingApproval) else {
         return refuse(step, actor, "it does not wait for an approval");
     };
     if let Err(why) = may_decide(state, actor, ask) {
         return refuse(step, actor, why);
+    }
+    // A parked run has no clock: nobody said so when the time was up.
+    if is_expired(entry, now) {
+        return refuse(step, actor, "its time is up, which counts as no; `runplan resume` asks again");
     }
     if ask.confirm && comment.trim().is_empty() {
         return refuse(step, actor, "a human task wants its evidence as the comment");
@@ -391,6 +422,9 @@ fn undo(state: &State, actor: &Actor, to: Option<StepId>, reason: String) -> Vec
     if !state.running.is_empty() {
         let step = state.running().next().cloned();
         return step.map_or_else(Vec::new, |step| refuse(step, actor, "it is running; stop the run first"));
+    }
+    if let Some(step) = to.as_ref().filter(|step| !state.done().any(|done| done == *step)) {
+        return refuse(step.clone(), actor, "it is not done, so nothing can be undone back to it");
     }
     vec![Event::UndoRequested { to, reason }]
 }

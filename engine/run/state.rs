@@ -83,6 +83,8 @@ pub struct State {
     pub shape: Shape,
     pub started: Option<Arc<Started>>,
     pub started_at: Option<Timestamp>,
+    /// When a process took it up the last time.
+    pub resumed_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
     pub requester: Option<Actor>,
     pub phase: Phase,
@@ -143,6 +145,7 @@ impl State {
             shape,
             started: None,
             started_at: None,
+            resumed_at: None,
             finished_at: None,
             requester: None,
             phase: Phase::Forward,
@@ -221,7 +224,8 @@ impl State {
     pub fn results(&self, id: &StepId) -> Option<Value> {
         let entry = self.entry(id)?;
         match entry.state {
-            StepState::Done => {}
+            // What it gave is what its undo goes by.
+            StepState::Done | StepState::Undoing | StepState::UndoFailed => {}
             // A step that may fail has results when it gave some.
             StepState::Failed if !entry.outputs.is_empty() => {}
             _ => return None,
@@ -298,6 +302,7 @@ impl State {
             Event::RunResumed { attended, wait } => {
                 self.attended = *attended;
                 self.wait = *wait;
+                self.resumed_at = Some(record.at);
                 self.parked = None;
                 self.stopping = None;
             }

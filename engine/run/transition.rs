@@ -66,9 +66,15 @@ pub fn transition(state: StepState, event: &Event) -> Result<StepState, Impossib
     match event {
         Event::StepStarted { .. } => allow(matches!(state, S::Waiting | S::Retrying { .. }), S::Running),
         Event::StepSkipped { .. } => allow(matches!(state, S::Waiting | S::Running), S::Skipped),
-        Event::FactNoted { .. } | Event::SettleStarted { .. } | Event::CancelRequested { .. } => {
+        Event::FactNoted { .. } | Event::CancelRequested { .. } => {
             allow(matches!(state, S::Running | S::Undoing), state)
         }
+        // One whose outcome is not known is asked about again.
+        Event::SettleStarted { .. } => match state {
+            S::Running | S::Undoing => Ok(state),
+            S::Unknown => Ok(S::Running),
+            _ => Err(impossible()),
+        },
         Event::StepDone { .. } => allow(matches!(state, S::Running | S::AwaitingApproval), S::Done),
         Event::StepFailed { .. } => {
             allow(matches!(state, S::Running | S::AwaitingApproval | S::Waiting), S::Failed)

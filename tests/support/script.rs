@@ -3,10 +3,10 @@
 
 use runplan::plan::action::notify::Level;
 use runplan::plan::{Action, Bare, StepId};
-use runplan::run::{Ask, Failure, Outcome, Outputs, Post, Record, State};
+use runplan::run::{Ask, Evidence, Failure, Outcome, Outputs, Post, Record, State};
 use runplan::steps::{Hands, Job, Progress, Sender, Sent, Verb, Work};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
@@ -25,12 +25,22 @@ pub struct Script {
     pub marks: Arc<Mutex<Marks>>,
     /// How often a step fails before it succeeds.
     pub failures: Arc<Mutex<HashMap<String, u32>>>,
+    /// Steps of which nobody can tell whether they took effect.
+    pub unclear: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Script {
     pub fn count(&self, step: &str) -> u32 {
         self.marks.lock().unwrap().done.get(step).copied().unwrap_or(0)
     }
+
+    fn is_unclear(&self, step: &str) -> bool {
+        self.unclear.lock().unwrap().contains(step)
+    }
+}
+
+fn unclear() -> Outcome {
+    Outcome::Unknown(Evidence::new("nobody can tell", []))
 }
 
 /// An approval is asked for; the core does the rest.
@@ -61,6 +71,10 @@ async fn act(script: Script, job: Job) -> Outcome {
             _ => false,
         }
     };
+    if script.is_unclear(&id) {
+        script.marks.lock().unwrap().acts.push(id);
+        return unclear();
+    }
     if due {
         return Outcome::Failed(Failure::new("test::failed", "as told"));
     }
@@ -85,6 +99,7 @@ impl Hands for Script {
         Box::pin(async move {
             match job.verb {
                 Verb::Act => act(script, job).await,
+                Verb::Settle if script.is_unclear(&id) => unclear(),
                 Verb::Settle if script.count(&id) > 0 => Outcome::Done(Outputs::new()),
                 Verb::Settle => Outcome::Again("it left no mark".to_owned()),
                 Verb::Undo | Verb::SettleUndo => {
