@@ -75,7 +75,9 @@ impl Logs {
         // A damaged journal is shown as far as it is proved.
         let loaded = store.load(run)?;
         let damage = loaded.damage.clone();
-        let stored = Stored::of(run, loaded.records)?;
+        // With nothing proved at all, the damage is the answer.
+        let records = if loaded.records.is_empty() { loaded.whole()? } else { loaded.records };
+        let stored = Stored::of(run, records)?;
         let step = self.step.as_deref().map(|step| step_of(&stored.state, step)).transpose()?;
         let lines = Lines::new(screen, &stored.state);
         for record in stored.records.iter().filter(|record| record.seq > after) {

@@ -30,13 +30,19 @@ pub fn open_to_read(globals: &Globals) -> Result<Store, Error> {
     Ok(Store::open_to_read(&place(globals)?)?)
 }
 
-/// Runs that are not over.
+/// Runs that are not over, or of which nobody can tell.
 ///
 /// # Errors
 /// They cannot be listed.
 pub fn unfinished(store: &Store) -> Result<Vec<Brief>, Error> {
     let mut briefs = store.list()?;
-    briefs.retain(|brief| brief.summary.as_ref().is_some_and(|summary| summary.phase != Phase::Finished));
+    briefs.retain(|brief| match &brief.summary {
+        Some(summary) => summary.phase != Phase::Finished,
+        // A journal that cannot be read is not the journal of a run that is over; an empty one is of a run that never was.
+        None => {
+            store.load(&brief.run).map_or(true, |found| !found.records.is_empty() || found.damage.is_some())
+        }
+    });
     Ok(briefs)
 }
 

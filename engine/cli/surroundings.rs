@@ -38,11 +38,13 @@ pub fn world(
         Some((values, databases)) => (Some(values), databases),
         None => (None, HashMap::new()),
     };
+    let mut secrets = given.secrets;
+    secrets.extend(secret_params(shape, &given.params));
     Ok(World::new(WorldOptions {
         run: run.clone(),
         shape: shape.clone(),
         operator: actor::whoami(),
-        secrets: Secrets::new(table(&shape.loaded.secrets()), given.secrets, directory.clone()),
+        secrets: Secrets::new(table(&shape.loaded.secrets()), secrets, directory.clone()),
         targets: Targets::new(table(&shape.loaded.databases()), replaced),
         directory,
         state,
@@ -51,6 +53,23 @@ pub fn world(
         params: given.params,
         rehearsal,
     }))
+}
+
+/// The values of secret parameters, so that they are found wherever they would be shown. Under names that no secret has.
+fn secret_params(shape: &Shape, params: &Map<String, Value>) -> HashMap<String, Secret> {
+    let mut found = HashMap::new();
+    for (name, _) in shape.plan.params.iter().filter(|(_, param)| param.secret) {
+        let values = match params.get(name.value.as_str()) {
+            Some(Value::Array(items)) => items.as_slice(),
+            Some(value) => std::slice::from_ref(value),
+            None => continue,
+        };
+        for (at, value) in values.iter().enumerate() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            found.insert(format!("params.{}.{at}", name.value), Secret::new(text));
+        }
+    }
+    found
 }
 
 fn table<T: Clone>(merged: &indexmap::IndexMap<&str, &T>) -> Table<T> {

@@ -3,6 +3,7 @@
 
 use super::downtime::windows;
 use super::evidence::checks;
+use crate::plan::site::ChannelType;
 use crate::plan::{Action, Question, Step, action};
 use crate::run::{Effects, State, StepState, effects};
 use serde::Serialize;
@@ -23,9 +24,10 @@ pub fn checklist(state: &State) -> Vec<Item> {
     let reason = started.and_then(|started| started.reason.clone());
     let item = |part, text, evidence| Item { part, text, evidence };
     vec![
-        item("before", "The change to be rolled back is identified", reason.clone()),
-        item("before", "A backup from before the change exists and is sound", sound_backup(state)),
-        item("before", "The team is told", done_kind(state, |action| matches!(action, Action::Notify(_)))),
+        // A reason says why, not that the change was found: only people know.
+        item("before", "The change to be rolled back is identified", None),
+        item("before", "A backup exists that was read or restored whole", sound_backup(state)),
+        item("before", "The team is told", told(state)),
         item("before", "The application is in maintenance", maintenance(state)),
         item("before", "The reason is documented", reason),
         item("before", "What is there now is kept", safety(state)),
@@ -67,6 +69,22 @@ fn list<'s>(steps: impl Iterator<Item = &'s Step>) -> Option<String> {
 
 fn done_kind(state: &State, wanted: fn(&Action) -> bool) -> Option<String> {
     list(done(state).filter(|step| wanted(&step.action.value)))
+}
+
+/// Delivered somewhere else than on the console of whoever ran it.
+fn told(state: &State) -> Option<String> {
+    let delivered = |step: &&Step| {
+        let Action::Notify(notify) = &step.action.value else { return false };
+        let outputs = state.entry(&step.id.value).map(|entry| &entry.outputs);
+        let arrived = outputs.and_then(|outputs| outputs.get("delivered")?.as_bool()).unwrap_or(false);
+        arrived && notify.channels.iter().any(|channel| !is_console(state, channel.value.as_str()))
+    };
+    list(done(state).filter(delivered))
+}
+
+fn is_console(state: &State, channel: &str) -> bool {
+    let named = state.shape.site.as_ref().and_then(|site| site.channels.get(channel));
+    named.map_or(channel == "console", |channel| channel.type_ == ChannelType::Console)
 }
 
 /// It was restored whole, or read whole by a check.

@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+/// Characters of what a check found.
+const LONGEST_WORD: usize = 300;
+
 /// One check and what it found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Checked {
@@ -96,12 +99,13 @@ pub fn checks(state: &State) -> Vec<Checked> {
     found
 }
 
-/// The first of these fields that is there, as text.
+/// The first of these fields that is there, as text; the journal has the whole of a long one.
 fn word(result: &Value, names: &[&str]) -> Option<String> {
     let found = names.iter().find_map(|name| result.get(name).filter(|value| !value.is_null()))?;
-    Some(match found {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    let text = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+    Some(match text.char_indices().nth(LONGEST_WORD) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     })
 }
 

@@ -43,6 +43,10 @@ impl Kind {
 
 /// Everything the run's finished steps left.
 pub fn kept(state: &State) -> Vec<Kept> {
+    // Its throw-away server is gone, and with it everything that was on it.
+    if state.started.as_ref().is_some_and(|started| started.rehearsal) {
+        return Vec::new();
+    }
     // The copy that was swapped in is the live database now.
     let swapped: Vec<&str> = done(state)
         .filter_map(|(_, action, _)| match action {

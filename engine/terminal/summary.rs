@@ -203,13 +203,13 @@ fn next(state: &State) -> String {
         (Some(why), _) => {
             let back = match state.phase {
                 Phase::Forward if state.done().next().is_some() => {
-                    format!("\nrunplan undo {run}   goes back instead")
+                    format!("\nor go back: runplan undo {run}")
                 }
                 _ => String::new(),
             };
             format!("{}{back}", why.command(run))
         }
-        (None, Some(_)) => format!("runplan report {run}   shows everything, for the post-mortem"),
+        (None, Some(_)) => format!("runplan report {run}\nshows everything, for the post-mortem"),
         (None, None) => format!("runplan resume {run}"),
     }
 }

@@ -5,6 +5,7 @@ mod authoring;
 mod check;
 mod dry_run;
 mod preflight;
+mod reports;
 mod runs;
 mod terminal;
 mod usage;

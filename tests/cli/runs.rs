@@ -215,3 +215,55 @@ fn the_log_can_be_followed() {
     let ran = follower.wait().code(0).says("done in");
     assert_eq!(ran.stdout, sandbox.run("logs plan").stdout, "each line once, none missing");
 }
+
+#[test]
+fn an_unknown_outcome_is_never_guessed() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[
+        // It says neither what it changes nor that it may be repeated.
+        "  - { id: one, shell: { argv: [sh, -c, \"echo $PPID > supervisor; touch begun; sleep 600\"] } }\n"
+            .into(),
+        step("two", "", "echo two >> log"),
+    ]));
+    let engine = sandbox.start("plan.yaml");
+    sandbox.until("step one", |sandbox| sandbox.exists("begun"));
+    engine.signal(Signal::KILL);
+    engine.wait();
+    // With its supervisor gone too, nobody saw how the program ended.
+    let supervisor: i32 = sandbox.read("supervisor").trim().parse().unwrap();
+    let supervisor = rustix::process::Pid::from_raw(supervisor).unwrap();
+    rustix::process::kill_process(supervisor, Signal::KILL).unwrap();
+    let ran = sandbox.run("resume").code(4).says("outcome not known");
+    ran.says("--done|--retry|--skip");
+    assert_eq!(sandbox.step("one"), "unknown");
+    assert!(!sandbox.exists("log"), "nothing that needs it may start");
+    sandbox.run("resume").code(4);
+    sandbox.run("resolve plan one --done --reason 'the file is there'").code(0).says("resolved by");
+    sandbox.run("resume").code(0);
+    assert_eq!(sandbox.read("log"), "two\n");
+    sandbox.run("report").says("the file is there");
+}
+
+#[test]
+fn a_secret_parameter_is_asked_for_again_and_kept_nowhere() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(
+        "params: { word: { type: string, secret: true, required: true } }\nsteps:\n  - id: use\n    shell: { argv: [sh, -c, 'echo \"<$W>\"; [ -e mended ] && case \"$W\" in hunter?222) ;; *) exit 9;; esac'], env: { W: '{{ params.word }}' }, changes: none }\n",
+    );
+    sandbox.write("values.yaml", "word: hunter2222\n");
+    sandbox.run("plan.yaml --params values.yaml").code(4);
+    sandbox.write("mended", "");
+    sandbox.run("resume").code(3).complains("the parameter `word` has no value");
+    let ran = sandbox.run("resume --params values.yaml").code(0);
+    let shown =
+        [ran.stdout, ran.stderr, sandbox.run("logs plan use -v").stdout, sandbox.run("report").stdout];
+    assert!(shown.iter().all(|text| !text.contains("hunter2222")), "{shown:?}");
+    let mut left = vec![sandbox.state()];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            assert!(!bytes.windows(10).any(|part| part == b"hunter2222"), "{}", path.display());
+        }
+    }
+}

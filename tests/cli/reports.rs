@@ -1,0 +1,71 @@
+//! The report says what the journal proves, and nothing more.
+
+use crate::support::sandbox::Sandbox;
+
+#[test]
+fn the_checklist_is_not_ticked_without_evidence() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(
+        "steps:\n  - { id: announce, notify: { channels: [console], message: hello } }\n  \
+           - id: proof\n    verify: { report_only: true, checks: [ { name: a file, file: { path: nothing } } ] }\n",
+    );
+    sandbox.run("plan.yaml --reason 'wallets are empty'").code(0);
+    let report = sandbox.run("report").code(0).stdout;
+    // The console of whoever runs it is not the team; a reason does not find a change.
+    for open in
+        ["The team is told", "The change to be rolled back is identified", "The application is healthy"]
+    {
+        assert!(report.contains(&format!("- [ ] {open}")), "{open}\n{report}");
+    }
+    assert!(report.contains("- [x] The reason is documented: wallets are empty"), "{report}");
+    assert!(report.contains("did not pass (only reported)"), "{report}");
+    assert!(report.contains("**What went wrong**"), "{report}");
+    let head = sandbox.run("status plan --format json").json()["head"].as_str().unwrap().to_owned();
+    assert!(report.contains(&head), "the report carries the journal's last hash");
+}
+
+#[test]
+fn the_checks_of_a_failed_step_are_in_it_too() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(
+        "steps:\n  - id: proof\n    verify: { checks: [ { name: the flag is there, file: { path: flag } } ] }\n",
+    );
+    sandbox.run("plan.yaml").code(4);
+    sandbox.run("report").code(0).says("| `proof` | the flag is there | **failed** |");
+}
+
+#[test]
+fn no_value_breaks_out_of_its_table() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(
+        "title: \"a | b <script>\"\nsteps:\n  - { id: a, notify: { channels: [console], message: m } }\n",
+    );
+    sandbox.run("plan.yaml --reason 'one | two\n# three <img>'").code(0);
+    let report = sandbox.run("report").code(0).stdout;
+    assert!(report.contains("| Reason | one \\| two # three &lt;img> |"), "{report}");
+    assert!(!report.contains("<script>") && !report.contains("\n# three"), "{report}");
+}
+
+#[test]
+fn a_damaged_journal_is_named_and_not_resumed() {
+    let sandbox = Sandbox::new();
+    sandbox.plan("steps:\n  - { id: a, approve: { message: \"Go?\" } }\n");
+    sandbox.run("plan.yaml").code(4);
+    let journal = sandbox.state().join("runs").join(sandbox.only_run()).join("journal.db");
+    let sound = std::fs::read(&journal).unwrap();
+    let damage = |at: usize| {
+        let mut bytes = sound.clone();
+        bytes[at] = b'N';
+        std::fs::write(&journal, bytes).unwrap();
+    };
+    // SQLite fills a page from its end: the first match is the question, the last is the plan in the first line.
+    damage(sound.windows(3).position(|bytes| bytes == b"Go?").unwrap());
+    sandbox.run("status --verify").code(1).says("the chain of the journal breaks at line");
+    sandbox.run("resume").code(6).complains("is damaged");
+    sandbox.run("logs plan").code(0).says("started by").complains("cannot be shown");
+    damage(sound.windows(3).rposition(|bytes| bytes == b"Go?").unwrap());
+    // Not a word of "every run is over" or "nothing was done": nobody can tell.
+    for line in ["resume", "logs plan", "status plan"] {
+        sandbox.run(line).code(6).complains("is damaged");
+    }
+}
