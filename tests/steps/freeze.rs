@@ -2,8 +2,8 @@
 
 use super::backup::sample;
 use crate::support::cluster::connect;
-use crate::support::stage::{Stage, done, plan};
-use runplan::postgres::Settings;
+use crate::support::stage::{Stage, done, failed, plan};
+use runplan::postgres::{Connection, Settings};
 
 fn stage(settings: &Settings, options: &str) -> Stage {
     let text = format!("steps:\n  - id: frozen\n    freeze: {{ database: app{options} }}\n");
@@ -20,6 +20,72 @@ async fn nobody_writes_any_more_and_undo_thaws() {
     assert!(old.one("SELECT 1").await.is_err(), "the session from before is ended");
     let error = connect(&settings).await.execute("DELETE FROM messages").await.unwrap_err();
     assert_eq!(error.sqlstate(), Some("25006"));
+    done(stage.undo("frozen").await);
+    connect(&settings).await.execute("DELETE FROM messages").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_writer_that_asks_for_it_is_named_and_the_database_is_thawed() {
+    let settings = sample("freeze_writer").await;
+    let stage = plan(
+        "databases: { app: { url: unused } }
+steps:
+  - id: frozen
+    freeze: { database: app, quiet: 1s }
+",
+    )
+    .database("app", &settings)
+    .set();
+    let attempt = stage.attempt("frozen", 1);
+    let cancelled = attempt.cancelled.clone();
+    let rogue = async {
+        // As some applications do: writable whatever the default is, and back again after each end.
+        let begun = runplan::clock::Stopwatch::start();
+        while begun.elapsed() < std::time::Duration::from_secs(4) {
+            if let Ok(session) = Connection::connect(&settings, "rogue").await {
+                let _ = session
+                    .execute("BEGIN READ WRITE; INSERT INTO messages (body) VALUES ('x'); COMMIT")
+                    .await;
+            }
+            runplan::clock::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        cancelled.cancel();
+    };
+    let (outcome, ()) = tokio::join!(runplan::steps::act(&attempt), rogue);
+    let failure = failed(outcome);
+    assert_eq!(failure.code, "runplan::step::cancelled");
+    let warnings = stage.warnings();
+    assert!(warnings.iter().any(|warning| warning.contains("public.messages")), "{warnings:?}");
+    connect(&settings).await.execute("DELETE FROM messages").await.expect("it is thawed");
+}
+
+#[tokio::test]
+async fn roles_that_begin_writable_are_named() {
+    let settings = sample("freeze_roles").await;
+    let name = settings.database().to_owned();
+    let server = connect(&settings.with_database("postgres")).await;
+    let role = format!("{name}_batch");
+    server
+        .execute(&format!(
+            "CREATE ROLE {role} LOGIN; ALTER ROLE {role} SET default_transaction_read_only = off"
+        ))
+        .await
+        .unwrap();
+    let stage = stage(&settings, ", quiet: 300ms");
+    let outputs = stage.done("frozen").await;
+    let named = outputs["could_write"][0].as_str().unwrap();
+    assert_eq!(named, format!("role {role} (its own default_transaction_read_only is off)"));
+    server.execute(&format!("DROP ROLE {role}")).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_connections_nobody_is_in() {
+    let settings = sample("freeze_closed").await;
+    let stage = stage(&settings, ", mode: no_connections, quiet: 300ms");
+    let app = connect(&settings).await;
+    stage.done("frozen").await;
+    assert!(app.one("SELECT 1").await.is_err());
+    assert!(Connection::connect(&settings, "app").await.is_err());
     done(stage.undo("frozen").await);
     connect(&settings).await.execute("DELETE FROM messages").await.unwrap();
 }

@@ -4,6 +4,8 @@ use super::backup::sample;
 use crate::support::cluster::connect;
 use crate::support::stage::{Stage, done, failed, plan};
 use runplan::postgres::{Connection, Settings};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Saved, restored, frozen, swapped.
 pub fn stage(settings: &Settings) -> Stage {
@@ -118,4 +120,127 @@ async fn about(server: &Connection, name: &str) -> Vec<Option<String>> {
         .await
         .unwrap();
     row.values
+}
+
+/// A client as applications have them: one query after the other, connecting anew after an error. What it saw, and its
+/// longest wait for an answer.
+async fn client(settings: Settings, stop: Arc<AtomicBool>) -> (Vec<String>, std::time::Duration) {
+    let (mut seen, mut longest) = (Vec::new(), std::time::Duration::ZERO);
+    let mut session = None;
+    let mut since = runplan::clock::Stopwatch::start();
+    while !stop.load(Ordering::Relaxed) {
+        if session.is_none() {
+            session = Connection::connect(&settings, "application").await.ok();
+        }
+        let Some(connection) = &session else { continue };
+        match connection.one("SELECT count(*) FROM messages").await {
+            Ok(count) => {
+                longest = longest.max(since.elapsed());
+                since = runplan::clock::Stopwatch::start();
+                if seen.last() != Some(&count) {
+                    seen.push(count);
+                }
+            }
+            Err(_) => session = None,
+        }
+    }
+    (seen, longest)
+}
+
+#[tokio::test]
+async fn looping_clients_see_the_old_then_the_new_and_nothing_else() {
+    let settings = sample("swap_clients").await;
+    let stage = stage(&settings);
+    for id in ["saved", "restored"] {
+        stage.done(id).await;
+    }
+    connect(&settings).await.execute("INSERT INTO messages (body) VALUES ('lost')").await.unwrap();
+    stage.done("frozen").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..3)
+        .map(|_| {
+            let (settings, stop) = (settings.clone(), stop.clone());
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(client(settings, stop))
+            })
+        })
+        .collect();
+    runplan::clock::sleep(std::time::Duration::from_millis(200)).await;
+    let outputs = stage.done("switched").await;
+    runplan::clock::sleep(std::time::Duration::from_millis(200)).await;
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        let (seen, longest) = client.join().unwrap();
+        assert_eq!(seen, ["101", "100"], "longest wait {longest:?}");
+        println!("downtime {} ms, longest wait of a client {longest:?}", outputs["downtime_ms"]);
+    }
+    assert!(outputs["sessions_ended"].as_u64().unwrap() >= 1);
+    let old = outputs["old_database"].as_str().unwrap();
+    let left = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{old}'");
+    assert_eq!(maintenance(&settings).await.one(&left).await.unwrap(), "0");
+    assert!(
+        Connection::connect(&settings.with_database(old), "application").await.is_err(),
+        "the old one is closed"
+    );
+}
+
+#[tokio::test]
+async fn what_would_break_a_swap_is_said_in_exact_words() {
+    let settings = sample("swap_refused").await;
+    let stage = stage(&settings);
+    for id in ["saved", "restored", "frozen"] {
+        stage.done(id).await;
+    }
+    let side =
+        stage.world.results.value().get_attr("restored").unwrap().get_attr("database").unwrap().to_string();
+    let server = maintenance(&settings).await;
+    let comment = format!("COMMENT ON DATABASE {side} IS 'something else'");
+    server.execute(&comment).await.unwrap();
+    let failure = failed(stage.act("switched").await);
+    assert_eq!(failure.code, "runplan::swap::refused");
+    let said = format!("{side} is not marked as a restored copy of {}", settings.database());
+    assert!(failure.message.contains(&said), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn an_owner_without_superuser_rights_can_do_it_all() {
+    let settings = sample("swap_owner").await;
+    let name = settings.database().to_owned();
+    let server = maintenance(&settings).await;
+    let role = format!("{name}_owner");
+    server
+        .execute(&format!(
+            "CREATE ROLE {role} LOGIN PASSWORD 'a secret word' CREATEDB; GRANT pg_signal_backend TO {role};
+             ALTER DATABASE {name} OWNER TO {role}; COMMENT ON DATABASE {name} IS 'the shop'"
+        ))
+        .await
+        .unwrap();
+    let inside = connect(&settings).await;
+    inside
+        .execute(&format!(
+            "ALTER SCHEMA public OWNER TO {role}; ALTER TABLE users OWNER TO {role};
+             ALTER TABLE escrows OWNER TO {role}; ALTER TABLE messages OWNER TO {role}"
+        ))
+        .await
+        .unwrap();
+    drop(inside);
+    let host = settings.hosts()[0].clone();
+    let url = format!("postgres://{role}:a%20secret%20word@{}:{}/{name}", host.name, host.port);
+    let owner = Settings::parse(&url, &|_| None).unwrap();
+    let stage = stage(&owner);
+    for id in ["saved", "restored", "frozen", "switched"] {
+        stage.done(id).await;
+    }
+    let about =
+        format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{name}'");
+    assert!(
+        server.one(&about).await.unwrap().starts_with("the shop\nrunplan.claim="),
+        "the claim went with the name"
+    );
+    for id in ["switched", "frozen", "restored", "saved"] {
+        done(stage.undo(id).await);
+    }
+    assert_eq!(stage.world.targets.release(&stage.world).await, Vec::<String>::new());
+    assert_eq!(server.one(&about).await.unwrap(), "the shop");
 }

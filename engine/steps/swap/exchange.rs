@@ -118,9 +118,8 @@ impl Exchange<'_> {
             self.clear_way(&mut ended).await?;
             self.rename(&self.leaves, &mut ended).await?;
             self.rename(&self.comes, &mut ended).await?;
-            for statement in &self.after {
-                renamer.execute(statement).await?;
-            }
+            // Together: the application waits.
+            renamer.execute(&self.after.join("; ")).await?;
             self.expect_lock().await?;
             self.expect_quiet(written).await?;
             Ok(watch)
@@ -245,16 +244,25 @@ impl Exchange<'_> {
     /// Renames, while the other session keeps the way clear.
     async fn rename(&self, moved: &Move, ended: &mut HashSet<i32>) -> Result<(), Trouble> {
         let sql = rename(&moved.from, &moved.to);
-        let mut renaming = std::pin::pin!(self.sessions.renamer.execute(&sql));
+        tokio::select! {
+            renamed = self.sessions.renamer.execute(&sql) => renamed.map(drop).map_err(Trouble::from),
+            trouble = self.keep_clear(ended) => Err(trouble),
+        }
+    }
+
+    /// Ends who slips in, and wakes the waiting RENAME when nobody is left. Ends only with trouble.
+    async fn keep_clear(&self, ended: &mut HashSet<i32>) -> Trouble {
+        let notify = format!("NOTIFY {}", self.channel());
         let mut wakings = 0;
         loop {
-            tokio::select! {
-                renamed = &mut renaming => return renamed.map(drop).map_err(Trouble::from),
-                () = clock::sleep(PAUSE) => {}
+            clock::sleep(PAUSE).await;
+            match self.sweep(ended).await {
+                Ok(0) if wakings < WAKINGS => wakings += 1,
+                Ok(_) => continue,
+                Err(trouble) => return trouble,
             }
-            if self.sweep(ended).await? == 0 && wakings < WAKINGS {
-                wakings += 1;
-                self.sessions.other.execute(&format!("NOTIFY {}", self.channel())).await?;
+            if let Err(error) = self.sessions.other.execute(&notify).await {
+                return error.into();
             }
         }
     }
