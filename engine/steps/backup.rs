@@ -5,6 +5,7 @@
 mod disk;
 mod dump;
 mod finish;
+mod record;
 
 pub use dump::jobs;
 
@@ -20,7 +21,7 @@ use crate::postgres::{Connection, Identity, Program, identity};
 use crate::process::Found;
 use crate::run::{Failure, Outcome, Outputs};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// The fact: where the backup will be, and what is known before it begins.
@@ -35,6 +36,8 @@ struct Chosen {
     database_bytes: u64,
     /// How plain SQL is compressed after the dump.
     packing: Packing,
+    /// The values of named checks just before the dump.
+    record: Map<String, Value>,
 }
 
 impl Chosen {
@@ -79,6 +82,7 @@ async fn begin(attempt: &Attempt, action: &Backup) -> Result<Outputs, Stop> {
     std::fs::create_dir_all(&directory).map_err(|error| unwritable(&directory, &error))?;
     let look = look(attempt, action, &target, &directory);
     let (chosen, program) = stop::unless_cancelled(attempt, look).await?;
+    let chosen = Chosen { record: record::values(attempt, action).await?, ..chosen };
     attempt.note(CHOSEN, json!(chosen)).await?;
     let made = async {
         dump::run(attempt, action, &target, &chosen, &program).await?;
@@ -147,6 +151,7 @@ async fn choose(
         client_version: program.version.clone(),
         database_bytes: database.size,
         packing,
+        record: Map::new(),
     })
 }
 

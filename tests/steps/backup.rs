@@ -1,7 +1,7 @@
 //! Backups of a real database: made, read back, recognised, removed.
 
 use crate::support::cluster::{connect, database};
-use crate::support::stage::{Stage, done, plan};
+use crate::support::stage::{Stage, done, failed, plan};
 use runplan::postgres::Settings;
 
 /// A database with three tables of the usual sort, and 300 rows.
@@ -55,4 +55,36 @@ async fn every_format_is_made_and_read_back() {
         done(stage.undo("saved").await);
         assert_eq!(std::fs::read_dir(stage.path("backups")).unwrap().count(), 0);
     }
+}
+
+#[tokio::test]
+async fn named_checks_are_recorded_and_parts_are_chosen() {
+    let settings = sample("backup_record").await;
+    let stage = plan(
+        "databases: { app: { url: unused } }
+checks:
+  sums:
+    - { name: all escrows, sql: SELECT sum(amount) AS total FROM escrows, expect: 7575.00 }
+    - { name: odd, sql: SELECT nothing FROM nowhere, expect: empty }
+steps:
+  - id: saved
+    backup: { database: app, to: ./backups, tables: [users, public.escrows], record: [sums], keep: 7d }
+  - id: missing
+    backup: { database: app, to: ./backups, tables: [no_such_table] }
+",
+    )
+    .database("app", &settings)
+    .set();
+    let outputs = stage.done("saved").await;
+    assert_eq!((&outputs["tables"], &outputs["rows"]), (&2.into(), &200.into()));
+    let manifest =
+        std::fs::read_to_string(format!("{}.manifest.json", outputs["path"].as_str().unwrap())).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["record"]["all escrows"], 7575.0);
+    assert!(manifest["record"]["odd"]["failed"].as_str().unwrap().contains("nowhere"), "{manifest}");
+    assert_eq!(manifest["tables"], serde_json::json!({ "public.escrows": 100, "public.users": 100 }));
+    assert_eq!(manifest["scope"]["tables"][1], "public.escrows");
+    let failure = failed(stage.act("missing").await);
+    assert!(failure.message.contains("no matching tables were found"), "{}", failure.message);
+    assert_eq!(std::fs::read_dir(stage.path("backups")).unwrap().count(), 2);
 }

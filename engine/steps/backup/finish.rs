@@ -67,7 +67,7 @@ async fn verify(attempt: &Attempt, action: &Backup, chosen: &Chosen) -> Result<M
         tables: summary.rows.iter().map(|(name, rows)| (name.clone(), (*rows).into())).collect(),
         database_bytes: chosen.database_bytes,
         scope: scope(attempt, action).await?,
-        record: Map::new(),
+        record: chosen.record.clone(),
         kept_until: kept.map(|at| at.to_string()),
     })
 }
