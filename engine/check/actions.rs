@@ -393,10 +393,14 @@ impl Rules<'_, '_> {
         match &question.value {
             Question::Http(http) => self.http(http, question.span),
             Question::Shell(shell) => self.shell(shell, question.span),
+            Question::Schema(_) => {
+                let message = "comparing a schema with a backup's is not available in this version";
+                let help = "compare row counts with `counts`, and definitions with `sql` on pg_indexes and pg_constraint";
+                self.error("runplan::check::not_available", question.span, message, help);
+            }
             Question::Sql(_)
             | Question::File(_)
             | Question::Backup(_)
-            | Question::Schema(_)
             | Question::Counts(_)
             | Question::Lost(_) => {}
         }

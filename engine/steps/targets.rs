@@ -11,6 +11,10 @@ use crate::run::Failure;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long an earlier process's session may take to go.
+const EARLIER: Duration = Duration::from_secs(20);
 
 /// The databases that the plan and the site file name.
 pub struct Targets {
@@ -162,8 +166,7 @@ impl Targets {
         let live = self.settings(world, name).await.map_err(Refused::Failed)?;
         let maintenance = self.maintenance(name, &live).await;
         let failed = |error: postgres::Error| Refused::Failed(failure_of(&error));
-        let named = maintenance.with_application_name(&application_name(world, "lock"));
-        let lock = match TargetLock::acquire(&named, live.database()).await.map_err(failed)? {
+        let lock = match take_lock(world, &maintenance, live.database()).await.map_err(failed)? {
             Acquired::Held(lock) => lock,
             Acquired::Busy { application_name, since, client, .. } => {
                 let who =
@@ -292,6 +295,31 @@ impl Targets {
 
 /// A server cuts longer names, and writes others in ways of its own.
 const LONGEST_NAME: usize = 63;
+
+/// The lock of a target. A session of an earlier process of this very run may still be there: that process is dead, for this
+/// one holds the run, so its session is ended, and its end waited for.
+async fn take_lock(
+    world: &World,
+    maintenance: &Settings,
+    database: &str,
+) -> Result<Acquired, postgres::Error> {
+    let name = application_name(world, "lock");
+    let named = maintenance.with_application_name(&name);
+    let began = clock::Stopwatch::start();
+    loop {
+        let acquired = TargetLock::acquire(&named, database).await?;
+        match &acquired {
+            Acquired::Busy { application_name, pid, .. }
+                if *application_name == name && began.elapsed() < EARLIER =>
+            {
+                let connection = Connection::connect(maintenance, &name).await?;
+                connection.execute(&format!("SELECT pg_catalog.pg_terminate_backend({pid})")).await?;
+                clock::sleep(Duration::from_millis(50)).await;
+            }
+            _ => return Ok(acquired),
+        }
+    }
+}
 
 /// `runplan:<run>:<step>`: how our sessions are found on the server. One too long ends in a hash, so that no two steps
 /// of a run are called the same.
