@@ -3,8 +3,8 @@
 use super::error::Error;
 use super::exit::Exit;
 use super::{
-    check, completions, diff, explain, graph, logs, post, preflight, rehearse, report, resume, run, runs,
-    schema, status, undo,
+    check, completions, diff, explain, graph, logs, new, post, preflight, rehearse, report, resume, run,
+    runs, schema, status, undo,
 };
 use crate::terminal::{Color, Format, Look, Screen};
 use clap::{Args, Parser, Subcommand};
@@ -101,6 +101,7 @@ pub enum Command {
     Report(report::Report),
     Graph(graph::Graph),
     Diff(diff::Diff),
+    New(new::New),
     Schema(schema::Schema),
     Explain(explain::Explain),
     Completions(completions::Completions),
@@ -134,6 +135,7 @@ impl Command {
             Self::Report(command) => command.run(screen, globals),
             Self::Graph(command) => command.run(screen),
             Self::Diff(command) => command.run(screen),
+            Self::New(command) => command.run(screen),
             Self::Schema(command) => command.run(screen),
             Self::Explain(command) => command.run(screen),
             Self::Completions(command) => command.run(screen),

@@ -17,6 +17,7 @@ mod hidden;
 mod launch;
 mod logs;
 mod matrix;
+mod new;
 mod panic;
 mod post;
 mod preflight;

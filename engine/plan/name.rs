@@ -89,6 +89,11 @@ impl Name {
         Self(text.into())
     }
 
+    /// None: the text cannot be a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        is_lower_name(text).then(|| Self::new(text))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

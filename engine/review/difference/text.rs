@@ -109,7 +109,7 @@ fn field(indent: usize, change: &FieldChange, out: &mut Vec<Line>) {
         _ if long(&old) || long(&new) => {
             line(out, [(Style::Dim, format!("{pad}{name}"))]);
             let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
-            for change in TextDiff::from_lines(&closed(&old), &closed(&new)).iter_all_changes() {
+            for change in TextDiff::from_lines(closed(&old), closed(&new)).iter_all_changes() {
                 let (mark, style) = match change.tag() {
                     ChangeTag::Delete => ("-", Style::Danger),
                     ChangeTag::Insert => ("+", Style::Good),
