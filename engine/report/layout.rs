@@ -278,9 +278,9 @@ mod tests {
             assert!(needs.iter().all(|need| seen[*need] < seen[step]), "{step} stands above what it needs");
         }
         // Following the links downwards from a step comes to all that need it, and to nothing else.
-        for from in 0..needs.len() {
+        for (from, row) in seen.iter().enumerate() {
             let mut reached = Vec::new();
-            let row = seen[from].unwrap();
+            let row = row.unwrap();
             let at = found.rows[row].iter().position(|placed| placed.item == Item::Step(from)).unwrap();
             let mut stack = vec![(row, at)];
             while let Some((row, at)) = stack.pop() {
@@ -325,7 +325,7 @@ mod tests {
                 let needs: Vec<Vec<usize>> = (0..size)
                     .map(|step| {
                         let mut needs: Vec<usize> =
-                            (0..chance(most + 1)).filter_map(|_| (step > 0).then(|| chance(step))).collect();
+                            (0..chance(most + 1)).filter(|_| step > 0).map(|_| chance(step)).collect();
                         needs.sort_unstable();
                         needs.dedup();
                         needs

@@ -322,6 +322,11 @@ fn stop(state: &State, hard: bool, reason: String) -> Vec<Event> {
 }
 
 fn posted(state: &State, actor: &Actor, post: Post, now: Timestamp) -> Vec<Event> {
+    if state.phase == Phase::Finished
+        && let Post::Approve { step, .. } | Post::Reject { step, .. } | Post::Resolve { step, .. } = post
+    {
+        return refuse(step, actor, "the run is over");
+    }
     match post {
         Post::Approve { step, comment } => approve(state, actor, step, comment, now),
         Post::Reject { step, reason } => reject(state, actor, step, reason),
