@@ -49,7 +49,8 @@ class Bench:
         command = ["cargo", "bench", "--quiet", "--no-run", "--bench", name, "--message-format=json"]
         lines = subprocess.run(command, cwd=self.root, check=True, stdout=subprocess.PIPE, text=True).stdout
         messages = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
-        return next(one["executable"] for one in messages if one.get("executable"))
+        built = [one for one in messages if one.get("executable") and one["target"]["name"] == name]
+        return built[0]["executable"]
 
     def place(self):
         """A new empty directory. None is removed before the end: ext4 is slow to make files where others have just

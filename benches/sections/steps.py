@@ -1,4 +1,4 @@
-"""Steps that do nothing: `true`, in a chain and beside each other."""
+"""Steps that do nothing: `true`, in a chain and beside each other. runplan's are durable: two events a step."""
 
 from bench import Candidate
 
@@ -37,6 +37,7 @@ def wide(bench, at_once, peers):
         Candidate("the floor", lambda place: [bench.floor, "wide", WIDE, 1], note="spawn and wait, one at a time"),
         Candidate("runplan", lambda place: [bench.runplan, "run", plan]),
         Candidate(f"{at_once} at a time", lambda place: [bench.floor, "wide", WIDE, at_once], note="spawn and wait"),
+        Candidate("synced appends", lambda place: [bench.floor, "sync", WIDE, place], note=f"{WIDE} of them"),
         *(others(bench, WIDE, at_once, chained=False) if peers else []),
     ]
     bench.compare(candidates)
