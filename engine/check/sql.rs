@@ -7,10 +7,13 @@ use crate::plan::{Finding, Span};
 use crate::sql::{Effect, Kind, Opaque, Remark, RemarkKind, Statement, Transactional};
 use std::ops::Range;
 
+/// More faults of syntax in one text tell nothing new, and each place has to be looked up.
+const MOST_ERRORS: usize = 20;
+
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     for (one, read) in context.statements.uses(context) {
         let mut rules = Rules { context, one, findings };
-        for error in &read.script.errors {
+        for error in read.script.errors.iter().take(MOST_ERRORS) {
             rules
                 .error(
                     "runplan::check::sql_syntax",

@@ -15,9 +15,12 @@ const MAX_PREFIXES: usize = 200;
 /// UNION, INTERSECT and EXCEPT at one level.
 const MAX_SETS: usize = 1_000;
 
+/// LATERAL in one statement: where a query stands behind it without parentheses, the next one nests inside, commas or not.
+const MAX_LATERALS: usize = 50;
+
 /// The first token that is too deep, and what there is too much of.
 pub(super) fn excess(text: &str, tokens: &[Token]) -> Option<(Range<usize>, String)> {
-    let mut stack = Stack { levels: vec![Level::default()], outer: 0 };
+    let mut stack = Stack { levels: vec![Level::default()], outer: 0, laterals: 0 };
     let mut after_operand = false;
     for token in tokens.iter().filter(|token| !token.is_trivia()) {
         let word = Word::of(token, text);
@@ -34,6 +37,7 @@ struct Stack {
     levels: Vec<Level>,
     /// Words in the chains of all levels but the innermost.
     outer: usize,
+    laterals: usize,
 }
 
 #[derive(Default)]
@@ -67,6 +71,7 @@ impl Stack {
                 (level.chain, level.below, level.prefixes) = (0, 0, 0);
             }
             Word::Set => level.sets += 1,
+            Word::Lateral => self.laterals += 1,
             Word::Prefix => level.prefixes += 1,
             Word::Operator if !after_operand => level.prefixes += 1,
             _ => {}
@@ -93,6 +98,8 @@ impl Stack {
             Some(format!("more than {MAX_PREFIXES} prefixes in one expression"))
         } else if level.sets > MAX_SETS {
             Some(format!("more than {MAX_SETS} set operations in one query"))
+        } else if self.laterals > MAX_LATERALS {
+            Some(format!("more than {MAX_LATERALS} times LATERAL in one statement"))
         } else {
             None
         }
@@ -107,6 +114,7 @@ enum Word {
     End,
     Separator,
     Set,
+    Lateral,
     Prefix,
     Operator,
     Operand,
@@ -124,6 +132,7 @@ impl Word {
             Kind::Ident if is(&["case"]) => Word::Case,
             Kind::Ident if is(&["end"]) => Word::End,
             Kind::Ident if is(&["union", "intersect", "except"]) => Word::Set,
+            Kind::Ident if is(&["lateral"]) => Word::Lateral,
             Kind::Ident if is(&["not", "explain", "prepare"]) => Word::Prefix,
             _ => Word::Operand,
         }

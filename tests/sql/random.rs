@@ -248,6 +248,8 @@ fn what_nests_without_end_is_refused_and_not_run_into() {
         "exists (",
         "f(",
         "lateral (",
+        "lateral with a b, ",
+        "lateral select 1 from ",
         "begin atomic ",
         "( end ",
         "union (",

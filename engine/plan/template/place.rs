@@ -76,7 +76,7 @@ pub fn sql(text: &str, scope: &Scope) -> Result<SqlText, Error> {
                 out.values.push(start..out.text.len());
             }
         }
-        Ok(())
+        Ok(out.text.len())
     })?;
     Ok(out)
 }
@@ -147,6 +147,7 @@ fn array(value: &Value) -> Result<String, String> {
 /// Template syntax, an unknown name, NUL, a value over 100 KiB.
 pub fn script(text: &str, scope: &Scope) -> Result<Script, Error> {
     let mut out = Script { text: String::with_capacity(text.len()), env: Vec::new() };
+    let mut values = 0;
     each(text, scope, &mut |part| {
         match part {
             Part::Text(text) => out.text.push_str(text),
@@ -166,10 +167,11 @@ pub fn script(text: &str, scope: &Scope) -> Result<Script, Error> {
                 }
                 let variable = format!("RUNPLAN_{}", out.env.len() + 1);
                 let _ = write!(out.text, "\"${{{variable}}}\"");
+                values += text.len();
                 out.env.push((variable, text));
             }
         }
-        Ok(())
+        Ok(out.text.len() + values)
     })?;
     Ok(out)
 }
@@ -188,7 +190,7 @@ pub fn plain(text: &str, scope: &Scope) -> Result<String, Error> {
                 out.push_str(&argument(&value).map_err(|why| Error::new(why, range))?);
             }
         }
-        Ok(())
+        Ok(out.len())
     })?;
     Ok(out)
 }
@@ -214,7 +216,7 @@ pub fn url(text: &str, scope: &Scope) -> Result<String, Error> {
                 }
             }
         }
-        Ok(())
+        Ok(out.len())
     })?;
     Ok(out)
 }
@@ -233,7 +235,13 @@ pub fn message(text: &str, scope: &Scope) -> Result<String, Error> {
     let template = environment()
         .template_from_str(text)
         .map_err(|error| Error::from_minijinja(&error, whole.clone()))?;
-    template.render(scope.values().clone()).map_err(|error| Error::from_minijinja(&error, whole))
+    let mut out = size::Limited::default();
+    let rendered = template.render_captured_to(scope.values().clone(), &mut out);
+    match rendered {
+        _ if out.is_full => Err(Error::new(size::too_large(), whole)),
+        Ok(_) => String::from_utf8(out.bytes).map_err(|error| Error::new(error.to_string(), whole)),
+        Err(error) => Err(Error::from_minijinja(&error, whole)),
+    }
 }
 
 /// Data: one `{{ x }}` alone keeps its type, anything else is a text.
@@ -261,18 +269,23 @@ enum Part<'t> {
 fn each<'t>(
     text: &'t str,
     scope: &Scope,
-    take: &mut dyn FnMut(Part<'t>) -> Result<(), Error>,
+    take: &mut dyn FnMut(Part<'t>) -> Result<usize, Error>,
 ) -> Result<(), Error> {
+    // What `take` returns is how much there is by now.
+    let mut put = |part: Part<'t>, range: &Range<usize>| match take(part)? {
+        size if size > size::MOST_BYTES => Err(Error::new(size::too_large(), range.clone())),
+        _ => Ok(()),
+    };
     for piece in pieces(text)? {
         match piece {
-            Piece::Literal(text, _) => take(Part::Text(text))?,
+            Piece::Literal(text, range) => put(Part::Text(text), &range)?,
             Piece::Expression(expression, range) => {
                 let late = if scope.is_review() { unknown(expression, range.clone(), scope)? } else { None };
                 match late {
-                    Some(name) => take(Part::Late(name))?,
+                    Some(name) => put(Part::Late(name), &range)?,
                     None => {
                         let value = evaluate(expression, range.clone(), scope)?;
-                        take(Part::Value(value, range))?;
+                        put(Part::Value(value, range.clone()), &range)?;
                     }
                 }
             }

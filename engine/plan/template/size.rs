@@ -3,12 +3,42 @@
 
 use super::Error;
 use minijinja::machinery::{Token, tokenize};
+use std::io::Write;
 use std::ops::Range;
 
 /// Names, numbers and signs between one `{{` and its `}}`.
 pub const MOST_WORDS: usize = 300;
 /// `{% %}` in one message.
 pub const MOST_TAGS: usize = 200;
+
+/// What one text may become, in bytes: small templates can make large texts.
+pub const MOST_BYTES: usize = crate::plan::node::LARGEST_FILE;
+
+pub(super) fn too_large() -> String {
+    format!("the text becomes longer than {MOST_BYTES} bytes")
+}
+
+/// Takes no more than a text may have.
+#[derive(Default)]
+pub(super) struct Limited {
+    pub bytes: Vec<u8>,
+    pub is_full: bool,
+}
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + bytes.len() > MOST_BYTES {
+            self.is_full = true;
+            return Err(std::io::Error::other(too_large()));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 /// # Errors
 /// It is longer than an expression may be.
@@ -49,6 +79,19 @@ fn count(text: &str, within: bool) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use crate::plan::template::{Scope, condition, message, plain, read, read_condition, value_of};
+
+    #[test]
+    fn a_small_template_cannot_make_a_text_without_end() {
+        let scope = Scope::new([]);
+        let large = "{{ 'a' * 1000000 }}".repeat(9);
+        let told =
+            [plain(&large, &scope).map(|text| text.len()), message(&large, &scope).map(|text| text.len())];
+        assert!(
+            told.iter().all(|told| told.as_ref().is_err_and(|error| error.message == super::too_large())),
+            "{told:?}"
+        );
+        assert_eq!(message("{{ 'a' * 1000000 }}", &scope).map(|text| text.len()), Ok(1_000_000));
+    }
 
     #[test]
     fn the_longest_that_may_be_fits_the_stack_and_longer_is_refused() {
