@@ -104,7 +104,10 @@ impl Attempt {
     }
 
     pub fn warn(&self, message: impl Into<String>) {
-        (self.send)(&self.step.id.value, self.number, Sent::Warning(message.into()));
+        let message = message.into();
+        let secrets = &self.world.secrets;
+        let message = if secrets.all().is_empty() { message } else { secrets.redactor().clean(&message) };
+        (self.send)(&self.step.id.value, self.number, Sent::Warning(message));
     }
 
     pub fn say(&self, level: Level, message: impl Into<String>) {

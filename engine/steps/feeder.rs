@@ -54,7 +54,7 @@ pub enum Source {
 pub struct Handshake {
     /// Written when everything but COMMIT is done: a `Ready`.
     pub ready: PathBuf,
-    /// Waited for.
+    /// Waited for; it names the transaction, so that a word that was meant for another is none.
     pub go: PathBuf,
     /// Must be true in the transaction, last before COMMIT.
     pub check_sql: String,
@@ -197,7 +197,7 @@ fn shake_hands(psql: &mut Psql, handshake: &Handshake) -> Result<(), String> {
         .and_then(|()| std::fs::rename(&draft, &handshake.ready))
         .map_err(|error| format!("{}: {error}; nothing was committed", handshake.ready.display()))?;
     let watch = Stopwatch::start();
-    while !handshake.go.exists() {
+    while !std::fs::read_to_string(&handshake.go).is_ok_and(|word| word == ready.xid) {
         if watch.elapsed() > Duration::from_millis(handshake.patience_ms) {
             return Err("nobody said that it may be committed; nothing was".to_owned());
         }

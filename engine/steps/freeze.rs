@@ -92,26 +92,33 @@ async fn prove(
         Err(Stop::Ending) => Err(Stop::Ending),
         Err(stop) => match thaw_anew(attempt, target, freezing).await {
             Ok(_) => Err(stop),
-            Err(error) => Err(stop.after(&format!(
-                "the database is still frozen ({}); `runplan undo` thaws it",
-                error.message()
-            ))),
+            // Not a failure, which another attempt would begin anew: it would take our own setting for what stood there.
+            Err(error) => Err(stop
+                .after(&format!(
+                    "the database may still be frozen, and could not be thawed ({})",
+                    error.message()
+                ))
+                .in_doubt()),
         },
     }
 }
 
 async fn again(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
-    let Some(freezing) = noted(attempt) else {
+    let Some(freezing) = stop::noted::<Freezing>(attempt, FREEZING)? else {
         return Err(Stop::Again("nothing had been changed".to_owned()));
     };
-    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
-    let server = connect(attempt, &target).await?;
-    attempt.world.targets.claim(&attempt.world, &target).await?;
+    let reached = async {
+        let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+        let server = connect(attempt, &target).await?;
+        attempt.world.targets.claim(&attempt.world, &target).await?.lock.check().await?;
+        Ok((target, server))
+    };
+    let (target, server) = reached.await.map_err(Stop::in_doubt)?;
     prove(attempt, action, &target, &server, &freezing).await
 }
 
 async fn thawed(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
-    let Some(freezing) = noted(attempt) else { return Ok(Outputs::new()) };
+    let Some(freezing) = stop::noted::<Freezing>(attempt, FREEZING)? else { return Ok(Outputs::new()) };
     let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
     let server = connect(attempt, &target).await?;
     attempt.world.targets.claim(&attempt.world, &target).await?.lock.check().await?;
@@ -121,10 +128,6 @@ async fn thawed(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
         None => outputs.insert("gone".to_owned(), true.into()),
     };
     Ok(outputs)
-}
-
-fn noted(attempt: &Attempt) -> Option<Freezing> {
-    attempt.fact(FREEZING).and_then(|fact| Freezing::deserialize(fact).ok())
 }
 
 async fn connect(attempt: &Attempt, target: &Target) -> Result<Connection, Stop> {

@@ -134,11 +134,14 @@ async fn judge(
         "{} {} answered: {} (wanted: {})",
         request.method, request.shown, verdict.actual, verdict.expected
     );
-    // A gateway's word is not the server's: the request may have gone through.
-    if matches!(reply.status, 408 | 502 | 504) && !is_repeatable(action) {
+    // A gateway's word is not the server's, and one that broke down may have done it: the request may have gone through.
+    if matches!(reply.status, 408 | 500 | 502 | 504) && !is_repeatable(action) {
         return unanswered(attempt, action, request, &Trouble::Lost(message)).await;
     }
-    Outcome::Failed(Failure::new("runplan::http::answer", message))
+    let failure = Failure::new("runplan::http::answer", message);
+    // It was accepted, whatever it says: trying it again by itself would do it twice.
+    let accepted = reply.status < 400 && !is_repeatable(action);
+    Outcome::Failed(if accepted { failure.permanent() } else { failure })
 }
 
 async fn unanswered(attempt: &Attempt, action: &Http, request: &Request, trouble: &Trouble) -> Outcome {

@@ -18,6 +18,8 @@ pub fn redacted(attempt: &Attempt, outcome: Outcome) -> Outcome {
         Outcome::Done(outputs) => Outcome::Done(match &attempt.step.action.value {
             // What strangers said.
             Action::Http(_) | Action::Verify(_) => of_outputs(&redactor, outputs),
+            // It is carried out, and cannot be rolled back any more.
+            Action::Sql(sql) if !sql.transaction => of_outputs(&redactor, outputs),
             _ => outputs,
         }),
         Outcome::Failed(failure) => Outcome::Failed(Failure {

@@ -24,10 +24,11 @@ pub async fn act(attempt: &Attempt, action: &Restore) -> Outcome {
 /// Side: its comment says whose it is and whether it is complete. In place: the server says whether the one transaction
 /// committed.
 pub async fn settle(attempt: &Attempt, action: &Restore) -> Outcome {
-    stop::outcome(match action.into {
+    let settled = match action.into {
         Into::Side => side::take_up(attempt, action).await,
         Into::InPlace => in_place::ask(attempt, action).await,
-    })
+    };
+    stop::outcome(settled.map_err(Stop::in_doubt))
 }
 
 /// Drops the side database; what was overwritten in place does not come back.

@@ -18,15 +18,22 @@ use std::time::Duration;
 pub const GRACE: Duration = Duration::from_secs(10);
 
 pub async fn act(attempt: &Attempt, action: &Shell) -> Outcome {
-    match start(attempt, action).await {
-        Ok((key, running)) => watch(attempt, action, &key, running).await,
+    let key = keys(attempt).1;
+    match start(attempt, action, &key).await {
+        Ok(Ok(running)) => watch(attempt, action, &key, running).await,
+        // Nobody heard whether it was started.
+        Ok(Err(process::Error::SupervisorDied { .. })) => unwatched(attempt, action, &key).await,
+        Ok(Err(error)) => Outcome::Failed(failure_of(&error)),
         Err(failure) => Outcome::Failed(failure),
     }
 }
 
-async fn start(attempt: &Attempt, action: &Shell) -> Result<(String, Running), Failure> {
-    let key = keys(attempt).1;
-    let command = command::command(attempt, action, &key).await?;
+async fn start(
+    attempt: &Attempt,
+    action: &Shell,
+    key: &str,
+) -> Result<Result<Running, process::Error>, Failure> {
+    let command = command::command(attempt, action, key).await?;
     changes::claim(attempt, action.changes.as_ref()).await?;
     if attempt.cancelled.is_cancelled() {
         return Err(Failure::new(
@@ -36,8 +43,7 @@ async fn start(attempt: &Attempt, action: &Shell) -> Result<(String, Running), F
     }
     // The supervisor holds the limit too, for when nobody is there to cancel.
     let limit = attempt.step.timeout.map(|limit| limit.std() + GRACE);
-    let running = attempt.world.supervisor.start(&key, &command, limit).await;
-    running.map(|running| (key, running)).map_err(|error| failure_of(&error))
+    Ok(attempt.world.supervisor.start(key, &command, limit).await)
 }
 
 /// The key of the last program that this attempt started, and the next free one. An undo that is tried again keeps its
@@ -63,19 +69,23 @@ async fn watch(attempt: &Attempt, action: &Shell, key: &str, mut running: Runnin
     };
     match exit {
         Ok(exit) => ended(attempt, action, &exit).await,
-        // The supervisor is gone; what it recorded, and what is left of the program, tells.
-        Err(process::Error::SupervisorDied { .. }) => match attempt.world.supervisor.find(key).await {
-            Ok(Found::Exited(exit)) => ended(attempt, action, &exit).await,
-            Ok(Found::Nothing) => Outcome::Failed(Failure::new(
-                "runplan::shell::not_started",
-                "the supervisor died before it started",
-            )),
-            Ok(Found::Running(_)) => unknown("the program is still running", Vec::new()),
-            Ok(Found::Orphaned { evidence, .. }) => orphaned(attempt, action, key, evidence).await,
-            Ok(Found::Lost { evidence }) => by_probe(attempt, action, evidence, not_again).await,
-            Err(error) => unknown("the supervisor died", vec![error.to_string()]),
-        },
+        Err(process::Error::SupervisorDied { .. }) => unwatched(attempt, action, key).await,
         Err(error) => unknown("the program cannot be watched", vec![error.to_string()]),
+    }
+}
+
+/// The supervisor is gone; what it recorded, and what is left of the program, tells.
+async fn unwatched(attempt: &Attempt, action: &Shell, key: &str) -> Outcome {
+    match attempt.world.supervisor.find(key).await {
+        Ok(Found::Exited(exit)) => ended(attempt, action, &exit).await,
+        Ok(Found::Nothing) => Outcome::Failed(Failure::new(
+            "runplan::shell::not_started",
+            "the supervisor died before it started",
+        )),
+        Ok(Found::Running(_)) => unknown("the program is still running", Vec::new()),
+        Ok(Found::Orphaned { evidence, .. }) => orphaned(attempt, action, key, evidence).await,
+        Ok(Found::Lost { evidence }) => by_probe(attempt, action, evidence, not_again).await,
+        Err(error) => unknown("the supervisor died", vec![error.to_string()]),
     }
 }
 

@@ -57,6 +57,17 @@ impl Stop {
         }
     }
 
+    /// After a crash, or when something is left behind: an error is no proof that nothing happened.
+    pub fn in_doubt(self) -> Self {
+        match self {
+            Self::Failed(failure) => {
+                let what = "what became of the attempt could not be found out, or not be put right";
+                Self::Unknown(Evidence::new(what, std::iter::once(failure.message).chain(failure.help)))
+            }
+            other => other,
+        }
+    }
+
     /// In words.
     pub fn message(&self) -> &str {
         match self {
@@ -77,6 +88,17 @@ pub fn outcome(result: Result<Outputs, Stop>) -> Outcome {
         Err(Stop::Again(why)) => Outcome::Again(why),
         Err(Stop::Ending) => Outcome::Unknown(Evidence::new(Ending.to_string(), [])),
     }
+}
+
+/// What an attempt noted, if it did.
+///
+/// # Errors
+/// It is there and cannot be read: that is not the same as not there.
+pub fn noted<T: serde::de::DeserializeOwned>(attempt: &Attempt, name: &str) -> Result<Option<T>, Stop> {
+    attempt.fact(name).map(T::deserialize).transpose().map_err(|error| {
+        let facts = [format!("the fact {name} cannot be read: {error}")];
+        Stop::Unknown(Evidence::new("what the attempt did is not known", facts))
+    })
 }
 
 /// Somebody, or the step's time limit, asked the attempt to stop, and it did.

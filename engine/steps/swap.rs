@@ -52,7 +52,7 @@ pub async fn act(attempt: &Attempt, action: &Swap) -> Outcome {
 
 /// By the OIDs behind the names.
 pub async fn settle(attempt: &Attempt, action: &Swap) -> Outcome {
-    stop::outcome(look(attempt, action).await)
+    stop::outcome(look(attempt, action).await.map_err(Stop::in_doubt))
 }
 
 /// The same transaction, reversed.
@@ -209,10 +209,6 @@ fn outputs(swapping: &Swapping, exchanged: Option<&exchange::Exchanged>) -> Outp
     outputs
 }
 
-fn noted(attempt: &Attempt) -> Option<Swapping> {
-    attempt.fact(SWAPPING).and_then(|fact| Swapping::deserialize(fact).ok())
-}
-
 /// Which names the two databases have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stand {
@@ -240,7 +236,7 @@ async fn stand(server: &Connection, swapping: &Swapping) -> Result<(Stand, Vec<S
 }
 
 async fn look(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
-    let Some(swapping) = noted(attempt) else {
+    let Some(swapping) = stop::noted::<Swapping>(attempt, SWAPPING)? else {
         return Err(Stop::Again("nothing had been renamed".to_owned()));
     };
     let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
@@ -258,7 +254,7 @@ async fn look(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
 }
 
 async fn back(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
-    let Some(swapping) = noted(attempt) else { return Ok(Outputs::new()) };
+    let Some(swapping) = stop::noted::<Swapping>(attempt, SWAPPING)? else { return Ok(Outputs::new()) };
     let world = &attempt.world;
     let target = world.targets.find(world, &action.database).await?;
     let sessions = Sessions::open(attempt, &target).await?;

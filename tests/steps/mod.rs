@@ -4,6 +4,7 @@ mod approve;
 mod backup;
 mod crash;
 mod damage;
+mod doubt;
 mod freeze;
 mod http;
 mod lost;

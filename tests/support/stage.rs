@@ -27,6 +27,7 @@ pub struct Setting {
     params: Map<String, Value>,
     rehearsal: Option<Map<String, Value>>,
     files: Vec<(String, String)>,
+    exe: Option<PathBuf>,
 }
 
 /// A run's world and what its attempts said.
@@ -88,6 +89,12 @@ impl Setting {
         self
     }
 
+    /// A program in the place of `runplan` for what the steps start.
+    pub fn exe(mut self, path: &Path) -> Self {
+        self.exe = Some(path.to_owned());
+        self
+    }
+
     /// A file beside the plan.
     pub fn file(mut self, name: &str, text: &str) -> Self {
         self.files.push((name.to_owned(), text.to_owned()));
@@ -127,7 +134,7 @@ fn world(setting: &Setting, shape: &Shape, directory: &Path) -> Arc<World> {
         operator: operator(),
         directory: directory.to_owned(),
         state: directory.join("state"),
-        exe: RUNPLAN.into(),
+        exe: setting.exe.clone().unwrap_or_else(|| RUNPLAN.into()),
         programs: cluster::programs(),
         secrets: Secrets::new(shape.plan.secrets.clone(), setting.secrets.clone(), directory.to_owned()),
         targets: Targets::new(databases, setting.databases.clone()),

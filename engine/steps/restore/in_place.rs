@@ -17,7 +17,9 @@ use crate::clock;
 use crate::plan::action::Restore;
 use crate::plan::action::restore::Owners;
 use crate::postgres::witness::{self, Verdict};
-use crate::postgres::{Backend, Connection, Witness, escape_identifier, escape_literal, identity};
+use crate::postgres::{
+    self, Backend, Connection, Settings, Witness, escape_identifier, escape_literal, identity,
+};
 use crate::process::{self, Running};
 use crate::run::{Evidence, Failure, Outputs};
 use serde::{Deserialize, Serialize};
@@ -46,8 +48,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
     let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
     let source = source(attempt, action).await?;
     refuse_partial(&source)?;
-    let name = application_name(&attempt.world, attempt.step.id.value.as_str());
-    let inside = stop::unless_cancelled(attempt, Connection::connect(&target.settings, &name)).await?;
+    let inside = stop::unless_cancelled(attempt, connect(attempt, &target.settings)).await?;
     let live = Database::expect(&inside, &target.database).await?;
     let before = clear(attempt, &inside, &source).await?;
     let hold = attempt.world.targets.claim(&attempt.world, &target).await?;
@@ -65,14 +66,15 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         before,
         handshake: Some(handshake.clone()),
     };
-    let command = load::feeder(attempt, &feed, &target.settings)?;
+    // The same host as ours, where the address names several.
+    let command = load::feeder(attempt, &feed, inside.settings())?;
     let mut running = attempt.world.supervisor.start(&load::key(attempt), &command, None).await?;
     let mut outputs = Outputs::new();
     outputs.insert("database".to_owned(), target.name.clone().into());
     outputs.insert("tables".to_owned(), source.found.tables.len().into());
     outputs.insert("bytes".to_owned(), live.size.into());
     outputs.insert("taken_at".to_owned(), json!(source.found.taken_at));
-    let intended = match intend(attempt, &mut running, &handshake, &inside, outputs).await {
+    let intended = match intend(attempt, &mut running, &handshake, inside.settings(), outputs).await {
         Ok(intended) => intended,
         Err(Stop::Ending) => return Err(Stop::Ending),
         Err(stop) => {
@@ -81,14 +83,19 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
             return Err(stop);
         }
     };
-    std::fs::write(&handshake.go, b"go").map_err(|error| file(&handshake.go, &error))?;
-    // From here on it may be committed: whatever happens, the server is asked.
+    let told = std::fs::write(&handshake.go, &intended.witness.xid);
+    // From here on it may be committed, even if there was an error: whatever happens, the server is asked.
     let ended = running.wait().await;
-    match witness::ask(&inside, &intended.witness, GRACE).await {
+    let asked = async {
+        let server = connect(attempt, inside.settings()).await?;
+        witness::ask(&server, &intended.witness, GRACE).await
+    };
+    match asked.await {
         Ok(Verdict::Committed) => Ok(intended.outputs),
-        Ok(Verdict::Aborted) => Err(match ended {
-            Ok(exit) => load::judge(&exit).err().unwrap_or_else(|| aborted().into()),
-            Err(error) => error.into(),
+        Ok(Verdict::Aborted) => Err(match (told, ended) {
+            (Err(error), _) => file(&handshake.go, &error).into(),
+            (Ok(()), Ok(exit)) => load::judge(&exit).err().unwrap_or_else(|| aborted().into()),
+            (Ok(()), Err(error)) => error.into(),
         }),
         Ok(Verdict::Unknown(why)) => Err(unknown(&intended, why)),
         Err(error) => Err(unknown(&intended, error.message().to_owned())),
@@ -100,13 +107,20 @@ async fn intend(
     attempt: &Attempt,
     running: &mut Running,
     handshake: &Handshake,
-    other: &Connection,
+    server: &Settings,
     outputs: Outputs,
 ) -> Result<Intended, Stop> {
     let ready = ready(attempt, running, handshake).await?;
-    let intended = Intended { witness: take_witness(other, ready).await?, outputs };
+    // A new session: one that was idle for as long as the load took may be gone.
+    let other = connect(attempt, server).await?;
+    let intended = Intended { witness: take_witness(&other, ready).await?, outputs };
     attempt.note(COMMIT_INTENDED, json!(intended)).await?;
     Ok(intended)
+}
+
+async fn connect(attempt: &Attempt, server: &Settings) -> Result<Connection, postgres::Error> {
+    let name = application_name(&attempt.world, attempt.step.id.value.as_str());
+    Connection::connect(server, &name).await
 }
 
 fn aborted() -> Failure {
@@ -124,8 +138,7 @@ pub async fn ask(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
         return Err(Stop::Again("nothing had been sent".to_owned()));
     }
     let key = load::key(attempt);
-    let Some(intended) = attempt.fact(COMMIT_INTENDED).and_then(|fact| Intended::deserialize(fact).ok())
-    else {
+    let Some(intended) = stop::noted::<Intended>(attempt, COMMIT_INTENDED)? else {
         // It never got our word, so it never sent COMMIT.
         attempt.world.supervisor.end_orphans(&key).await?;
         return Err(Stop::Again("COMMIT was never sent; nothing was changed".to_owned()));
@@ -138,8 +151,7 @@ pub async fn ask(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
     }
     attempt.world.supervisor.end_orphans(&key).await?;
     let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
-    let name = application_name(&attempt.world, attempt.step.id.value.as_str());
-    let inside = stop::unless_cancelled(attempt, Connection::connect(&target.settings, &name)).await?;
+    let inside = stop::unless_cancelled(attempt, connect(attempt, &target.settings)).await?;
     match witness::ask(&inside, &intended.witness, GRACE).await? {
         Verdict::Committed => Ok(intended.outputs),
         Verdict::Aborted => Err(Stop::Again(aborted().message)),

@@ -179,6 +179,10 @@ impl Side<'_> {
             return stop;
         }
         let name = &self.chosen.name;
+        // Also when the supervisor died under it, and nobody heard whether it began.
+        if let Err(error) = self.attempt.world.supervisor.end_orphans(&load::key(self.attempt)).await {
+            return stop.after(&format!("the database {name} is left behind ({error})"));
+        }
         match self.drop_own().await {
             Ok(()) => stop,
             Err(why) => stop.after(&format!("the database {name} is left behind ({})", why.message())),
@@ -226,13 +230,11 @@ impl Side<'_> {
     }
 }
 
-fn noted(attempt: &Attempt) -> Option<Chosen> {
-    attempt.fact(CHOSEN).and_then(|fact| Chosen::deserialize(fact).ok())
-}
-
 /// What an interrupted restore came to; one that goes on, or has ended well, is taken up.
 pub async fn take_up(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
-    let Some(chosen) = noted(attempt) else { return Err(Stop::Again("nothing had been made".to_owned())) };
+    let Some(chosen) = stop::noted::<Chosen>(attempt, CHOSEN)? else {
+        return Err(Stop::Again("nothing had been made".to_owned()));
+    };
     let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
     let server = connect(attempt, &target).await?;
     let side = Side { attempt, target, server, chosen };
@@ -280,7 +282,7 @@ pub async fn take_up(attempt: &Attempt, action: &Restore) -> Result<Outputs, Sto
 }
 
 pub async fn remove(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
-    let Some(chosen) = noted(attempt) else { return Ok(Outputs::new()) };
+    let Some(chosen) = stop::noted::<Chosen>(attempt, CHOSEN)? else { return Ok(Outputs::new()) };
     let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
     let server = connect(attempt, &target).await?;
     let side = Side { attempt, target, server, chosen };

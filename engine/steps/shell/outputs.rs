@@ -40,8 +40,9 @@ pub fn outputs(exit: &Exit, named: &Table<Take>) -> Result<Outputs, Failure> {
     Ok(outputs)
 }
 
+/// It did its work: trying it again by itself would do it twice.
 fn failed(message: &str) -> Failure {
-    Failure::new("runplan::shell::output", format!("the program succeeded, but {message}"))
+    Failure::new("runplan::shell::output", format!("the program succeeded, but {message}")).permanent()
 }
 
 /// Those that every program has.
