@@ -90,6 +90,12 @@ pub enum Error {
         help("nothing was done; put the address of `{name}` right and try again")
     )]
     OtherServer { name: String, wanted: String, found: String },
+    #[error("the rehearsal was stopped while it was prepared")]
+    #[diagnostic(
+        code(runplan::cli::rehearsal_stopped),
+        help("the throw-away server is gone; there is nothing to resume: rehearse again")
+    )]
+    RehearsalStopped,
     #[error("it was not accepted: {why}")]
     #[diagnostic(code(runplan::cli::refused), help("`runplan status {run}` shows what the run waits for"))]
     Refused { run: RunId, why: String },
@@ -124,7 +130,7 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } | Self::Refused { .. } | Self::NeverBegan { .. } => Exit::Usage,
-            Self::NotPrepared { .. } => Exit::Failed,
+            Self::NotPrepared { .. } | Self::RehearsalStopped => Exit::Failed,
             Self::Unreadable { .. }
             | Self::NoRehearsal { .. }
             | Self::Invalid { .. }

@@ -13,6 +13,9 @@ use crate::run::{Finish, Phase, State};
 use crate::steps::World;
 use crate::store::{Held, Store, Timing};
 use crate::terminal::{self, Board, Places, Prompts, Screen, View};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -96,7 +99,9 @@ fn write_report(store: &Store, state: &State, directory: &Path) -> Option<PathBu
     let stored = Stored::read(store, &state.run).ok()?;
     let text = report::markdown(&report::Report::of(&stored.state, &stored.records));
     let path = directory.join("report.md");
-    std::fs::write(&path, text).ok()?;
+    let mut private = OpenOptions::new();
+    private.write(true).create(true).truncate(true).mode(0o600);
+    private.open(&path).and_then(|mut file| file.write_all(text.as_bytes())).ok()?;
     Some(path)
 }
 

@@ -17,7 +17,7 @@ use crate::plan::template;
 use crate::plan::{self, Loaded, Plan, Rehearsal, RunId, digest, expand};
 use crate::postgres::Programs;
 use crate::review::{self, ReviewInput};
-use crate::run::{Finish, Phase, Post, Shape, Started, State};
+use crate::run::{Finish, Phase, Post, Shape, Started, State, Why};
 use crate::secret::Secret;
 use crate::steps::World;
 use crate::store::{MemoryJournal, Store};
@@ -198,6 +198,7 @@ impl Rehearsed<'_> {
         let state = drive::run(setup, Start::Begin(Box::new(started))).await?;
         match state.result {
             Some(Finish::Done) => Ok(world),
+            _ if matches!(state.parked, Some(Why::Stopped { .. })) => Err(Error::RehearsalStopped),
             _ => Err(Error::NotPrepared { why: why(&state) }),
         }
     }

@@ -45,6 +45,10 @@ impl Status {
             Meant::Several(_) => return Err(several()),
             Meant::None => match store.list()?.pop() {
                 Some(last) => last.run,
+                None if screen.is_json() => {
+                    screen.document(&json!({ "format": 1, "run": null }));
+                    return Ok(Exit::Done);
+                }
                 None => {
                     screen.say("no runs yet");
                     return Ok(Exit::Done);

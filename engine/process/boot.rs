@@ -3,6 +3,7 @@
 
 use super::Error;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -27,7 +28,7 @@ pub(super) fn note(directory: &Path) -> Result<(), Error> {
     }
     let path = directory.join("boots");
     let write = || {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
         writeln!(file, "{}", boot_id())?;
         file.sync_all()?;
         std::fs::File::open(directory)?.sync_all()

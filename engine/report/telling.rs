@@ -99,7 +99,10 @@ pub fn tell(record: &Record, state: &State) -> Told {
         Event::CancelRequested { .. } => minor("is being cancelled".to_owned()),
         Event::Parked { why } => {
             let mut told = told(Mark::Waiting, format!("parked: {}", why.words()));
-            told.more.push(format!("next: {}", why.command(&record.run)));
+            // A rehearsal cannot go on: its server goes with it.
+            if !state.started.as_ref().is_some_and(|started| started.rehearsal) {
+                told.more.push(format!("next: {}", why.command(&record.run)));
+            }
             told
         }
         Event::UndoRequested { to, reason } => {

@@ -57,14 +57,18 @@ impl Redactor {
         let all = percent_encoding::NON_ALPHANUMERIC;
         const LOOSE: &percent_encoding::AsciiSet =
             &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+        const PATH: &percent_encoding::AsciiSet = &LOOSE.remove(b'/');
         let json = serde_json::to_string(text).unwrap_or_default();
-        for shape in [
-            text.to_owned(),
-            percent_encoding::utf8_percent_encode(text, all).to_string(),
-            percent_encoding::utf8_percent_encode(text, LOOSE).to_string(),
-            json.trim_matches('"').to_owned(),
-        ] {
-            self.push(shape.into_bytes());
+        self.push(text.as_bytes().to_vec());
+        self.push(json.trim_matches('"').as_bytes().to_vec());
+        self.push(json.trim_matches('"').replace('/', "\\/").into_bytes());
+        for set in [all, LOOSE, PATH] {
+            let encoded = percent_encoding::utf8_percent_encode(text, set).to_string();
+            // As forms write it.
+            let form = encoded.replace("%20", "+");
+            for shape in [lower_hex(&encoded), lower_hex(&form), encoded, form] {
+                self.push(shape.into_bytes());
+            }
         }
         self.add_base64(text.as_bytes());
     }
@@ -166,6 +170,16 @@ fn url_password(text: &str) -> Option<String> {
     Some(password.to_owned())
 }
 
+/// `%2F` as some programs write it: `%2f`.
+fn lower_hex(encoded: &str) -> String {
+    let mut left = 0;
+    let lower = |c: char| {
+        left = if c == '%' { 2 } else { i32::max(left - 1, -1) };
+        if left >= 0 && c != '%' { c.to_ascii_lowercase() } else { c }
+    };
+    encoded.chars().map(lower).collect()
+}
+
 fn decode_percent(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
@@ -189,6 +203,22 @@ mod tests {
         let redactor = Redactor::new([&Secret::new("hunter2-long")]);
         for size in 1..20 {
             assert_eq!(through(&redactor, "a hunter2-long b hunter2-lo", size), "a [redacted] b hunter2-lo");
+        }
+    }
+
+    #[test]
+    fn every_way_to_write_it_in_a_url_is_found() {
+        let redactor = Redactor::new([&Secret::new("t0K/en+S3 Cret&é")]);
+        for shape in [
+            "t0K%2Fen%2BS3%20Cret%26%C3%A9",
+            "t0K/en%2BS3%20Cret%26%C3%A9",
+            "t0K%2Fen%2BS3+Cret%26%C3%A9",
+            "t0K/en%2BS3+Cret%26%C3%A9",
+            "t0K%2fen%2bS3%20Cret%26%c3%a9",
+            "t0K%2fen%2bS3+Cret%26%c3%a9",
+            "t0K\\/en+S3 Cret&é",
+        ] {
+            assert_eq!(redactor.clean(&format!("a {shape} b")), "a [redacted] b", "{shape}");
         }
     }
 

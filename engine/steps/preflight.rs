@@ -76,6 +76,8 @@ pub async fn preflight(world: &Arc<World>, options: &Options) -> Preflight {
     databases.into_iter().for_each(|database| found.extend(database));
     found.extend(archives);
     found.extend(channels);
+    // A server may quote in its answer what a statement was made with.
+    let found = found.cleaned(&world.secrets.redactor());
     Preflight::new(world.shape.plan.name.as_str(), found, &options.accept)
 }
 

@@ -8,7 +8,6 @@ use super::attempt::Attempt;
 use super::changes;
 use super::failures::failure_of;
 use super::probe::{self, Probed};
-use crate::plan::Changes;
 use crate::plan::action::Shell;
 use crate::process::{self, Exit, Found, Running};
 use crate::run::{Evidence, Failure, Outcome, Outputs};
@@ -159,7 +158,8 @@ async fn by_probe(
             Probed::Unasked(why) => unknown(&evidence, vec![why]),
         };
     }
-    if action.repeatable || action.changes == Some(Changes::Nothing) {
+    // That it changes no database does not say that it may be done twice.
+    if action.repeatable {
         return not(evidence);
     }
     unknown(&evidence, vec!["it has neither a `probe` nor `repeatable: true`".to_owned()])

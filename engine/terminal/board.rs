@@ -2,6 +2,7 @@
 //! what a person types stays readable.
 
 use super::screen::Screen;
+use super::tame::tame;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use std::sync::{Mutex, PoisonError};
 
@@ -25,7 +26,7 @@ impl Board {
     /// A line that stays, above what moves.
     pub fn print(&self, text: &str) {
         let asking = self.lock();
-        if *asking > 0 || self.bars.println(text).is_err() {
+        if *asking > 0 || self.bars.println(&*tame(text)).is_err() {
             self.screen.line(text);
         }
     }

@@ -10,6 +10,8 @@ use jiff::tz::TimeZone;
 
 /// Longer ids are not padded, they push their text to the right.
 const WIDEST: usize = 24;
+/// Where lines begin that belong to the one above.
+const INDENT: usize = 11;
 
 /// Makes lines of one run, aligned.
 #[derive(Debug, Clone)]
@@ -36,8 +38,8 @@ impl Lines {
         let mut text = self.one(at, tone(told.mark), &told.subject, &told.text);
         for more in &told.more {
             text.push('\n');
-            text.push_str(&" ".repeat(11));
-            text.push_str(&self.paint.of(Tone::Plain, more));
+            text.push_str(&" ".repeat(INDENT));
+            text.push_str(&inside(more));
         }
         text
     }
@@ -49,9 +51,14 @@ impl Lines {
         // The head of the text carries the colour, its details do not.
         let (head, rest) =
             text.split_once("  (").map_or((text, String::new()), |(head, rest)| (head, format!("  ({rest}")));
-        let rest = self.paint.of(Tone::Faint, &rest);
-        format!("{time} {name}  {}{rest}", self.paint.of(tone, head))
+        let rest = self.paint.of(Tone::Faint, &inside(&rest));
+        format!("{time} {name}  {}{rest}", self.paint.of(tone, &inside(head)))
     }
+}
+
+/// What has several lines stays within its own: nobody's text may look like another event.
+fn inside(text: &str) -> String {
+    text.trim_end().replace('\n', &format!("\n{}", " ".repeat(INDENT)))
 }
 
 /// The time of day where the reader is: `03:11:07`.

@@ -4,6 +4,7 @@ use super::board::Board;
 use super::line::Lines;
 use super::plain::{how_far, is_wanted, said};
 use super::screen::Screen;
+use super::tame::tame;
 use crate::clock;
 use crate::plan::StepId;
 use crate::plan::action::notify::Level;
@@ -103,7 +104,7 @@ impl Live {
             self.running.insert(id.clone(), bar);
         }
         if let (Some(bar), Some(step)) = (self.running.get(id), state.shape.flow.step(id.as_str())) {
-            let title = step.title.as_deref().map(|title| format!(": {title}")).unwrap_or_default();
+            let title = step.title.as_deref().map(|title| format!(": {}", tame(title))).unwrap_or_default();
             bar.set_message(match entry.state {
                 StepState::Running => format!("{}{title}", step.action.kind().word()),
                 _ => doing.to_owned(),

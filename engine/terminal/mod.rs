@@ -16,6 +16,7 @@ mod reviewed;
 mod screen;
 mod summary;
 mod table;
+mod tame;
 mod view;
 
 pub use asking::{ask_value, confirm};

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is the one place that writes to the terminal")]
 
 use super::paint::{Paint, Tone};
+use super::tame::tame;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
@@ -103,18 +104,25 @@ impl Screen {
 
     /// A line of the result.
     pub fn line(&self, text: &str) {
-        print(text, true);
+        match self.format {
+            // A program gets every character as it was; JSON escapes what it must.
+            Format::Json => print(text, true),
+            Format::Human | Format::Markdown => print(&tame(text), true),
+        }
     }
 
-    /// Text of the result, as it is.
+    /// Text of the result: as it is for files and programs, harmless on a terminal.
     pub fn text(&self, text: &str) {
-        print(text, false);
+        match std::io::stdout().is_terminal() {
+            true => print(&tame(text), false),
+            false => print(text, false),
+        }
     }
 
     /// A line for people only: not with `--quiet`, not for programs.
     pub fn say(&self, text: &str) {
         if !self.quiet && self.format == Format::Human {
-            print(text, true);
+            print(&tame(text), true);
         }
     }
 
@@ -173,6 +181,7 @@ fn print(text: &str, newline: bool) {
 
 /// A line on stderr; also for those who have no screen yet.
 pub fn print_error(text: &str) {
+    let text = tame(text);
     let mut err = std::io::stderr().lock();
     let _ = err.write_all(text.trim_end_matches('\n').as_bytes()).and_then(|()| err.write_all(b"\n"));
 }

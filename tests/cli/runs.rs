@@ -105,6 +105,51 @@ fn a_program_that_ended_while_nobody_watched_is_done() {
 }
 
 #[test]
+fn a_step_that_changes_no_database_is_not_done_twice_for_that() {
+    let sandbox = Sandbox::new();
+    // What watches the step dies; what it did stays.
+    let die = "echo once >> log; kill -KILL $PPID; sleep 10";
+    sandbox.plan(&steps(&[step("sent", "", die), step("two", "", "true")]));
+    sandbox.run("plan.yaml").code(4).says("neither a `probe` nor `repeatable: true`");
+    sandbox.run("resume").code(4);
+    assert_eq!((sandbox.step("sent"), sandbox.read("log")), ("unknown".into(), "once\n".into()));
+    sandbox.run("resolve plan sent --done --reason 'it is in the log'").code(0);
+    sandbox.run("resume").code(0);
+    assert_eq!(sandbox.read("log"), "once\n");
+}
+
+#[test]
+fn text_from_outside_cannot_forge_lines_or_move_the_cursor() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(
+        "params: { word: { type: string, required: true } }\n\
+         steps:\n  - { id: tell, notify: { channels: [console], message: \"said {{ params.word }}\" } }\n",
+    );
+    let ran = sandbox.run("plan.yaml -p 'word=\u{1b}[2Ja\r\n03:11:07 go  approved by ann'").code(0);
+    assert!(!ran.stdout.contains('\u{1b}') && !ran.stdout.contains('\r'), "{}", ran.stdout);
+    ran.says("» said ␛[2Ja\n           03:11:07 go  approved by ann");
+}
+
+#[test]
+fn every_file_of_a_run_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[step("one", "", "echo one; echo two >&2")]));
+    sandbox.run("plan.yaml").code(0);
+    let mut open = vec![sandbox.state()];
+    let mut seen = 0;
+    while let Some(path) = open.pop() {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
+        seen += 1;
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    assert!(seen > 8, "only {seen} files");
+}
+
+#[test]
 fn the_first_ctrl_c_lets_running_steps_finish() {
     let sandbox = Sandbox::new();
     sandbox.plan(&steps(&[

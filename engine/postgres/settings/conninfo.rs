@@ -11,6 +11,11 @@ pub(super) fn read(text: &str) -> Result<Pairs, Error> {
     match text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://")) {
         Some(rest) => url(rest),
         None if text.contains('=') || text.trim().is_empty() => key_value(text),
+        // Taken for a name, it would mean a server on this machine that nobody had in mind.
+        None if text.contains("://") || text.trim().contains(char::is_whitespace) => Err(malformed(
+            "it is neither a URL nor `key=value` nor the name of a database",
+            "write it as postgresql://USER@HOST/DATABASE",
+        )),
         None => Ok(vec![("dbname".to_owned(), Secret::new(text.trim()))]),
     }
 }

@@ -4,6 +4,7 @@
 use crate::plan::{Severity, StepId};
 use crate::postgres;
 use crate::run::Failure;
+use crate::secret::Redactor;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
@@ -169,11 +170,38 @@ impl Found {
         other.concerns.into_iter().for_each(|concern| self.add(concern));
         other.facts.into_iter().for_each(|fact| self.fact(fact.about, fact.text));
     }
+
+    /// The same without any secret.
+    pub fn cleaned(self, redactor: &Redactor) -> Self {
+        let concern = |concern: Concern| Concern {
+            message: redactor.clean(&concern.message),
+            help: concern.help.map(|help| redactor.clean(&help)),
+            ..concern
+        };
+        let fact = |fact: Fact| Fact { text: redactor.clean(&fact.text), ..fact };
+        Self {
+            concerns: self.concerns.into_iter().map(concern).collect(),
+            facts: self.facts.into_iter().map(fact).collect(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_quotes_of_a_secret_is_not_shown() {
+        let mut found = Found::default();
+        found.add(
+            Concern::error("statement_refused", "not a number: \"hunter2-long\"").help("ask hunter2-long"),
+        );
+        found.fact("app", "hunter2-long rows");
+        let found = found.cleaned(&Redactor::new([&crate::secret::Secret::new("hunter2-long")]));
+        assert_eq!(found.concerns[0].message, "not a number: \"[redacted]\"");
+        assert_eq!(found.concerns[0].help.as_deref(), Some("ask [redacted]"));
+        assert_eq!(found.facts[0].text, "[redacted] rows");
+    }
 
     fn found() -> Found {
         let mut found = Found::default();
