@@ -12,7 +12,7 @@ use super::surroundings::{self, Given};
 use crate::clock;
 use crate::drive;
 use crate::plan::{RunId, StepId, finding};
-use crate::report::tell;
+use crate::report::{self, tell};
 use crate::run::{Event, Phase, Post, Record, Resolution, State};
 use crate::store::{self, Store};
 use crate::terminal::{Lines, Screen};
@@ -302,7 +302,21 @@ fn show(screen: &Screen, records: &[Record], state: &State) {
 fn next(screen: &Screen, state: &State) {
     let run = &state.run;
     let waits = state.awaiting().next().is_some();
+    let closed: Vec<String> = report::windows(state)
+        .into_iter()
+        .filter(|window| window.closed_at.is_none())
+        .map(|window| format!("window {} is still open: the application is CLOSED to traffic", window.window))
+        .chain(
+            report::frozen(state)
+                .into_iter()
+                .map(|(_, name)| format!("database {name} is still frozen: nobody can write to it")),
+        )
+        .collect();
+    if state.result.is_some() {
+        closed.iter().for_each(|what| screen.warn(what));
+    }
     let command = match (&state.parked, state.result) {
+        (_, Some(_)) if !closed.is_empty() => format!("runplan undo {run}   opens again what is closed"),
         (_, Some(_)) => format!("runplan report {run}"),
         (Some(why), None) if waits || state.unknown().next().is_some() => why.command(run),
         _ => format!("runplan resume {run}"),

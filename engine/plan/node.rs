@@ -84,7 +84,7 @@ pub fn read(text: &str, file: FileId) -> Result<Node, Vec<Finding>> {
         Ok(Some(_)) => Err(builder.findings),
         Ok(None) => Err(vec![
             Finding::error("runplan::yaml::empty", whole, "the file holds no YAML document")
-                .help("`runplan new NAME` writes a plan to start from"),
+                .help("a plan begins with `runplan: 1`, a `name` and its `steps`; `runplan schema plan` tells the rest"),
         ]),
         Err(finding) => {
             builder.findings.push(*finding);

@@ -32,6 +32,30 @@ pub fn windows(state: &State) -> Vec<Downtime> {
     found
 }
 
+/// Databases that a finished freeze still keeps from being written to. After a swap it is the old one that is frozen,
+/// and that is meant.
+pub fn frozen(state: &State) -> Vec<(StepId, String)> {
+    let done = || {
+        state
+            .entries()
+            .filter(|(_, entry)| entry.state == StepState::Done)
+            .filter_map(|(id, _)| state.shape.flow.step(id.as_str()).map(|step| (id, &step.action.value)))
+    };
+    let swapped: Vec<&str> = done()
+        .filter_map(|(_, action)| match action {
+            Action::Swap(swap) => Some(swap.database.raw.as_str()),
+            _ => None,
+        })
+        .collect();
+    done()
+        .filter_map(|(id, action)| match action {
+            Action::Freeze(freeze) => Some((id.clone(), freeze.database.raw.clone())),
+            _ => None,
+        })
+        .filter(|(_, database)| !swapped.contains(&database.as_str()))
+        .collect()
+}
+
 /// How long the swaps kept the database away, in milliseconds.
 pub fn swaps(state: &State) -> Vec<(StepId, u64)> {
     let swaps = state.entries().filter(|(id, entry)| {

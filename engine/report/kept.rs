@@ -83,11 +83,10 @@ fn done(state: &State) -> impl Iterator<Item = (&StepId, &Action, &Entry)> {
 
 fn backup_of(step: &StepId, backup: &action::Backup, entry: &Entry) -> Option<Kept> {
     let path = text(&entry.outputs, "path")?;
-    let quoted = shlex::try_quote(&path).map(|path| path.into_owned()).unwrap_or_else(|_| path.clone());
     Some(Kept {
         step: step.clone(),
         kind: Kind::Backup,
-        remove: format!("rm -r {quoted}"),
+        remove: format!("rm -r {} {}", quoted(&path), quoted(&format!("{path}.manifest.json"))),
         bytes: number(&entry.outputs, "bytes"),
         sha256: text(&entry.outputs, "sha256"),
         until: after(entry, backup.keep),
@@ -97,11 +96,11 @@ fn backup_of(step: &StepId, backup: &action::Backup, entry: &Entry) -> Option<Ke
 
 fn database(step: &StepId, kind: Kind, name: Option<String>, until: Option<Timestamp>) -> Option<Kept> {
     let name = name?;
-    let identifier = name.replace('"', "\"\"");
+    let drop = format!("DROP DATABASE \"{}\"", name.replace('"', "\"\""));
     Some(Kept {
         step: step.clone(),
         kind,
-        remove: format!("psql \"$MAINTENANCE_URL\" -c 'DROP DATABASE \"{identifier}\"'"),
+        remove: format!("psql \"$MAINTENANCE_URL\" -c {}", quoted(&drop)),
         bytes: None,
         sha256: None,
         until,
@@ -109,6 +108,30 @@ fn database(step: &StepId, kind: Kind, name: Option<String>, until: Option<Times
     })
 }
 
+/// As a shell takes it for one word, whatever is in it: the command is made to be copied.
+fn quoted(text: &str) -> String {
+    if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c)) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 fn after(entry: &Entry, keep: Option<crate::plan::Duration>) -> Option<Timestamp> {
     entry.finished_at?.checked_add(keep?.std()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_to_be_copied_is_one_word_for_a_shell() {
+        let name = "it's; rm -rf ~ \"$(x)\"".to_owned();
+        let kept = database(&StepId::new("swapped"), Kind::OldDatabase, Some(name), None).unwrap();
+        let words = shlex::split(&kept.remove).unwrap();
+        assert_eq!(
+            words,
+            ["psql", "$MAINTENANCE_URL", "-c", "DROP DATABASE \"it's; rm -rf ~ \"\"$(x)\"\"\""]
+        );
+    }
 }

@@ -171,7 +171,7 @@ async fn free_name(attempt: &Attempt, server: &Connection, live: &str) -> Result
         }
     }
     Err(Failure::new("runplan::swap::name", format!("too many old databases of {live}"))
-        .help("`runplan prune` drops those that nobody needs")
+        .help("`runplan status RUN` of the run that made it tells how it is removed")
         .into())
 }
 

@@ -126,7 +126,7 @@ pub enum Error {
     #[diagnostic(
         code(runplan::store::held),
         help(
-            "`runplan watch {run}` shows it, `runplan stop {run}` stops it; the lock ends with its process"
+            "`runplan logs {run} --follow` shows it, `runplan stop {run}` stops it; the lock ends with its process"
         )
     )]
     Held { run: RunId, by: Option<Holder> },

@@ -107,7 +107,7 @@ impl Screen {
         match self.format {
             // A program gets every character as it was; JSON escapes what it must.
             Format::Json => print(text, true),
-            Format::Human | Format::Markdown => print(&tame(text), true),
+            _ => print(&tame(text), true),
         }
     }
 

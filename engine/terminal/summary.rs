@@ -173,6 +173,9 @@ fn downtime(state: &State, now: Timestamp) -> Option<String> {
     for (step, ms) in report::swaps(state) {
         lines.push(format!("{} of it without a database ({step})", amount::span(ms)));
     }
+    for (step, database) in report::frozen(state) {
+        lines.push(format!("database {database} is still frozen ({step}): nobody can write to it"));
+    }
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
@@ -209,9 +212,18 @@ fn next(state: &State) -> String {
             };
             format!("{}{back}", why.command(run))
         }
+        (None, Some(Finish::Failed)) if is_shut(state) => {
+            format!("runplan undo {run}\nopens again what is closed")
+        }
         (None, Some(_)) => format!("runplan report {run}\nshows everything, for the post-mortem"),
         (None, None) => format!("runplan resume {run}"),
     }
+}
+
+/// Whether something is still closed to the application.
+fn is_shut(state: &State) -> bool {
+    !report::frozen(state).is_empty()
+        || report::windows(state).iter().any(|window| window.closed_at.is_none())
 }
 
 /// The last line of a run's output for programs.

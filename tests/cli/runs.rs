@@ -119,6 +119,24 @@ fn a_step_that_changes_no_database_is_not_done_twice_for_that() {
 }
 
 #[test]
+fn who_gives_a_run_up_is_told_what_stays_closed() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(
+        "windows:\n  calm:\n    open: { shell: { argv: [touch, closed], changes: none, repeatable: true } }\n    \
+         close: { shell: { argv: [rm, closed], changes: none, repeatable: true } }\n\
+         steps:\n  - { id: bad, window: calm, shell: { argv: [\"false\"], changes: none } }\n",
+    );
+    sandbox.run("plan.yaml").code(4);
+    let stopped = sandbox.run("stop plan --for-good").code(0);
+    stopped.complains("window calm is still open").says("next: runplan undo plan-");
+    sandbox.run("status").says("CLOSED to traffic").says("opens again what is closed");
+    sandbox.run("undo plan --yes").code(1);
+    assert!(!sandbox.exists("closed"));
+    let status = sandbox.run("status").stdout;
+    assert!(!status.contains("CLOSED"), "{status}");
+}
+
+#[test]
 fn text_from_outside_cannot_forge_lines_or_move_the_cursor() {
     let sandbox = Sandbox::new();
     sandbox.plan(

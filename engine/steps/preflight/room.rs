@@ -159,7 +159,7 @@ async fn server_disk(server: &Server, sizes: &Sizes, restores: &[&Use], found: &
                     );
                     found.add(
                         Concern::error("disk_full", message).step(step).help(
-                            "make room there: a full disk stops the server; `runplan prune` removes expired copies",
+                            "make room there: a full disk stops the server; `runplan status RUN` of earlier runs names what they kept",
                         ),
                     );
                 }

@@ -104,7 +104,7 @@ async fn free_name(attempt: &Attempt, server: &Connection, live: &str) -> Result
         }
     }
     Err(Failure::new("runplan::restore::name", format!("too many side databases of {live}"))
-        .help("`runplan prune` drops those that nobody needs")
+        .help("`runplan status RUN` of the run that made it tells how it is removed")
         .into())
 }
 
