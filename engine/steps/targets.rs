@@ -313,7 +313,14 @@ async fn take_lock(
                 if *application_name == name && began.elapsed() < EARLIER =>
             {
                 let connection = Connection::connect(maintenance, &name).await?;
-                connection.execute(&format!("SELECT pg_catalog.pg_terminate_backend({pid})")).await?;
+                // Of this machine only: elsewhere somebody may have taken the run up.
+                let end = format!(
+                    "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+                     WHERE pid = {pid} AND application_name = {} \
+                     AND client_addr IS NOT DISTINCT FROM pg_catalog.inet_client_addr()",
+                    postgres::escape_literal(&name)
+                );
+                connection.execute(&end).await?;
                 clock::sleep(Duration::from_millis(50)).await;
             }
             _ => return Ok(acquired),
