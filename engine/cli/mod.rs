@@ -11,6 +11,7 @@ mod difference;
 mod error;
 mod exit;
 mod explain;
+mod failure;
 mod files;
 mod graph;
 mod hidden;
@@ -40,6 +41,7 @@ mod values;
 pub use command::Cli;
 pub use error::Error;
 pub use exit::Exit;
+pub use failure::{Failure, failures};
 
 use crate::terminal::{self, Color, Format, Look, Screen};
 use clap::Parser;

@@ -3,6 +3,7 @@
 mod approvals;
 mod authoring;
 mod check;
+mod codes;
 mod dry_run;
 mod preflight;
 mod reports;
