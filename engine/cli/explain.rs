@@ -29,9 +29,8 @@ impl Explain {
             return Ok(Exit::Done);
         };
         let failed = failure::meant(&name);
-        // A last word alone may be of both sorts: then all are told.
-        let found = explain(&name)
-            .filter(|code| name.contains("::") || failed.is_empty() || code.code.ends_with(&name));
+        // A last word may be of both sorts: then all are told.
+        let found = explain(&name);
         if found.is_none() && failed.is_empty() {
             let words = codes().iter().map(|code| code.code.rsplit("::").next().unwrap_or_default());
             let help = finding::suggest(&name, words.chain(failures().iter().map(Failure::last_word)));

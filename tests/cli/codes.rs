@@ -12,17 +12,24 @@ fn sources(directory: &Path, found: &mut String) {
         if path.is_dir() {
             sources(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            // What the tests of a file make up is no code of the program.
-            found.push_str(text.split("#[cfg(test)]").next().unwrap());
+            found.push_str(&std::fs::read_to_string(&path).unwrap());
+            found.push('\0');
         }
     }
 }
 
-/// `"runplan::a::b"` and `code(runplan::a::b)`.
-fn written() -> BTreeSet<String> {
+/// The sources, file by file.
+fn text() -> String {
     let mut text = String::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("engine"), &mut text);
+    text
+}
+
+/// `"runplan::a::b"`, `Concern::error("b"` and `code(runplan::a::b)`.
+fn written() -> BTreeSet<String> {
+    // What the tests of a file make up is no code of the program.
+    let text: String =
+        text().split('\0').map(|file| file.split("#[cfg(test)]").next().unwrap().to_owned()).collect();
     let mut found = BTreeSet::new();
     for begin in ["\"runplan::", "code(runplan::"] {
         for (at, _) in text.match_indices(begin) {
@@ -30,9 +37,19 @@ fn written() -> BTreeSet<String> {
             let code: String =
                 rest.chars().take_while(|c| c.is_ascii_lowercase() || "_:".contains(*c)).collect();
             let ends = rest[code.len()..].starts_with(['"', ')']);
-            if ends && code.split("::").count() == 2 {
+            if ends && code.split("::").count() == 2 && !code.ends_with(':') {
                 found.insert(format!("runplan::{code}"));
             }
+        }
+    }
+    // Preflight's begin with their module by themselves.
+    for begin in ["Concern::error(", "Concern::warning(", ".concern("] {
+        for (at, _) in text.match_indices(begin) {
+            let rest = text[at + begin.len()..].trim_start();
+            let code = rest.strip_prefix('"').and_then(|rest| rest.split('"').next());
+            found.extend(
+                code.filter(|code| !code.contains("::")).map(|code| format!("runplan::preflight::{code}")),
+            );
         }
     }
     found
