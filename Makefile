@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 
-.PHONY: demo test bench fuzz chaos schemas setup
+.PHONY: demo test bench fuzz schemas setup
 
 # The main job, on a throw-away PostgreSQL: a corrupted database is rolled back, from the backup to the report.
 demo: setup
@@ -8,6 +8,7 @@ demo: setup
 	./target/debug/runplan rehearse plans/scenario-2.yaml --reason "trying it out"
 
 test: setup
+	@.ci/test-programs
 	cargo build --quiet
 	cargo test --quiet
 

@@ -200,7 +200,7 @@ fn next(state: &State) -> String {
     let run = &state.run;
     let rehearsal = state.started.as_ref().is_some_and(|started| started.rehearsal);
     match (&state.parked, state.result) {
-        (Some(_), _) if rehearsal => {
+        (Some(_), _) | (None, None) if rehearsal => {
             format!("runplan logs {run}   shows what happened; mend the plan and rehearse again")
         }
         (Some(why), _) => {

@@ -59,13 +59,20 @@ async fn a_freeze_that_cannot_be_taken_back_is_not_forgotten() {
         .unwrap();
     let owner = Settings::parse(&format!("postgresql://{role}:{rest}"), &|_| None).unwrap();
     let mut stage =
-        plan("databases: { app: { url: unused } }\nsteps:\n  - id: frozen\n    freeze: { database: app, quiet: 1s }\n")
+        plan("databases: { app: { url: unused } }\nsteps:\n  - id: frozen\n    freeze: { database: app, quiet: 3s }\n")
             .database("app", &owner)
             .set();
+    let left = format!(
+        "SELECT count(*) FROM pg_db_role_setting s, pg_database d, unnest(s.setconfig) c \
+        WHERE d.oid = s.setdatabase AND d.datname = '{name}' AND c LIKE 'default_transaction_read_only%'"
+    );
     let attempt = stage.attempt("frozen", 1);
     let cancelled = attempt.cancelled.clone();
     let (outcome, ()) = tokio::join!(steps::act(&attempt), async {
-        clock::sleep(Duration::from_millis(500)).await;
+        // As soon as it is frozen, its owner is locked out.
+        while server.one(&left).await.unwrap() == "0" {
+            clock::sleep(Duration::from_millis(5)).await;
+        }
         server.execute(&format!("ALTER ROLE {role} NOLOGIN")).await.unwrap();
         cancelled.cancel();
     });
@@ -80,10 +87,6 @@ async fn a_freeze_that_cannot_be_taken_back_is_not_forgotten() {
     let outputs = done(stage.settle("frozen").await);
     assert_eq!(outputs["previous"], serde_json::Value::Null);
     done(stage.undo("frozen").await);
-    let left = format!(
-        "SELECT count(*) FROM pg_db_role_setting s, pg_database d, unnest(s.setconfig) c \
-        WHERE d.oid = s.setdatabase AND d.datname = '{name}' AND c LIKE 'default_transaction_read_only%'"
-    );
     assert_eq!(server.one(&left).await.unwrap(), "0");
 }
 
