@@ -226,6 +226,13 @@ async fn a_target_that_was_taken_over_is_not_changed() {
     let own = claim::read(&admin, settings.database()).await.unwrap().expect("a claim");
     let raised = runplan::postgres::Claim { epoch: own.epoch + 1, ..own };
     claim::write(&admin, settings.database(), &raised).await.unwrap();
+    let other =
+        plan("steps:\n- id: s\n  sql: { database: app, statement: \"INSERT INTO t VALUES (2, 'x')\" }")
+            .database("app", &settings)
+            .run("test-20261122-0312-m2p8")
+            .set();
+    let failure = failed(other.act("s").await);
+    assert_eq!(failure.code, "runplan::target::held", "another run holds the lock: {failure:?}");
     look.execute("DELETE FROM t").await.unwrap();
     let failure = failed(stage.act("s").await);
     assert!(failure.code == "runplan::target::lost" && failure.message.contains("epoch"), "{failure:?}");

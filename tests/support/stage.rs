@@ -28,6 +28,7 @@ pub struct Setting {
     rehearsal: Option<Map<String, Value>>,
     files: Vec<(String, String)>,
     exe: Option<PathBuf>,
+    run: Option<String>,
 }
 
 /// A run's world and what its attempts said.
@@ -89,6 +90,12 @@ impl Setting {
         self
     }
 
+    /// Another run than the usual one.
+    pub fn run(mut self, id: &str) -> Self {
+        self.run = Some(id.to_owned());
+        self
+    }
+
     /// A program in the place of `runplan` for what the steps start.
     pub fn exe(mut self, path: &Path) -> Self {
         self.exe = Some(path.to_owned());
@@ -129,7 +136,7 @@ fn world(setting: &Setting, shape: &Shape, directory: &Path) -> Arc<World> {
         shape.site.as_ref().map(|site| site.databases.clone()).unwrap_or_default();
     databases.extend(shape.plan.databases.clone());
     let world = World::new(WorldOptions {
-        run: plan::RunId::parse("test-20261122-0311-k7f3").expect("an id"),
+        run: plan::RunId::parse(setting.run.as_deref().unwrap_or("test-20261122-0311-k7f3")).expect("an id"),
         shape: shape.clone(),
         operator: operator(),
         directory: directory.to_owned(),
