@@ -1,6 +1,7 @@
 //! (state, input, now) -> events. Decides everything; does nothing.
 
 use super::event::{Event, Finish};
+use super::guarding::guarded_by;
 use super::input::{Input, Post, Resolution};
 use super::outcome::{Ask, Failure, Outcome};
 use super::parked::Why;
@@ -407,6 +408,15 @@ fn reject(state: &State, actor: &Actor, step: StepId, reason: String) -> Vec<Eve
 
 fn resolve(state: &State, actor: &Actor, step: StepId, resolution: Resolution, reason: String) -> Vec<Event> {
     let Some(entry) = state.entry(&step) else { return Vec::new() };
+    if resolution == Resolution::Skip
+        && state.phase == Phase::Forward
+        && let Some(guarded) = guarded_by(state, &step)
+    {
+        let why = format!(
+            "it guards {guarded}, so it cannot be skipped; mend what failed and resume, or undo the run"
+        );
+        return refuse(step, actor, why);
+    }
     let event = Event::StepResolved { step: step.clone(), resolution, reason };
     match super::transition::transition(entry.state, &event) {
         Ok(_) => vec![event],

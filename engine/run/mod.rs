@@ -5,6 +5,7 @@
 mod decide;
 mod effect;
 mod event;
+mod guarding;
 mod input;
 mod outcome;
 mod parked;

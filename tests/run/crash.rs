@@ -250,3 +250,27 @@ steps:
     });
     assert_eq!((state.result, script.count("act")), (Some(Finish::Done), 1));
 }
+
+#[test]
+fn a_guard_cannot_be_skipped() {
+    let text = r#"
+runplan: 1
+name: test
+steps:
+  - { id: go, approve: { message: "Now?" } }
+  - { id: harm, shell: { argv: ["true"], destructive: true } }
+  - { id: after, approve: { message: "And now?" } }
+"#;
+    let (shape, journal, script) = (shape(text), MemoryJournal::new(), Script::default());
+    let mut state = block(go(&shape, &journal, &script, Start::Begin(Box::new(started(false))))).unwrap();
+    let reject = Post::Reject { step: StepId::from("go"), reason: "no".to_owned() };
+    block(drive::post(&journal.reopen(), &mut state, &ann(), reject)).unwrap();
+    let skip = |step: &str| Post::Resolve {
+        step: StepId::from(step),
+        resolution: runplan::run::Resolution::Skip,
+        reason: "it is late".to_owned(),
+    };
+    let records = block(drive::post(&journal.reopen(), &mut state, &ann(), skip("go"))).unwrap();
+    assert!(matches!(&records[0].event, Event::DecisionRefused { reason, .. } if reason.contains("harm")));
+    assert_eq!(script.count("harm"), 0);
+}
