@@ -82,6 +82,9 @@ pub fn evaluate(expression: &str, range: Range<usize>, scope: &Scope) -> Result<
     let value = compiled
         .eval(scope.values().clone())
         .map_err(|error| Error::from_minijinja(&error, range.clone()))?;
+    if value.as_str().is_some_and(|text| text.len() > size::MOST_BYTES) {
+        return Err(Error::new(size::too_large(), range));
+    }
     if value.is_undefined() {
         let name = expression.trim();
         return Err(Error::new(format!("`{name}` has no value here"), range));

@@ -41,7 +41,14 @@ impl Text {
                 .map(|range| whole.start + range.start..whole.start + range.end),
         };
         match found {
-            Some(range) if range.start <= range.end && range.end <= source.len() => {
+            Some(mut range) if range.start <= range.end && range.end <= source.len() => {
+                // Whole characters: who found the place may count bytes.
+                while !source.is_char_boundary(range.start) {
+                    range.start -= 1;
+                }
+                while !source.is_char_boundary(range.end) {
+                    range.end += 1;
+                }
                 Span::new(whole.file, range)
             }
             _ => whole,

@@ -100,9 +100,17 @@ impl Page {
         }
     }
 
+    /// A title for the end of a line that is so long already, or for lines of its own.
+    fn titled(&self, title: Option<&String>, before: usize) -> (String, Option<String>) {
+        let Some(title) = title else { return (String::new(), None) };
+        let fits = before + 2 + title.chars().count() <= WIDTH && !title.contains('\n');
+        if fits { (format!("  {title}"), None) } else { (String::new(), Some(title.clone())) }
+    }
+
     fn head(&mut self, review: &Review) {
-        let title = review.title.as_ref().map(|title| format!("  {title}")).unwrap_or_default();
-        self.push([(Style::Heading, review.plan.clone()), (Style::Plain, title)]);
+        let title = self.titled(review.title.as_ref(), review.plan.chars().count());
+        self.push([(Style::Heading, review.plan.clone()), (Style::Plain, title.0)]);
+        title.1.into_iter().for_each(|title| self.entry(2, "title", Style::Plain, &title));
         match &review.digest {
             Some(digest) => self.entry(2, "digest", Style::Bold, digest),
             None => {
@@ -132,14 +140,16 @@ impl Page {
             "reversible" => ("~", Style::Warning),
             _ => ("!", Style::Danger),
         };
-        let title = step.title.as_ref().map(|title| format!("  {title}")).unwrap_or_default();
+        let before = step.id.chars().count() + step.kind.len() + step.effect.len() + 8;
+        let title = self.titled(step.title.as_ref(), before);
         self.push([
             (style, format!("  {mark} ")),
             (Style::Bold, step.id.clone()),
             (Style::Dim, format!("  {}, ", step.kind)),
             (style, step.effect.clone()),
-            (Style::Plain, title),
+            (Style::Plain, title.0),
         ]);
+        title.1.into_iter().for_each(|title| self.entry(6, "title", Style::Plain, &title));
         if !step.needs.is_empty() {
             self.entry(6, "after", Style::Plain, &step.needs.join(", "));
         }

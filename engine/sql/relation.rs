@@ -8,8 +8,13 @@ use super::tree::{child, has_token, object, walk};
 /// All tables that are read from `node` down.
 pub(super) fn relations(node: &SyntaxNode, offset: usize) -> Vec<Object> {
     let mut found = Vec::new();
+    // Asked once: for each name it would be a walk over all the others.
+    let root = node.ancestors().last();
+    let has_with =
+        root.is_some_and(|root| root.descendants().any(|node| node.kind() == SyntaxKind::WITH_CLAUSE));
     walk(node, |node| {
-        if matches!(node.kind(), SyntaxKind::RELATION_FROM_ITEM | SyntaxKind::RELATION_NAME) && !is_cte(node)
+        if matches!(node.kind(), SyntaxKind::RELATION_FROM_ITEM | SyntaxKind::RELATION_NAME)
+            && !(has_with && is_cte(node))
         {
             found.extend(reference(node).and_then(|name| object(&name, offset)));
         }
@@ -40,6 +45,8 @@ pub(super) fn is_cte(item: &SyntaxNode) -> bool {
                 }
             }
             Some(clause) if clause.kind() == SyntaxKind::WITH_CLAUSE => false,
+            // They may have thousands of children, and a WITH is none of them.
+            _ if matches!(node.kind(), SyntaxKind::FROM_CLAUSE | SyntaxKind::SOURCE_FILE) => false,
             _ => child(&node, SyntaxKind::WITH_CLAUSE)
                 .is_some_and(|clause| clause.children().any(|query| named(&query))),
         };
