@@ -3,7 +3,9 @@
 //!
 //! One arrow runs through everything; live run, replay, resume, tests and display all use it:
 //!
-//!     Input -> decide -> Event -> (durable) -> apply -> Effect
+//! ```text
+//! Input -> decide -> Event -> (durable) -> apply -> Effect
+//! ```
 //!
 //! In reading order:
 //!

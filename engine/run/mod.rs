@@ -1,6 +1,8 @@
 //! What happened, and what is next. Pure: no clock, no I/O, no chance; the same events always make the same state.
 //!
-//!     Input -> decide -> Event -> (durable) -> apply -> Effect
+//! ```text
+//! Input -> decide -> Event -> (durable) -> apply -> Effect
+//! ```
 
 mod decide;
 mod effect;
