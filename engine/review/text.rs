@@ -262,11 +262,17 @@ impl Page {
         match &review.no_return {
             None => self.push([(Style::Good, "No point of no return: every step has a way back".to_owned())]),
             Some(point) => {
+                let before = "Point of no return: , ".len() + point.step.chars().count();
+                let fits = before + point.reason.chars().count() <= WIDTH && !point.reason.contains('\n');
+                let reason = if fits { format!(", {}", point.reason) } else { String::new() };
                 self.push([
                     (Style::Danger, "Point of no return: ".to_owned()),
                     (Style::Bold, point.step.clone()),
-                    (Style::Plain, format!(", {}", point.reason)),
+                    (Style::Plain, reason),
                 ]);
+                if !fits {
+                    self.entry(2, "why", Style::Plain, &point.reason);
+                }
             }
         }
     }
