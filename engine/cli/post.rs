@@ -185,7 +185,7 @@ fn give_up(screen: &Screen, store: &Store, run: &RunId, reason: String) -> Resul
     if let Some(why) = refusal(&records) {
         return Err(Error::Refused { run: run.clone(), why });
     }
-    for problem in runtime.block_on(world.targets.release(&world)) {
+    for problem in runtime.block_on(surroundings::release(&world, &held, &mut stored.state))? {
         screen.warn(&problem);
     }
     next(screen, &stored.state);

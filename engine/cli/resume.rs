@@ -9,9 +9,9 @@ use super::stored::Stored;
 use super::surroundings::{self, Given};
 use super::values::ValueArgs;
 use super::{difference, runs};
-use crate::drive::{self, Start};
+use crate::drive::Start;
 use crate::plan::RunId;
-use crate::run::{Actor, Input, Phase, Started, State};
+use crate::run::{Phase, Started, State};
 use crate::store::{Held, Store};
 use crate::terminal::Screen;
 use clap::Args;
@@ -110,7 +110,7 @@ impl GoOn {
     }
 
     /// Lets go of the targets of a run that was killed between its end and that.
-    fn release(self, screen: &Screen, held: Held, state: State, started: &Started) -> Result<(), Error> {
+    fn release(self, screen: &Screen, held: Held, mut state: State, started: &Started) -> Result<(), Error> {
         let run = state.run.clone();
         let params = self.params(screen, &state.shape.plan, started)?;
         let given = Given { params, pg_bin: self.pg_bin, ..Given::default() };
@@ -120,13 +120,7 @@ impl GoOn {
         let runtime = launch::runtime()?;
         let problems = runtime.block_on(async {
             surroundings::hold_again(&world, started).await?;
-            let problems = world.targets.release(&world).await;
-            if problems.is_empty() {
-                let mut state = state;
-                let engine = Actor::engine();
-                drive::record(held.journal(), &mut state, &engine, Input::Released).await?;
-            }
-            Ok::<_, Error>(problems)
+            surroundings::release(&world, &held, &mut state).await
         })?;
         match problems.is_empty() {
             true => screen.say("its targets are let go"),

@@ -2,11 +2,13 @@
 
 use super::actor;
 use super::error::Error;
+use crate::drive;
 use crate::plan::{Action, Changes, Name, RunId, Sp, Step, Table};
 use crate::postgres::{Programs, Settings};
-use crate::run::{Effects, Shape, Started, effects};
+use crate::run::{Actor, Effects, Input, Shape, Started, State, effects};
 use crate::secret::Secret;
 use crate::steps::{Refused, Secrets, Targets, World, WorldOptions};
+use crate::store::Held;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -119,6 +121,18 @@ pub async fn hold(world: &World) -> Result<BTreeMap<String, String>, Error> {
         servers.insert(name, hold.server.clone());
     }
     Ok(servers)
+}
+
+/// Lets go of the targets of a run that is over, and journals it when nothing stood in the way. What did, in words.
+///
+/// # Errors
+/// The journal fails.
+pub async fn release(world: &World, held: &Held, state: &mut State) -> Result<Vec<String>, Error> {
+    let problems = world.targets.release(world).await;
+    if problems.is_empty() {
+        drive::record(held.journal(), state, &Actor::engine(), Input::Released).await?;
+    }
+    Ok(problems)
 }
 
 /// As `hold`, for a run that has begun: it goes on where it began, or nowhere.

@@ -9,7 +9,7 @@ use super::record::Actor;
 use super::reversal::{Reversal, reversal};
 use super::state::{Entry, Phase, State};
 use super::transition::StepState;
-use crate::plan::template::{self, Scope};
+use crate::plan::template::{self, Results, Scope};
 use crate::plan::{OnFailure, Step, StepId};
 use jiff::Timestamp;
 
@@ -195,18 +195,18 @@ fn is_wanted(state: &State, step: &Step, now: Timestamp) -> Result<bool, templat
 /// What a condition may read: no secrets, and of the steps only those it names.
 fn scope(state: &State, references: &[template::Reference], now: Timestamp) -> Scope {
     let value = |value: serde_json::Value| template::value_of(&value);
-    let mut steps = serde_json::Map::new();
+    let steps = Results::default();
     for reference in references {
         if let Some(id) = step_of_path(&reference.path, state)
             && let Some(results) = state.results(&id)
         {
-            insert_nested(&mut steps, id.as_str(), results);
+            steps.set(id.as_str(), Some(&results));
         }
     }
     let params = state.started.as_ref().map(|started| started.params.clone()).unwrap_or_default();
     Scope::new([
         ("params".to_owned(), value(params.into())),
-        ("steps".to_owned(), value(steps.into())),
+        ("steps".to_owned(), steps.value()),
         ("run".to_owned(), value(state.run_values(now))),
     ])
 }
@@ -221,18 +221,6 @@ fn step_of_path(path: &str, state: &State) -> Option<StepId> {
     }
     let two = format!("{one}.{}", parts.next()?);
     state.shape.flow.step(&two).map(|step| step.id.value.clone())
-}
-
-fn insert_nested(into: &mut serde_json::Map<String, serde_json::Value>, id: &str, value: serde_json::Value) {
-    match id.split_once('.') {
-        None => drop(into.insert(id.to_owned(), value)),
-        Some((outer, inner)) => {
-            let entry = into.entry(outer.to_owned()).or_insert_with(|| serde_json::json!({}));
-            if let serde_json::Value::Object(map) = entry {
-                insert_nested(map, inner, value);
-            }
-        }
-    }
 }
 
 fn tick(state: &State, now: Timestamp) -> Vec<Event> {
