@@ -25,4 +25,5 @@ mod support {
     pub mod server;
     pub mod shape;
     pub mod stage;
+    pub mod versions;
 }

@@ -3,9 +3,9 @@
 use super::backup::sample;
 use super::swap::maintenance;
 use crate::support::chance::Chance;
-use crate::support::cluster::connect;
+use crate::support::cluster::{connect, programs};
 use crate::support::stage::{Stage, done, failed, plan};
-use runplan::postgres::{Programs, Settings};
+use runplan::postgres::Settings;
 use runplan::steps::{Reading, inspect};
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ steps:
 }
 
 fn reading() -> Reading {
-    Reading::new(&Programs::new(None, std::env::var_os("PATH")), &CancellationToken::new())
+    Reading::new(&programs(), &CancellationToken::new())
 }
 
 /// The files of a backup.

@@ -16,3 +16,4 @@ mod sql;
 mod swap;
 mod undo;
 mod verify;
+mod versions;
