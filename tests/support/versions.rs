@@ -19,6 +19,7 @@ impl Version {
 
 /// A version that a test needs; None where its absence was accepted.
 #[track_caller]
+#[allow(clippy::print_stderr, reason = "what was not tested is said")]
 pub fn version(major: u32) -> Option<Version> {
     let bin = cache().join(format!("postgresql/{major}/bin"));
     let version = Version { bin };
