@@ -1,10 +1,11 @@
 //! The fields of each action together: what excludes what, what needs what.
 
+use super::availability::Feature;
 use super::context::Context;
 use crate::plan::action::backup::Format;
 use crate::plan::action::http::Method;
 use crate::plan::action::restore::Into;
-use crate::plan::action::{Approve, Http, Kind, Shell, Sql, Verify};
+use crate::plan::action::{Approve, Copy, Http, Kind, Shell, Sql, Verify};
 use crate::plan::{
     Action, Changes, Check, Duration, Finding, Probe, Question, Retry, Sp, Span, Step, vocabulary,
 };
@@ -176,6 +177,7 @@ impl Rules<'_, '_> {
                     );
                 }
             }
+            Action::Copy(copy) => self.copy(copy, span),
             Action::Freeze(_) => {}
             Action::Sql(sql) => self.sql(sql, span),
             Action::Shell(shell) => self.shell(shell, span),
@@ -193,6 +195,51 @@ impl Rules<'_, '_> {
                 }
             }
         }
+    }
+
+    fn copy(&mut self, copy: &Copy, span: Span) {
+        if copy.from.raw.trim() == copy.to.raw.trim() {
+            let message = "rows cannot be copied from a database into itself";
+            self.error(
+                "runplan::check::copy_to_itself",
+                copy.from.span,
+                message,
+                "name the side database: `{{ steps.restored.database }}`",
+            );
+        }
+        if copy.key.as_ref().is_some_and(Vec::is_empty) {
+            self.error(
+                "runplan::check::no_columns",
+                span,
+                "`key` names no column, so no two rows could be told apart",
+                "name the columns, or remove `key`: then the primary key counts",
+            );
+        }
+        if copy.columns.as_ref().is_some_and(Vec::is_empty) {
+            self.error(
+                "runplan::check::no_columns",
+                span,
+                "`columns` names no column, so nothing would be copied",
+                "name the columns, or remove `columns`: then all are copied",
+            );
+        }
+        self.zero(
+            copy.max_rows.as_ref().is_some_and(|most| most.value == 0),
+            span,
+            "max_rows",
+            "nothing could be copied",
+        );
+        if copy.where_.is_none() && copy.max_rows.is_none() {
+            self.findings.push(
+                Finding::warning(
+                    "runplan::check::copy_everything",
+                    copy.table.span,
+                    "every row of the table is copied, however many there are",
+                )
+                .help("say which: `where: \"id IN (...)\"`, or how many at most: `max_rows: 300`"),
+            );
+        }
+        self.findings.extend(Feature::Copy.missing(span));
     }
 
     fn sql(&mut self, sql: &Sql, span: Span) {
@@ -393,11 +440,7 @@ impl Rules<'_, '_> {
         match &question.value {
             Question::Http(http) => self.http(http, question.span),
             Question::Shell(shell) => self.shell(shell, question.span),
-            Question::Schema(_) => {
-                let message = "comparing a schema with a backup's is not available in this version";
-                let help = "compare row counts with `counts`, and definitions with `sql` on pg_indexes and pg_constraint";
-                self.error("runplan::check::not_available", question.span, message, help);
-            }
+            Question::Schema(_) => self.findings.extend(Feature::SchemaComparison.missing(question.span)),
             Question::Sql(_)
             | Question::File(_)
             | Question::Backup(_)

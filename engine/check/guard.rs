@@ -1,6 +1,8 @@
 //! The guard: what destroys data has a verified backup of it and an approval after that backup behind it; a swap has a
 //! verified side, the rows it would lose, and an approval after both. A guard that may not run guards nothing.
 
+mod copy;
+
 use super::context::Context;
 use crate::graph::Graph;
 use crate::plan::action::restore::Into;
@@ -19,6 +21,7 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         findings.extend(swap(context, graph, at));
     }
     destructions(context, graph, &dangers, findings);
+    copy::check(context, graph, findings);
     useless(context, &dangers, findings);
 }
 
@@ -433,6 +436,7 @@ fn writes(context: &Context<'_>, at: usize, database: &str) -> bool {
                 sql.read_only || context.statements.of_step(at).is_some_and(|read| read.is_read_only());
             !reads && same(&sql.database.raw) == database
         }
+        Action::Copy(copy) => same(&copy.to.raw) == database,
         _ => false,
     }
 }
@@ -442,7 +446,8 @@ fn useless(context: &Context<'_>, dangers: &[Danger<'_>], findings: &mut Vec<Fin
     let dangerous: HashSet<usize> = dangers.iter().map(|danger| danger.step).collect();
     for (at, step) in context.steps().iter().enumerate() {
         let Some(reason) = &step.unguarded else { continue };
-        let dangerous = matches!(step.action.value, Action::Swap(_)) || dangerous.contains(&at);
+        let dangerous =
+            matches!(step.action.value, Action::Swap(_)) || dangerous.contains(&at) || copy::overwrites(step);
         if !dangerous {
             let message = format!("`{}` destroys nothing that would need a guard", step.id.value);
             findings.push(

@@ -2,6 +2,7 @@
 //! never ask a server, a file or the clock. One file for each family of rules.
 
 mod actions;
+mod availability;
 mod codes;
 mod context;
 mod expectations;

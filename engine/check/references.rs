@@ -414,7 +414,7 @@ fn action(context: &Context<'_>, action: &Action, findings: &mut Vec<Finding>) {
         Action::Backup(backup) => backup.record.iter().for_each(|name| checks(context, name, findings)),
         Action::Shell(shell) => changes(context, shell.changes.as_ref(), findings),
         Action::Http(http) => changes(context, http.changes.as_ref(), findings),
-        Action::Restore(_) | Action::Swap(_) | Action::Freeze(_) | Action::Sql(_) => {}
+        Action::Restore(_) | Action::Swap(_) | Action::Copy(_) | Action::Freeze(_) | Action::Sql(_) => {}
     }
 }
 

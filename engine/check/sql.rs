@@ -1,16 +1,17 @@
 //! What SQL may be in a plan: syntax, transactions, psql commands, queries that only ask, traps.
 
 use super::context::Context;
-use super::statements::Read;
+use super::statements::{self, Read};
 use super::uses::{Owner, Place, Use};
 use crate::plan::{Finding, Span};
-use crate::sql::{Effect, Kind, Opaque, Remark, RemarkKind, Statement, Transactional};
+use crate::sql::{Effect, Kind, Opaque, Remark, RemarkKind, Statement, Transactional, lex};
 use std::ops::Range;
 
 /// More faults of syntax in one text tell nothing new, and each place has to be looked up.
 const MOST_ERRORS: usize = 20;
 
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
+    conditions(context, findings);
     for (one, read) in context.statements.uses(context) {
         let mut rules = Rules { context, one, findings };
         for error in read.script.errors.iter().take(MOST_ERRORS) {
@@ -42,6 +43,66 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             _ => rules.statements(read),
         }
     }
+}
+
+/// The `where` of a copy: one condition, that changes nothing.
+fn conditions(context: &Context<'_>, findings: &mut Vec<Finding>) {
+    for one in context.uses.iter().filter(|one| one.place == Place::Predicate) {
+        let Some(condition) = statements::condition(context, one.text) else { continue };
+        let mut rules = Rules { context, one, findings };
+        let back = |range: &Range<usize>| {
+            range.start.saturating_sub(condition.shift)..range.end.saturating_sub(condition.shift)
+        };
+        let script = &condition.read.script;
+        if !is_one(&one.text.raw) {
+            let message = "a `where` is one condition".to_owned();
+            rules
+                .error("runplan::check::sql_syntax", &(0..one.text.raw.len()), message)
+                .help("write what stands after WHERE, without a semicolon, its parentheses closed in it");
+            continue;
+        }
+        if let Some(error) = script.errors.first() {
+            let message = format!("this is not a condition: {}", error.message);
+            rules
+                .error("runplan::check::sql_syntax", &back(&error.range), message)
+                .help("write what stands after WHERE, one condition: `id IN (17, 23)`");
+        }
+        for statement in &script.statements {
+            statement.findings.iter().for_each(|remark| {
+                rules.remark(&Remark { range: back(&remark.range), kind: remark.kind.clone() });
+            });
+            if let Some((range, what)) = writes(statement) {
+                rules
+                    .error(
+                        "runplan::check::check_writes",
+                        &back(&range),
+                        format!("a condition only asks, and this is {what}"),
+                    )
+                    .help("change things in an `sql` step");
+            }
+            let opaque = |effect: &&Effect| matches!(effect, Effect::Opaque { .. });
+            if statement.effects.iter().any(|effect| opaque(&effect)) {
+                let message = "what a function in the condition does cannot be read".to_owned();
+                rules
+                    .warning("runplan::check::opaque_call", &(0..one.text.raw.len()), message)
+                    .help("compare columns with values");
+            }
+        }
+    }
+}
+
+/// Something, no semicolon, and no parenthesis that closes what it did not open: it would end the condition.
+fn is_one(text: &str) -> bool {
+    let tokens = lex::tokens(text);
+    let mut open = 0_usize;
+    let closed = tokens.iter().all(|token| {
+        open += usize::from(token.is_punct(text, '('));
+        let closes = token.is_punct(text, ')');
+        let fits = (!closes || open > 0) && !token.is_punct(text, ';');
+        open = open.saturating_sub(usize::from(closes));
+        fits
+    });
+    closed && tokens.iter().any(|token| !token.is_trivia())
 }
 
 struct Rules<'r, 'l> {

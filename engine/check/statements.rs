@@ -100,6 +100,28 @@ fn read_sql(context: &Context<'_>, text: &Text) -> Option<Read> {
     Some(Read { script, templates })
 }
 
+/// What stands before a condition, so that it can be read as a query.
+const ASK: &str = "SELECT 1 WHERE (";
+
+/// What stands after WHERE, read as the condition of a query; places count from the beginning of the query.
+pub struct Condition {
+    pub read: Read,
+    /// How far its places are from those in the text.
+    pub shift: usize,
+}
+
+/// None: a template stands where no value can, which is told by itself.
+pub fn condition(context: &Context<'_>, text: &Text) -> Option<Condition> {
+    if !quoting::faults(&text.raw).is_empty() {
+        return None;
+    }
+    let parts = pieces(&text.raw).ok()?;
+    let ask = |form| sql::read(&format!("{ASK}{}\n)", fill(context, &parts, form)));
+    let first = ask(Form::Text);
+    let script = if first.errors.is_empty() { first } else { ask(Form::Number) };
+    Some(Condition { read: Read { script, templates: Vec::new() }, shift: ASK.len() })
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Name,

@@ -117,7 +117,9 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
                 secrets(context, one, names, findings);
                 if one.text.has_template() {
                     match one.place {
-                        Place::Sql | Place::Query => quoting::check(context, one, findings),
+                        Place::Sql | Place::Query | Place::Predicate => {
+                            quoting::check(context, one, findings)
+                        }
                         Place::Script => script::check(context, one, findings),
                         _ => {}
                     }
@@ -182,11 +184,10 @@ fn words(context: &Context<'_>, one: &Use<'_>, names: &Names, findings: &mut Vec
 
 fn filter_in_place(context: &Context<'_>, one: &Use<'_>, used: &Used, findings: &mut Vec<Finding>) {
     let name = used.name.as_str();
-    let quoted =
-        matches!(one.place, Place::Sql | Place::Query | Place::Script | Place::Url | Place::Argument);
+    let quoted = one.place.is_sql() || matches!(one.place, Place::Script | Place::Url | Place::Argument);
     let why = if quoted && MESSAGE_FILTERS.contains(&name) {
         "every value is quoted for its place already; remove the filter"
-    } else if matches!(name, "ident" | "like") && !matches!(one.place, Place::Sql | Place::Query) {
+    } else if matches!(name, "ident" | "like") && !one.place.is_sql() {
         "it is for SQL alone; remove the filter"
     } else {
         return;

@@ -12,6 +12,8 @@ pub enum Place {
     Sql,
     /// The query of a check or a probe.
     Query,
+    /// What stands after WHERE.
+    Predicate,
     Script,
     Argument,
     Environment,
@@ -24,7 +26,7 @@ pub enum Place {
     Path,
     /// The name of a database, or a step's database output.
     Database,
-    /// A table or a schema.
+    /// A table, a column or a schema.
     Object,
     /// `when`
     Condition,
@@ -39,7 +41,7 @@ impl Place {
     /// What stands there, for messages.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::Sql | Self::Query => "SQL",
+            Self::Sql | Self::Query | Self::Predicate => "SQL",
             Self::Script => "a script",
             Self::Argument => "an argument",
             Self::Environment => "the environment",
@@ -58,12 +60,18 @@ impl Place {
         }
     }
 
+    /// Whether values become literals of SQL there.
+    pub fn is_sql(self) -> bool {
+        matches!(self, Self::Sql | Self::Query | Self::Predicate)
+    }
+
     /// Whether a secret may go there: the place is neither shown nor stored.
     pub fn keeps_secrets(self) -> bool {
         matches!(
             self,
             Self::Sql
                 | Self::Query
+                | Self::Predicate
                 | Self::Environment
                 | Self::Stdin
                 | Self::Url
@@ -191,6 +199,15 @@ impl<'l> Walk<'l> {
             Action::Swap(swap) => {
                 self.add(&swap.database, Place::Database, owner);
                 self.add(&swap.with, Place::Database, owner);
+            }
+            Action::Copy(copy) => {
+                self.add(&copy.from, Place::Database, owner);
+                self.add(&copy.to, Place::Database, owner);
+                self.add(&copy.table, Place::Object, owner);
+                self.each(&copy.where_, Place::Predicate, owner);
+                for list in [&copy.key, &copy.columns] {
+                    self.each(list.iter().flatten(), Place::Object, owner);
+                }
             }
             Action::Freeze(freeze) => self.add(&freeze.database, Place::Database, owner),
             Action::Sql(sql) => {

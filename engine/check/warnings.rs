@@ -109,6 +109,7 @@ fn changed(context: &Context<'_>, at: usize, step: &Step) -> Option<String> {
             (!reads).then(|| same(&sql.database.raw))
         }
         Action::Swap(swap) => Some(same(&swap.database.raw)),
+        Action::Copy(copy) => Some(same(&copy.to.raw)),
         Action::Freeze(freeze) => Some(same(&freeze.database.raw)),
         Action::Restore(restore) if restore.into == Into::InPlace => Some(same(&restore.database.raw)),
         Action::Shell(shell) => named(shell.changes.as_ref()),

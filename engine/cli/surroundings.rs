@@ -91,6 +91,7 @@ fn named(step: &Step) -> Option<String> {
         Action::Backup(action) => &action.database,
         Action::Restore(action) => &action.database,
         Action::Swap(action) => &action.database,
+        Action::Copy(action) => &action.to,
         Action::Freeze(action) => &action.database,
         Action::Sql(action) => &action.database,
         Action::Shell(action) => return changes(action.changes.as_ref()),

@@ -68,6 +68,15 @@ fn action(action: &mut Action, with: &mut dyn Rewrite) {
             with.text(&mut swap.database, Form::Database);
             with.text(&mut swap.with, Form::Database);
         }
+        Action::Copy(copy) => {
+            with.text(&mut copy.from, Form::Database);
+            with.text(&mut copy.to, Form::Database);
+            with.text(&mut copy.table, Form::Plain);
+            each(&mut copy.where_, Form::Plain, with);
+            for list in [&mut copy.key, &mut copy.columns] {
+                each(list.iter_mut().flatten(), Form::Plain, with);
+            }
+        }
         Action::Freeze(freeze) => with.text(&mut freeze.database, Form::Database),
         Action::Sql(sql) => {
             with.text(&mut sql.database, Form::Database);

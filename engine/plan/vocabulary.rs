@@ -32,6 +32,7 @@ pub fn outputs(kind: Kind) -> &'static [&'static str] {
         Kind::Backup => &["path", "sha256", "bytes", "tables", "rows", "taken_at"],
         Kind::Restore => &["database", "tables", "bytes", "taken_at"],
         Kind::Swap => &["old_database", "downtime_ms", "sessions_ended"],
+        Kind::Copy => &["rows", "inserted", "updated", "skipped"],
         Kind::Freeze => &["frozen_at", "sessions_ended"],
         Kind::Sql => &["rows", "row_count", "first"],
         Kind::Shell => &["exit_code", "stdout", "stderr", "json"],
@@ -70,5 +71,8 @@ pub fn is_number(output: &str) -> bool {
             | "sessions_ended"
             | "attempts"
             | "delivered"
+            | "inserted"
+            | "updated"
+            | "skipped"
     )
 }

@@ -143,7 +143,7 @@ fn proved(state: &State, wanted: &dyn Fn(&Question) -> bool) -> Option<String> {
 fn touches_database(action: &Action) -> bool {
     match action {
         Action::Restore(restore) => restore.into == action::restore::Into::InPlace,
-        Action::Swap(_) | Action::Sql(_) => true,
+        Action::Swap(_) | Action::Copy(_) | Action::Sql(_) => true,
         Action::Shell(_) | Action::Http(_) => false,
         Action::Backup(_)
         | Action::Freeze(_)

@@ -17,6 +17,11 @@ pub fn details(action: &Action, outputs: &Outputs) -> String {
             sessions(outputs),
             text(outputs, "old_database").map(|name| format!("old one kept as {name}")),
         ],
+        Action::Copy(_) => vec![
+            number(outputs, "inserted").map(|rows| format!("{} inserted", plural(rows, "row"))),
+            number(outputs, "updated").map(|rows| format!("{rows} updated")),
+            number(outputs, "skipped").filter(|rows| *rows > 0).map(|rows| format!("{rows} skipped")),
+        ],
         Action::Freeze(_) => vec![sessions(outputs)],
         Action::Sql(_) => vec![number(outputs, "row_count").map(|rows| plural(rows, "row"))],
         Action::Verify(_) => vec![text(outputs, "summary").or_else(|| checks(outputs))],

@@ -173,6 +173,20 @@ impl<'r> Writer<'r> {
                     Field { name: "keep_old".to_owned(), shown: Shown::Text(swap.keep_old.to_string()) },
                 );
             }
+            Action::Copy(copy) => {
+                let (from, to) = (self.plain(&copy.from), self.plain(&copy.to));
+                out.text("from", &from);
+                out.text("to", &to);
+                out.text("table", self.plain(&copy.table));
+                if let Some(text) = &copy.where_ {
+                    out.add("where", Shown::Sql(self.sql(text).trim_end().to_owned()));
+                }
+                out.list("key", self.plains(&copy.key));
+                out.list("columns", self.plains(&copy.columns));
+                out.text("on_conflict", copy.on_conflict);
+                out.number("max_rows", copy.max_rows.as_ref().map(|most| most.value));
+                out.add("does", Shown::Words(words::copy(copy, &self.plain(&copy.table), &from, &to)));
+            }
             Action::Freeze(freeze) => {
                 let database = self.plain(&freeze.database);
                 out.text("database", &database);

@@ -1,9 +1,10 @@
 //! What the built-in actions do, step by step, in words and in the order in which it is done.
 
 use crate::plan::action::backup::Format;
+use crate::plan::action::copy::OnConflict;
 use crate::plan::action::freeze::Mode;
 use crate::plan::action::restore::{Into, Owners};
-use crate::plan::action::{Backup, Freeze, Restore};
+use crate::plan::action::{Backup, Copy, Freeze, Restore};
 use crate::plan::{Duration, Retry};
 
 pub fn backup(backup: &Backup, database: &str) -> Vec<String> {
@@ -56,6 +57,23 @@ pub fn swap(live: &str, with: &str, keep_old: Duration) -> Vec<String> {
         "end the sessions of the old database; nobody can connect to it any more".to_owned(),
         format!("keep it for {keep_old} at least"),
     ]
+}
+
+pub fn copy(copy: &Copy, table: &str, from: &str, to: &str) -> Vec<String> {
+    let conflict = match copy.on_conflict {
+        OnConflict::Fail => "a row whose key is there already takes everything back",
+        OnConflict::Skip => "a row whose key is there already stays as it is",
+        OnConflict::Update => "a row whose key is there already is kept as a before-image and overwritten",
+    };
+    let mut words = vec![
+        format!("read the rows of {table} from {from} into a temporary table of {to}"),
+        format!("in one transaction: insert them into {table} of {to}; {conflict}"),
+    ];
+    if let Some(most) = &copy.max_rows {
+        words.push(format!("roll back if it would be more than {} rows", most.value));
+    }
+    words.push("move the sequences of the table on; keep the before-images for the undo".to_owned());
+    words
 }
 
 pub fn freeze(freeze: &Freeze, database: &str) -> Vec<String> {

@@ -27,6 +27,7 @@ fn is_dangerous(action: &Action) -> bool {
     match action {
         Action::Swap(_) => true,
         Action::Restore(restore) => restore.into == action::restore::Into::InPlace,
+        Action::Copy(copy) => copy.on_conflict == action::copy::OnConflict::Update,
         Action::Shell(shell) => shell.destructive,
         Action::Http(http) => http.destructive,
         Action::Sql(sql) => {

@@ -53,6 +53,9 @@ pub fn reversal(step: &Step) -> Reversal<'_> {
             }
         },
         Action::Swap(_) => Reversal::BuiltIn("the old database is swapped back"),
+        Action::Copy(_) => {
+            Reversal::BuiltIn("the rows are put back as they were; refused where one was changed since")
+        }
         Action::Freeze(_) => Reversal::BuiltIn("the database takes writes again"),
         Action::Sql(sql) if sql.read_only => Reversal::Nothing,
         Action::Http(http)
@@ -78,7 +81,9 @@ pub fn effects(step: &Step) -> Effects {
         Action::Sql(sql) => sql.read_only,
         Action::Http(http) => matches!(http.method, action::http::Method::Get | action::http::Method::Head),
         Action::Shell(shell) => shell.changes == Some(crate::plan::Changes::Nothing) && step.undo.is_none(),
-        Action::Backup(_) | Action::Restore(_) | Action::Swap(_) | Action::Freeze(_) => false,
+        Action::Backup(_) | Action::Restore(_) | Action::Swap(_) | Action::Copy(_) | Action::Freeze(_) => {
+            false
+        }
     };
     match reversal(step) {
         _ if reads => Effects::Reads,

@@ -1,6 +1,6 @@
 //! The errors of the layers below, as a step's failure: data that the journal keeps.
 
-use crate::run::Failure;
+use crate::run::{Failure, Outcome};
 use miette::Diagnostic;
 
 /// Any diagnostic as a failure, with its code and help.
@@ -9,6 +9,12 @@ pub fn failure_of(error: &(impl Diagnostic + ?Sized)) -> Failure {
     let mut failure = Failure::new(code, error.to_string());
     failure.help = error.help().map(|help| help.to_string());
     failure
+}
+
+/// What `check` refuses; a run whose plan got round it stops here, having changed nothing.
+pub fn not_available(what: &str) -> Outcome {
+    let message = format!("{what} is not available in this version");
+    Outcome::Failed(Failure::new("runplan::step::not_available", message).permanent())
 }
 
 /// A file of the run that cannot be used.

@@ -67,6 +67,7 @@ async fn act_as_written(attempt: &Attempt) -> Outcome {
         Action::Backup(action) => Box::pin(backup::act(attempt, action)).await,
         Action::Restore(action) => Box::pin(restore::act(attempt, action)).await,
         Action::Swap(action) => Box::pin(swap::act(attempt, action)).await,
+        Action::Copy(_) => failures::not_available("copy"),
         Action::Freeze(action) => Box::pin(freeze::act(attempt, action)).await,
         Action::Sql(action) => Box::pin(sql::act(attempt, action)).await,
         Action::Shell(action) => Box::pin(shell::act(attempt, action)).await,
@@ -92,6 +93,7 @@ async fn settle_as_written(attempt: &Attempt) -> Outcome {
         Action::Backup(action) => Box::pin(backup::settle(attempt, action)).await,
         Action::Restore(action) => Box::pin(restore::settle(attempt, action)).await,
         Action::Swap(action) => Box::pin(swap::settle(attempt, action)).await,
+        Action::Copy(_) => failures::not_available("copy"),
         Action::Freeze(action) => Box::pin(freeze::settle(attempt, action)).await,
         Action::Sql(action) => Box::pin(sql::settle(attempt, action)).await,
         Action::Shell(action) => Box::pin(shell::settle(attempt, action)).await,
@@ -110,6 +112,7 @@ pub async fn undo(attempt: &Attempt) -> Outcome {
         Action::Backup(action) => Box::pin(backup::undo(attempt, action)).await,
         Action::Restore(action) => Box::pin(restore::undo(attempt, action)).await,
         Action::Swap(action) => Box::pin(swap::undo(attempt, action)).await,
+        Action::Copy(_) => failures::not_available("copy"),
         Action::Freeze(action) => Box::pin(freeze::undo(attempt, action)).await,
         Action::Sql(_)
         | Action::Shell(_)

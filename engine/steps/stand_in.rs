@@ -47,6 +47,7 @@ fn reaches_out(attempt: &Attempt) -> bool {
         Action::Backup(_)
         | Action::Restore(_)
         | Action::Swap(_)
+        | Action::Copy(_)
         | Action::Freeze(_)
         | Action::Sql(_)
         | Action::Verify(_)

@@ -75,7 +75,10 @@ fn every_example_is_true() {
                 wrong.push(format!("{} (bad: {is_bad}): {found:?}\n{plan}", code.code));
             }
             // A good example has no other error either.
-            if !is_bad && let Some(error) = findings.iter().find(|finding| finding.is_error()) {
+            // What the program cannot do yet is good language all the same.
+            let mut errors =
+                findings.iter().filter(|f| f.is_error() && f.code != "runplan::check::not_available");
+            if !is_bad && let Some(error) = errors.next() {
                 wrong.push(format!("{} (good): {}\n{plan}", code.code, error.message));
             }
         }

@@ -2,6 +2,7 @@
 
 pub mod approve;
 pub mod backup;
+pub mod copy;
 pub mod freeze;
 pub mod http;
 pub mod notify;
@@ -13,6 +14,7 @@ pub mod verify;
 
 pub use approve::Approve;
 pub use backup::Backup;
+pub use copy::Copy;
 pub use freeze::Freeze;
 pub use http::Http;
 pub use notify::Notify;
@@ -70,6 +72,7 @@ actions! {
     Backup = "backup", r#"{"database": "app", "to": "./backups"}"#;
     Restore = "restore", r#"{"from": "{{ params.backup }}", "database": "app"}"#;
     Swap = "swap", r#"{"database": "app", "with": "{{ steps.restored.database }}"}"#;
+    Copy = "copy", r#"{"from": "{{ steps.restored.database }}", "to": "app", "table": "escrows", "where": "id IN (17, 23)", "on_conflict": "update", "max_rows": 2}"#;
     Freeze = "freeze", r#"{"database": "app"}"#;
     Sql = "sql", r#"{"database": "app", "statement": "UPDATE users SET active = true WHERE id = 7"}"#;
     Shell = "shell", r#"{"argv": ["railway", "up"], "repeatable": true, "changes": "none"}"#;

@@ -346,6 +346,7 @@ fn makes(world: &World, action: &Action, database: &str) -> bool {
         }
         Action::Sql(_)
         | Action::Backup(_)
+        | Action::Copy(_)
         | Action::Freeze(_)
         | Action::Verify(_)
         | Action::Approve(_)

@@ -146,6 +146,10 @@ impl Walk<'_> {
                 self.archive(&restore.from, None);
             }
             Action::Swap(swap) => self.database(&swap.database, What::Swap),
+            Action::Copy(copy) => {
+                self.database(&copy.from, What::Compare);
+                self.database(&copy.to, What::Foreign);
+            }
             Action::Freeze(freeze) => self.database(&freeze.database, What::Freeze),
             Action::Sql(sql) => self.sql(sql, afterwards),
             Action::Shell(shell) => {
