@@ -16,6 +16,7 @@ mod sql;
 mod steps;
 mod store;
 mod support {
+    pub mod bouncer;
     pub mod chance;
     pub mod cluster;
     pub mod proxy;
@@ -25,5 +26,6 @@ mod support {
     pub mod server;
     pub mod shape;
     pub mod stage;
+    pub mod standby;
     pub mod versions;
 }

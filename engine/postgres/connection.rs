@@ -79,6 +79,22 @@ impl Connection {
         Err(last.unwrap_or_else(|| Error::settings("no host is given", "give host or PGHOST")))
     }
 
+    /// Connects to a pooler's console, which answers commands of its own and no SQL: nothing is asked of it.
+    pub async fn console(settings: &Settings, application_name: &str) -> Result<Self, Error> {
+        let limit = settings.connect_timeout.unwrap_or(CONNECT_LIMIT);
+        let mut last = None;
+        for host in &settings.hosts {
+            let opened = tokio::time::timeout(limit, Self::open(settings, host, application_name, false));
+            match opened.await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) if tries_next(error.kind()) => last = Some(error),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => last = Some(late(host, limit)),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::settings("no host is given", "give host or PGHOST")))
+    }
+
     async fn connect_host(
         settings: &Settings,
         host: &Host,
@@ -87,21 +103,20 @@ impl Connection {
     ) -> Result<Self, Error> {
         let limit = settings.connect_timeout.unwrap_or(CONNECT_LIMIT);
         let attempt = async {
-            let connection = Self::open(settings, host, application_name).await?;
+            let connection = Self::open(settings, host, application_name, true).await?;
             connection.require(wanted).await?;
             Ok(connection)
         };
-        tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
-            Err(Error::new(
-                Kind::TimedOut,
-                format!("{} did not answer within {} s", host.endpoint(), limit.as_secs()),
-                "check host and port, the network and the firewall; connect_timeout sets the limit",
-            ))
-        })
+        tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| Err(late(host, limit)))
     }
 
     /// Goes through the ways that the sslmode allows, from the preferred one on.
-    async fn open(settings: &Settings, host: &Host, application_name: &str) -> Result<Self, Error> {
+    async fn open(
+        settings: &Settings,
+        host: &Host,
+        application_name: &str,
+        is_server: bool,
+    ) -> Result<Self, Error> {
         use tokio_postgres::config::SslMode as Way;
         let ways: &[Way] = match settings.tls.mode {
             _ if host.is_socket() => &[Way::Disable],
@@ -112,7 +127,7 @@ impl Connection {
         };
         let mut first = None;
         for way in ways {
-            match Self::open_one(settings, host, application_name, *way).await {
+            match Self::open_one(settings, host, application_name, *way, is_server).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) if first.is_none() && tries_other_way(&error) => first = Some(error),
                 Err(error) => return Err(first.unwrap_or(error)),
@@ -126,6 +141,7 @@ impl Connection {
         host: &Host,
         application_name: &str,
         way: tokio_postgres::config::SslMode,
+        is_server: bool,
     ) -> Result<Self, Error> {
         let config = configuration(settings, host, application_name, way);
         let endpoint = host.endpoint();
@@ -143,7 +159,9 @@ impl Connection {
         let nobody = Backend { pid: 0, started: String::new() };
         let pinned = settings.pinned(host);
         let mut connection = Self { client, driver, heard, tls, settings: pinned, endpoint, backend: nobody };
-        connection.backend = connection.ask_backend().await?;
+        if is_server {
+            connection.backend = connection.ask_backend().await?;
+        }
         Ok(connection)
     }
 
@@ -296,6 +314,14 @@ impl Connection {
         }
         found
     }
+}
+
+fn late(host: &Host, limit: Duration) -> Error {
+    Error::new(
+        Kind::TimedOut,
+        format!("{} did not answer within {} s", host.endpoint(), limit.as_secs()),
+        "check host and port, the network and the firewall; connect_timeout sets the limit",
+    )
 }
 
 /// Which failures mean "try the next host".

@@ -1,5 +1,5 @@
 //! PostgreSQL: connections and TLS, errors with a class, a server's identity, the commit witness, the lock and the
-//! claim on a target, client programs, and the throw-away cluster. Must never know what a plan or a run is.
+//! claim on a target, a pooler's console, client programs, and the throw-away cluster. Must never know what a plan or a run is.
 
 mod accounts;
 pub mod claim;
@@ -8,6 +8,7 @@ mod connection;
 mod error;
 pub mod identity;
 mod lock;
+mod pooler;
 mod programs;
 mod result;
 mod settings;
@@ -20,6 +21,7 @@ pub use connection::{Backend, Connection, Notice};
 pub use error::{Class, Error, Kind};
 pub use identity::Identity;
 pub use lock::{Acquired, TargetLock};
+pub use pooler::{Pool, Pooler};
 pub use postgres_protocol::escape::{escape_identifier, escape_literal};
 pub use programs::{Program, Programs, ServerPrograms};
 pub use result::{ResultSet, Row};

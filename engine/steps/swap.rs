@@ -3,7 +3,9 @@
 //! in a transaction of its own: a crash then would lock everybody out.
 
 mod exchange;
+mod pooled;
 mod refusals;
+mod replicas;
 mod sequences;
 mod settings;
 
@@ -44,6 +46,16 @@ struct Swapping {
     counters: Counters,
     /// Our session that renames: after a crash it may still be at it.
     backend: Backend,
+}
+
+impl Swapping {
+    /// Which one leaves the name, and which comes to it.
+    fn moves(&self) -> (Move, Move) {
+        (
+            Move { oid: self.live_oid, from: self.live.clone(), to: self.old.clone() },
+            Move { oid: self.side_oid, from: self.side.clone(), to: self.live.clone() },
+        )
+    }
 }
 
 pub async fn act(attempt: &Attempt, action: &Swap) -> Outcome {
@@ -93,7 +105,7 @@ async fn begin(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
     let live = Database::expect(&sessions.other, &target.database).await?;
     let side = Database::expect(&sessions.other, &with.database).await?;
     let frozen = freeze::before(attempt, &target);
-    refusals::check(attempt, &sessions.other, &live, &side).await?;
+    refusals::check(attempt, &target, &sessions.other, &live, &side).await?;
     refuse_opened(&live, frozen.as_ref())?;
     let hold = world.targets.claim(world, &target).await?;
     // Read again: the claim may stand in its comment.
@@ -114,18 +126,21 @@ async fn begin(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
         backend: sessions.renamer.backend().clone(),
     };
     attempt.note(SWAPPING, json!(swapping)).await?;
+    let (leaves, comes) = swapping.moves();
     let exchange = Exchange {
         attempt,
         sessions: &sessions,
-        leaves: Move { oid: live.oid, from: live.name.clone(), to: swapping.old.clone() },
-        comes: Move { oid: side.oid, from: side.name.clone(), to: live.name.clone() },
+        leaves,
+        comes,
         before: settings::carry(&sessions.other, &live, &side, frozen.as_ref()).await?,
         after: closing(attempt, &sessions.other, &live, &swapping).await?,
         check_sql: hold.lock.check_sql(),
         quiet: quiet(&target, frozen.as_ref())?,
     };
-    let exchanged = exchange.run().await?;
-    Ok(outputs(&swapping, Some(&exchanged)))
+    let exchanged = exchange.run_pooled(&target).await?;
+    let mut outputs = outputs(&swapping, Some(&exchanged));
+    replicas::follow(attempt, &target, &exchange.leaves, &exchange.comes, &mut outputs).await;
+    Ok(outputs)
 }
 
 /// A freeze that let nobody in has no counters: it holds while nobody can get in.
@@ -240,11 +255,21 @@ async fn look(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
         return Err(Stop::Again("nothing had been renamed".to_owned()));
     };
     let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    let found = look_at(attempt, &target, &swapping).await;
+    pooled::after_crash(attempt, &target, found).await
+}
+
+async fn look_at(attempt: &Attempt, target: &Target, swapping: &Swapping) -> Result<Outputs, Stop> {
     let name = application_name(&attempt.world, attempt.step.id.value.as_str());
     let server = stop::unless_cancelled(attempt, Connection::connect(&target.maintenance, &name)).await?;
     sessions::end_orphan(&server, &swapping.backend, ENDING).await?;
-    match stand(&server, &swapping).await? {
-        (Stand::After, _) => Ok(outputs(&swapping, None)),
+    match stand(&server, swapping).await? {
+        (Stand::After, _) => {
+            let mut outputs = outputs(swapping, None);
+            let (leaves, comes) = swapping.moves();
+            replicas::follow(attempt, target, &leaves, &comes, &mut outputs).await;
+            Ok(outputs)
+        }
         (Stand::Before, _) => Err(Stop::Again("no database was renamed".to_owned())),
         (Stand::Other, facts) => Err(Stop::Unknown(Evidence::new(
             "the databases are named neither as before nor as after the swap",
@@ -255,12 +280,18 @@ async fn look(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
 
 async fn back(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
     let Some(swapping) = stop::noted::<Swapping>(attempt, SWAPPING)? else { return Ok(Outputs::new()) };
+    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    let done = go_back(attempt, &target, &swapping).await;
+    // What an earlier try of this undo paused.
+    pooled::after_crash(attempt, &target, done).await
+}
+
+async fn go_back(attempt: &Attempt, target: &Target, swapping: &Swapping) -> Result<Outputs, Stop> {
     let world = &attempt.world;
-    let target = world.targets.find(world, &action.database).await?;
-    let sessions = Sessions::open(attempt, &target).await?;
+    let sessions = Sessions::open(attempt, target).await?;
     let mut outputs = Outputs::new();
     outputs.insert("database".to_owned(), swapping.live.clone().into());
-    match stand(&sessions.other, &swapping).await? {
+    match stand(&sessions.other, swapping).await? {
         (Stand::Before, _) => return Ok(outputs),
         (Stand::After, _) => {}
         (Stand::Other, facts) => {
@@ -275,8 +306,8 @@ async fn back(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
         return Err(Failure::new("runplan::swap::old_gone", message).permanent().into());
     };
     let now = Database::expect(&sessions.other, &swapping.live).await?;
-    refusals::check_back(attempt, &sessions.other, &now, &old).await?;
-    let hold = world.targets.claim(world, &target).await?;
+    refusals::check_back(attempt, target, &sessions.other, &now, &old).await?;
+    let hold = world.targets.claim(world, target).await?;
     let mut after =
         vec![comment_sql(&swapping.live, &now.comment), comment_sql(&swapping.side, &swapping.side_comment)];
     after.extend(settings::claim_again(&sessions.other, now.oid, &swapping.live).await?);
@@ -294,9 +325,10 @@ async fn back(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
         check_sql: hold.lock.check_sql(),
         quiet: Some(Quiet { settings: target.settings.clone(), counters: swapping.counters.clone(), why }),
     };
-    let exchanged = exchange.run().await?;
+    let exchanged = exchange.run_pooled(target).await?;
     outputs.insert("downtime_ms".to_owned(), exchanged.downtime_ms.into());
     outputs.insert("sessions_ended".to_owned(), exchanged.ended.into());
+    replicas::follow(attempt, target, &exchange.leaves, &exchange.comes, &mut outputs).await;
     Ok(outputs)
 }
 

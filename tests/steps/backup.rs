@@ -7,7 +7,13 @@ use runplan::postgres::Settings;
 /// A database with three tables of the usual sort, and 300 rows.
 pub async fn sample(stem: &str) -> Settings {
     let settings = database(stem).await;
-    connect(&settings)
+    fill(&settings).await;
+    settings
+}
+
+/// Its tables and rows.
+pub async fn fill(settings: &Settings) {
+    connect(settings)
         .await
         .execute(
             "CREATE TABLE users (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, name text NOT NULL, wallet text);
@@ -20,7 +26,6 @@ pub async fn sample(stem: &str) -> Settings {
         )
         .await
         .unwrap();
-    settings
 }
 
 /// A plan with one backup step.

@@ -1,29 +1,40 @@
 //! Swapping on a real server: names, settings, sessions, writers, and the way back.
 
+mod blocked;
+mod pooled;
+mod replicas;
+mod written;
+
 use super::backup::sample;
 use crate::support::cluster::connect;
-use crate::support::stage::{Stage, done, failed, plan};
+use crate::support::stage::{Setting, Stage, done, failed, plan};
 use runplan::postgres::{Connection, Settings};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Saved, restored, frozen, swapped.
 pub fn stage(settings: &Settings) -> Stage {
-    plan(
-        "databases: { app: { url: unused } }
-steps:
+    stage_of(settings, "").set()
+}
+
+/// With more said of the database.
+pub fn stage_of(settings: &Settings, more: &str) -> Setting {
+    plan(&format!(
+        "databases:
+  app:
+    url: unused
+{more}steps:
   - id: saved
-    backup: { database: app, to: ./backups }
+    backup: {{ database: app, to: ./backups }}
   - id: restored
-    restore: { from: '{{ steps.saved.path }}', database: app }
+    restore: {{ from: '{{{{ steps.saved.path }}}}', database: app }}
   - id: frozen
-    freeze: { database: app, quiet: 300ms }
+    freeze: {{ database: app, quiet: 300ms }}
   - id: switched
-    swap: { database: app, with: '{{ steps.restored.database }}', keep_old: 7d }
-",
-    )
+    swap: {{ database: app, with: '{{{{ steps.restored.database }}}}', keep_old: 7d }}
+"
+    ))
     .database("app", settings)
-    .set()
 }
 
 pub async fn maintenance(settings: &Settings) -> Connection {
@@ -122,29 +133,68 @@ async fn about(server: &Connection, name: &str) -> Vec<Option<String>> {
     row.values
 }
 
-/// A client as applications have them: one query after the other, connecting anew after an error. What it saw, and its
-/// longest wait for an answer.
-async fn client(settings: Settings, stop: Arc<AtomicBool>) -> (Vec<String>, std::time::Duration) {
-    let (mut seen, mut longest) = (Vec::new(), std::time::Duration::ZERO);
+/// What a client saw.
+struct Seen {
+    counts: Vec<String>,
+    longest: std::time::Duration,
+    errors: usize,
+}
+
+/// A client as applications have them: one query after the other, connecting anew after an error.
+async fn client(settings: Settings, stop: Arc<AtomicBool>) -> Seen {
+    let mut seen = Seen { counts: Vec::new(), longest: std::time::Duration::ZERO, errors: 0 };
     let mut session = None;
     let mut since = runplan::clock::Stopwatch::start();
     while !stop.load(Ordering::Relaxed) {
         if session.is_none() {
             session = Connection::connect(&settings, "application").await.ok();
         }
-        let Some(connection) = &session else { continue };
+        let Some(connection) = &session else {
+            seen.errors += 1;
+            continue;
+        };
         match connection.one("SELECT count(*) FROM messages").await {
             Ok(count) => {
-                longest = longest.max(since.elapsed());
+                seen.longest = seen.longest.max(since.elapsed());
                 since = runplan::clock::Stopwatch::start();
-                if seen.last() != Some(&count) {
-                    seen.push(count);
+                if seen.counts.last() != Some(&count) {
+                    seen.counts.push(count);
                 }
             }
-            Err(_) => session = None,
+            Err(_) => {
+                seen.errors += 1;
+                session = None;
+            }
         }
     }
-    (seen, longest)
+    seen
+}
+
+/// Three clients that go on until they are stopped.
+struct Clients {
+    stop: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<Seen>>,
+}
+
+impl Clients {
+    fn start(settings: &Settings) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let one = || {
+            let (settings, stop) = (settings.clone(), stop.clone());
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(client(settings, stop))
+            })
+        };
+        let threads = (0..3).map(|_| one()).collect();
+        Self { stop, threads }
+    }
+
+    async fn stop(self) -> Vec<Seen> {
+        runplan::clock::sleep(std::time::Duration::from_millis(200)).await;
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    }
 }
 
 #[tokio::test]
@@ -156,23 +206,11 @@ async fn looping_clients_see_the_old_then_the_new_and_nothing_else() {
     }
     connect(&settings).await.execute("INSERT INTO messages (body) VALUES ('lost')").await.unwrap();
     stage.done("frozen").await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..3)
-        .map(|_| {
-            let (settings, stop) = (settings.clone(), stop.clone());
-            std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(client(settings, stop))
-            })
-        })
-        .collect();
+    let clients = Clients::start(&settings);
     runplan::clock::sleep(std::time::Duration::from_millis(200)).await;
     let outputs = stage.done("switched").await;
-    runplan::clock::sleep(std::time::Duration::from_millis(200)).await;
-    stop.store(true, Ordering::Relaxed);
-    for client in clients {
-        let (seen, longest) = client.join().unwrap();
-        assert_eq!(seen, ["101", "100"], "longest wait {longest:?}");
+    for Seen { counts, longest, .. } in clients.stop().await {
+        assert_eq!(counts, ["101", "100"], "longest wait {longest:?}");
         println!("downtime {} ms, longest wait of a client {longest:?}", outputs["downtime_ms"]);
     }
     assert!(outputs["sessions_ended"].as_u64().unwrap() >= 1);

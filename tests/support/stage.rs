@@ -208,6 +208,15 @@ impl Stage {
         self.learned.lock().unwrap().push((id.to_owned(), results, outputs.clone()));
     }
 
+    /// The name of the side database that a step made.
+    pub fn database_of(&self, id: &str) -> String {
+        self.outputs(id)["database"].as_str().expect("a name").to_owned()
+    }
+
+    pub fn outputs_of(&self, id: &str) -> Outputs {
+        self.outputs(id)
+    }
+
     /// Acts until the step notes a fact, and dies there: before it is durable, or just after.
     pub async fn act_until(&self, id: &str, fact: &str, durable: bool) {
         *self.heard.crash.lock().unwrap() = Some(Crash { fact: fact.to_owned(), durable });

@@ -9,8 +9,8 @@ use super::super::attempt::Attempt;
 use super::super::freeze::{Counters, Watch};
 use super::super::sessions;
 use super::super::stop::{self, Stop};
-use super::super::targets::application_name;
-use super::{Sessions, rename};
+use super::super::targets::{Target, application_name};
+use super::{Sessions, pooled, rename};
 use crate::clock::{self, Stopwatch};
 use crate::postgres::{Class, Connection, Error, Settings, escape_literal};
 use crate::run::{Evidence, Failure};
@@ -79,6 +79,14 @@ const WAKINGS: u32 = 30;
 const DOUBT: Duration = Duration::from_secs(20);
 
 impl Exchange<'_> {
+    /// With the pooler's clients held meanwhile, if there is a pooler: then the downtime is the time for which they are.
+    pub async fn run_pooled(&self, target: &Target) -> Result<Exchanged, Stop> {
+        let Some(paused) = pooled::pause(self.attempt, target).await? else { return self.run().await };
+        let exchanged = self.run().await;
+        let exchanged = paused.and_resume(self.attempt, exchanged).await?;
+        Ok(Exchanged { downtime_ms: whole_ms(paused.since.elapsed()), ..exchanged })
+    }
+
     pub async fn run(&self) -> Result<Exchanged, Stop> {
         let other = &self.sessions.other;
         // What the wakings commit need not be on disk.
@@ -127,8 +135,7 @@ impl Exchange<'_> {
         match work.await {
             Ok(watch) => {
                 self.commit().await?;
-                let downtime_ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Ok(Exchanged { downtime_ms, ended: ended.len() })
+                Ok(Exchanged { downtime_ms: whole_ms(watch.elapsed()), ended: ended.len() })
             }
             Err(trouble) => {
                 // If this cannot be sent, the server rolls back by itself: COMMIT was not sent.
@@ -301,4 +308,8 @@ impl Exchange<'_> {
         let found = super::Database::by_oid(&server, self.comes.oid).await?;
         Ok(found.is_some_and(|found| found.name == self.comes.to))
     }
+}
+
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,17 +5,20 @@ use super::super::database::Database;
 use super::super::mark::Kind;
 use super::super::sessions;
 use super::super::stop::Stop;
-use crate::postgres::{Connection, Error};
+use super::super::targets::Target;
+use super::replicas;
+use crate::postgres::{Connection, Error, escape_literal};
 use crate::run::Failure;
 
 /// Forward: the side must be a complete one of ours.
 pub async fn check(
     attempt: &Attempt,
+    target: &Target,
     server: &Connection,
     live: &Database,
     side: &Database,
 ) -> Result<(), Stop> {
-    let mut reasons = common(attempt, server, live, side).await?;
+    let mut reasons = common(attempt, target, server, live, side).await?;
     match side.mark() {
         Some(mark) if mark.kind == Kind::Side && mark.complete && mark.of == live.name => {
             if mark.partial {
@@ -36,11 +39,12 @@ pub async fn check(
 /// Backward: the old one as it was put aside.
 pub async fn check_back(
     attempt: &Attempt,
+    target: &Target,
     server: &Connection,
     now: &Database,
     old: &Database,
 ) -> Result<(), Stop> {
-    refuse(common(attempt, server, now, old).await?)
+    refuse(common(attempt, target, server, now, old).await?)
 }
 
 fn refuse(reasons: Vec<String>) -> Result<(), Stop> {
@@ -57,6 +61,7 @@ fn refuse(reasons: Vec<String>) -> Result<(), Stop> {
 
 async fn common(
     attempt: &Attempt,
+    target: &Target,
     server: &Connection,
     live: &Database,
     other: &Database,
@@ -65,8 +70,9 @@ async fn common(
     for database in [live, other] {
         for gid in super::freeze::prepared(server, &database.name).await? {
             reasons.push(format!(
-                "prepared transaction '{gid}' in {} (COMMIT or ROLLBACK PREPARED it)",
-                database.name
+                "prepared transaction {gid} in {name} (there: COMMIT PREPARED {quoted} or ROLLBACK PREPARED {quoted})",
+                name = database.name,
+                quoted = escape_literal(&gid),
             ));
         }
         if database.template {
@@ -77,9 +83,13 @@ async fn common(
     let found = list(
         server,
         &format!(
-            "SELECT 'subscription ' || subname || ' (drop or move it first)' FROM pg_catalog.pg_subscription \
-             WHERE subdbid IN {oids} UNION ALL \
-             SELECT 'logical replication slot ' || slot_name || ' is in use (stop its consumer; it stays with the old database)' \
+            "SELECT pg_catalog.format('subscription %I in %I (there: ALTER SUBSCRIPTION %1$I DISABLE; \
+             ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I; make it again after the swap)', \
+             s.subname, d.datname) FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d \
+             ON d.oid OPERATOR(pg_catalog.=) s.subdbid WHERE s.subdbid IN {oids} UNION ALL \
+             SELECT pg_catalog.format('logical replication slot %I of %I is being read by pid %s (stop its reader, then: \
+             SELECT pg_drop_replication_slot(%L); it would stay with the old database)', \
+             slot_name, database, active_pid, slot_name) \
              FROM pg_catalog.pg_replication_slots WHERE slot_type OPERATOR(pg_catalog.=) 'logical' AND active \
              AND datoid IN {oids} ORDER BY 1"
         ),
@@ -98,6 +108,7 @@ async fn common(
         attempt.warn(format!("logical replication slots stay with the old database: {}", idle.join(", ")));
     }
     reasons.extend(privileges(attempt, server, live, other).await?);
+    reasons.extend(replicas::refusals(attempt, target, server).await?);
     Ok(reasons)
 }
 

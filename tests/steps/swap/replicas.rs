@@ -1,0 +1,62 @@
+//! With a streaming standby: its sessions on the old database are ended when it has come to the swap.
+
+use super::super::backup::fill;
+use super::{maintenance, stage_of};
+use crate::support::cluster::{connect, options};
+use crate::support::stage::{done, failed};
+use crate::support::standby::Standby;
+use runplan::postgres::{Cluster, ClusterOptions, Connection};
+
+#[tokio::test]
+async fn they_are_waited_for_and_their_sessions_ended() {
+    let settings = [("wal_level", "replica"), ("max_wal_senders", "4")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let cluster = Cluster::start(ClusterOptions { settings, ..options() }).unwrap();
+    let server = connect(&cluster.settings("postgres").unwrap()).await;
+    server.execute("CREATE DATABASE app").await.unwrap();
+    let app = cluster.settings("app").unwrap();
+    fill(&app).await;
+    let standby = Standby::start(&cluster);
+    let there = standby.settings("app");
+    let reader = loop {
+        match Connection::connect(&there, "reader").await {
+            Ok(reader) => break reader,
+            Err(_) => runplan::clock::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    };
+    let more = format!("    replicas: [\"{}\"]\n", standby.url("app"));
+    let stage = stage_of(&app, &more).set();
+    for id in ["saved", "restored"] {
+        stage.done(id).await;
+    }
+    connect(&app).await.execute("INSERT INTO messages (body) VALUES ('lost')").await.unwrap();
+    while reader.one("SELECT count(*) FROM messages").await.unwrap() != "101" {
+        tokio::task::yield_now().await;
+    }
+    let outputs = stage.done("switched").await;
+    let replica = &outputs["replicas"][0];
+    assert_eq!(replica["sessions_ended"], 1, "{outputs:?}");
+    assert!(reader.one("SELECT 1").await.is_err(), "it read the old database");
+    let again = connect(&there).await;
+    assert_eq!(again.one("SELECT count(*) FROM messages").await.unwrap(), "100");
+    let outputs = done(stage.undo("switched").await);
+    assert_eq!(outputs["replicas"][0]["sessions_ended"], 1, "{outputs:?}");
+    assert_eq!(connect(&there).await.one("SELECT count(*) FROM messages").await.unwrap(), "101");
+    drop(standby);
+    let failure = failed(stage.act("switched").await);
+    assert!(failure.message.contains("cannot be waited for: nothing listens"), "{}", failure.message);
+    drop(maintenance(&app).await);
+}
+
+#[tokio::test]
+async fn a_primary_is_no_replica() {
+    let settings = super::sample("swap_no_replica").await;
+    let url = crate::support::cluster::shared().url(settings.database());
+    let more = "    replicas: [\"{{ secrets.REPLICA }}\"]\nsecrets: { REPLICA: { env: UNUSED } }\n";
+    let stage = stage_of(&settings, more).secret("REPLICA", url.expose()).set();
+    for id in ["saved", "restored"] {
+        stage.done(id).await;
+    }
+    let failure = failed(stage.act("switched").await);
+    assert!(failure.message.ends_with("cannot be waited for: it is no standby"), "{}", failure.message);
+}
