@@ -23,6 +23,9 @@ pub struct Checked {
     pub wanted: String,
     /// Rows that should not be there, a line each.
     pub rows: Vec<String>,
+    /// The same as a table of text, for people.
+    #[serde(skip)]
+    pub table: Vec<String>,
 }
 
 /// A person's decision.
@@ -80,11 +83,7 @@ pub fn checks(state: &State) -> Vec<Checked> {
         let (Action::Verify(verify), Some(entry)) = (&step.action.value, state.entry(&step.id.value)) else {
             continue;
         };
-        // A step that failed has no outputs; it noted its results.
-        let noted = entry.facts.iter().rev().find(|fact| fact.name == "results").map(|fact| &fact.data);
-        let outputs = entry.outputs.get("results").or_else(|| noted?.get("results"));
-        let results = outputs.and_then(Value::as_array);
-        for result in results.into_iter().flatten() {
+        for result in results(entry) {
             found.push(Checked {
                 step: step.id.value.clone(),
                 name: word(result, &["name"]).unwrap_or_else(|| "check".to_owned()),
@@ -93,10 +92,18 @@ pub fn checks(state: &State) -> Vec<Checked> {
                 found: word(result, &["actual", "value"]).unwrap_or_default(),
                 wanted: word(result, &["expected"]).unwrap_or_default(),
                 rows: rows(result),
+                table: super::rows::table(result),
             });
         }
     }
     found
+}
+
+/// What the checks of a step found. A step that failed has no outputs; it noted its results.
+pub fn results(entry: &Entry) -> impl Iterator<Item = &Value> {
+    let noted = entry.facts.iter().rev().find(|fact| fact.name == "results").map(|fact| &fact.data);
+    let outputs = entry.outputs.get("results").or_else(|| noted?.get("results"));
+    outputs.and_then(Value::as_array).into_iter().flatten()
 }
 
 /// The first of these fields that is there, as text; the journal has the whole of a long one.

@@ -175,10 +175,10 @@ impl Page {
             ]
         });
         self.table(&["Step", "Check", "", "Found", "Wanted"], rows.collect::<Vec<_>>());
-        for check in report.checks.iter().filter(|check| !check.passed && !check.rows.is_empty()) {
+        for check in report.checks.iter().filter(|check| !check.passed && !check.table.is_empty()) {
             self.line("");
             self.line(&format!("`{}`, {}:", check.step, in_line(&check.name)));
-            self.fence("json", &check.rows.join("\n"));
+            self.fence("text", &check.table.join("\n"));
         }
     }
 

@@ -12,6 +12,7 @@ pub mod layout;
 mod markdown;
 mod outcome;
 mod picture;
+mod rows;
 mod telling;
 
 pub use checklist::Item;

@@ -3,6 +3,8 @@
 
 use super::amount::{between, span};
 use super::outcome::details;
+use super::{evidence, rows};
+use crate::plan::{Action, StepId};
 use crate::run::{Event, Failure, Finish, Record, State};
 
 /// How a line is to be taken.
@@ -50,9 +52,10 @@ pub fn tell(record: &Record, state: &State) -> Told {
         }
         Event::StepSkipped { reason, .. } => told(Mark::Passed, format!("skipped: {reason}")),
         Event::FactNoted { fact, .. } => minor(format!("noted {}: {}", fact.name, brief(&fact.data))),
-        Event::StepDone { .. } => told(Mark::Done, done(record, state)),
-        Event::StepFailed { failure, .. } => {
-            with_help(told(Mark::Failed, format!("failed: {}", failure.message)), failure)
+        Event::StepDone { step, .. } => found(told(Mark::Done, done(record, state)), state, step),
+        Event::StepFailed { step, failure, .. } => {
+            let failed = told(Mark::Failed, format!("failed: {}", failure.message));
+            with_help(found(failed, state, step), failure)
         }
         Event::StepUnknown { evidence, .. } => {
             let mut told = told(Mark::Failed, format!("outcome not known: {}", evidence.message));
@@ -147,6 +150,25 @@ fn finished(result: Finish, record: &Record, state: &State, told: impl Fn(Mark, 
         Finish::Undone => told(Mark::Caution, format!("undone{time}: everything it did was reversed")),
         Finish::Failed => told(Mark::Failed, format!("ended for good without being done{time}")),
     }
+}
+
+/// The rows that failed checks found, under their names.
+fn found(mut told: Told, state: &State, step: &StepId) -> Told {
+    let is_verify = |step: &crate::plan::Step| matches!(step.action.value, Action::Verify(_));
+    let Some(entry) = state
+        .entry(step)
+        .filter(|_| state.shape.flow.step(step.as_str()).is_some_and(|step| is_verify(step)))
+    else {
+        return told;
+    };
+    for result in evidence::results(entry).filter(|result| result["passed"] == false) {
+        let table = rows::table(result);
+        if !table.is_empty() {
+            told.more.push(format!("{}:", result["name"].as_str().unwrap_or("check")));
+            told.more.extend(table.into_iter().map(|line| format!("  {line}")));
+        }
+    }
+    told
 }
 
 fn with_help(mut told: Told, failure: &Failure) -> Told {

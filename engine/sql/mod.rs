@@ -14,6 +14,7 @@ mod name;
 mod read;
 mod relation;
 mod remark;
+pub mod schema;
 mod script;
 mod split;
 mod tree;

@@ -9,8 +9,8 @@ mod manifest;
 mod sums;
 mod unpack;
 
-pub use format::{Format, Packing, recognise};
-pub use header::Origin;
+pub use format::{Format, Packing, recognise, refuse_binary};
+pub use header::{Origin, read as origin};
 pub use inspect::{Inspection, Reading, blocking, inspect, read_back, restorer};
 pub use manifest::{Manifest, sync_directory};
 pub use sums::{FileSum, sums, whole};

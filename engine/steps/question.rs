@@ -6,6 +6,7 @@ mod counts;
 mod file;
 mod http;
 mod lost;
+mod schema;
 mod shell;
 mod sql;
 
@@ -90,10 +91,7 @@ impl<'a> Asker<'a> {
             Question::Backup(check) => Box::pin(backup::ask(self.attempt, check)).await,
             Question::Counts(check) => Box::pin(counts::ask(self.attempt, check, database)).await,
             Question::Lost(check) => Box::pin(lost::ask(self.attempt, check, database)).await,
-            Question::Schema(_) => {
-                let message = "a `schema` check is not known to this version";
-                Err(Failure::new("runplan::verify::question", message).permanent().into())
-            }
+            Question::Schema(check) => Box::pin(schema::ask(self.attempt, check, database)).await,
         }
     }
 

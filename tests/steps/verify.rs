@@ -1,5 +1,7 @@
 //! Checks: all of them run, each says what it wanted and what it found, and none changes anything.
 
+mod schema;
+
 use super::backup::sample;
 use crate::support::cluster::{connect, database};
 use crate::support::server::Server;

@@ -24,6 +24,8 @@ pub struct Scanner {
     pub(super) line_start: bool,
     /// Held back, from `held_from` on.
     pub(super) held: Option<Held>,
+    /// The rows of COPY are not handed on.
+    drops_rows: bool,
 }
 
 /// Where the current chunk begins, and how far its line breaks are counted.
@@ -120,7 +122,13 @@ impl Scanner {
             word: Vec::new(),
             line_start: true,
             held: None,
+            drops_rows: false,
         }
+    }
+
+    /// One that hands on statements only: what follows COPY ... FROM stdin is read and left out.
+    pub fn without_rows() -> Scanner {
+        Scanner { drops_rows: true, ..Scanner::new() }
     }
 
     /// Reads the next bytes and hands on, through `pass`, what may go to the server: the same bytes, except the
@@ -186,6 +194,11 @@ impl Scanner {
             Mode::CopyLine(table) => {
                 if byte == b'\n' {
                     self.mode = Mode::Copy(std::mem::take(table), Rows::default());
+                    if self.drops_rows {
+                        let pending = chunk.pending();
+                        (chunk.pass)(pending);
+                        chunk.from = chunk.at;
+                    }
                 } else if !is_space(byte) {
                     let text = format!("COPY {table}");
                     return Err(Refusal::CopyLine { at: self.here(chunk, text) });
@@ -195,6 +208,9 @@ impl Scanner {
             Mode::Copy(table, rows) => {
                 let (read, ended) = rows.read(chunk.rest());
                 chunk.at += read;
+                if self.drops_rows {
+                    chunk.from = chunk.at;
+                }
                 if ended {
                     *self.summary.rows.entry(std::mem::take(table)).or_default() += rows.count;
                     (self.mode, self.line_start) = (Mode::Plain, true);

@@ -152,6 +152,11 @@ impl Finding {
 
 fn row_words(row: &Value) -> String {
     let Value::Object(row) = row else { return row.to_string() };
+    if let [Some(fault), Some(kind), Some(object)] =
+        ["difference", "kind", "object"].map(|column| row.get(column).and_then(Value::as_str))
+    {
+        return format!("{fault} {kind} {object}");
+    }
     let pairs = row.iter().take(4).map(|(column, value)| match value {
         Value::String(text) => format!("{column}={}", text.chars().take(40).collect::<String>()),
         other => format!("{column}={other}"),

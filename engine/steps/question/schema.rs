@@ -1,0 +1,146 @@
+//! `schema`: the definitions of a database against those of a backup, and whether its indexes and constraints do their work.
+//!
+//! Both sides are read as pg_dump writes them, the backup by its reader, the database by `pg_dump --schema-only`: that needs
+//! no right but to read, makes nothing on any server (restoring into a throw-away database would need CREATEDB, and a
+//! superuser for many an extension), and works on a frozen database. What pg_dump keeps silent about, invalid indexes and
+//! constraints that were never validated, the catalog is asked for. Only ever reads.
+
+mod amcheck;
+mod catalog;
+mod source;
+
+use super::super::archive::Manifest;
+use super::super::attempt::Attempt;
+use super::super::expectation::{Answer, Doubt};
+use super::super::sql::rows::Rows;
+use super::super::sql::session::{self, Limits};
+use super::backup::is_called;
+use super::{Unanswered, given, plain_list};
+use crate::plan::check::AgainstBackup;
+use crate::plan::{Duration, Text};
+use crate::postgres::identity;
+use crate::sql::schema::{Difference, Fault, Schema, compare};
+use serde_json::{Map, Value};
+
+/// How long a look may wait for somebody else's lock.
+const LOCKS: Duration = Duration::from_secs(30);
+
+pub async fn ask(
+    attempt: &Attempt,
+    check: &AgainstBackup,
+    database: Option<&Text>,
+) -> Result<Answer, Unanswered> {
+    let target = attempt.world.targets.find(&attempt.world, given(database)?).await?;
+    let path = attempt.path(&check.matches).await?;
+    let chosen = plain_list(attempt, check.tables.as_deref()).await?;
+    let is_part = Manifest::read(&path)?.is_some_and(|manifest| !manifest.scope.is_empty());
+    let backup = source::of_backup(attempt, &path).await.map_err(|failure| ended(attempt, failure))?;
+    let limits = Limits { lock_timeout: Some(LOCKS), statement_timeout: None };
+    let connection =
+        session::open(attempt, &target, limits).await.map_err(|error| session::failure(&error, ""))?;
+    let version =
+        identity::server_version(&connection).await.map_err(|error| session::failure(&error, ""))?;
+    let major = version / 10_000;
+    let mut now =
+        source::of_database(attempt, &target, major).await.map_err(|failure| ended(attempt, failure))?;
+    let mut wanted = backup.schema;
+    if let Some(missing) = choose(&mut wanted, &mut now, chosen.as_deref(), is_part) {
+        let message = format!("the backup holds no table {missing}");
+        return Ok(Answer { wrong: Some(message), ..Answer::default() });
+    }
+    let of = wanted.objects.len();
+    let mut differences = compare(&wanted, &now);
+    let is_chosen =
+        |table: &str| chosen.as_ref().is_none_or(|chosen| chosen.iter().any(|name| is_called(table, name)));
+    let mut invalid = catalog::invalid(&connection).await?;
+    let indexes = amcheck::ask(attempt, &connection).await.map_err(|failure| ended(attempt, failure))?;
+    invalid.extend(indexes.damaged);
+    for (_, fault) in invalid.into_iter().filter(|(table, _)| is_chosen(table)) {
+        // pg_dump leaves an invalid index out, which does not make it missing.
+        differences.retain(|known| {
+            known.fault != Fault::Missing || (known.kind, &known.name) != (fault.kind, &fault.name)
+        });
+        differences.push(fault);
+    }
+    differences.sort();
+    let versions = backup.major.filter(|then| *then != major);
+    Ok(answer(&differences, of, is_part, &indexes.note, versions.map(|then| (then, major))))
+}
+
+/// A program that was ended because the attempt was cancelled gave no answer.
+fn ended(attempt: &Attempt, failure: crate::run::Failure) -> Unanswered {
+    match attempt.cancelled.is_cancelled() {
+        true => Unanswered::Cancelled,
+        false => Unanswered::Failed(failure),
+    }
+}
+
+/// Leaves only what is asked about; gives a table that the backup does not hold.
+fn choose(wanted: &mut Schema, now: &mut Schema, chosen: Option<&[String]>, is_part: bool) -> Option<String> {
+    if let Some(chosen) = chosen {
+        if let Some(missing) = chosen.iter().find(|name| !wanted.tables().any(|table| is_called(table, name)))
+        {
+            return Some(missing.clone());
+        }
+        for schema in [wanted, now] {
+            schema.retain_tables(|table| chosen.iter().any(|name| is_called(table, name)));
+        }
+    } else if is_part {
+        // What else there is was never to be in it.
+        let tables: Vec<String> = wanted.tables().map(str::to_owned).collect();
+        let kinds: Vec<_> = wanted.objects.keys().cloned().collect();
+        now.objects.retain(|key, object| {
+            kinds.contains(key) || object.table.as_ref().is_some_and(|table| tables.contains(table))
+        });
+    }
+    None
+}
+
+fn answer(
+    differences: &[Difference],
+    of: usize,
+    is_part: bool,
+    indexes: &str,
+    versions: Option<(u32, u32)>,
+) -> Answer {
+    let counts: Vec<String> = Fault::ALL
+        .iter()
+        .filter_map(|fault| match differences.iter().filter(|one| one.fault == *fault).count() {
+            0 => None,
+            count => Some(format!("{count} {}", fault.word())),
+        })
+        .collect();
+    let part = if is_part { " (the backup holds only a part of the database)" } else { "" };
+    let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::from);
+    let rows = differences.iter().map(|one| {
+        vec![
+            one.fault.word().into(),
+            one.kind.into(),
+            one.name.clone().into(),
+            text(&one.wanted),
+            text(&one.found),
+        ]
+    });
+    let rows = Rows { columns: COLUMNS.map(str::to_owned).to_vec(), rows: rows.collect(), affected: 0 };
+    let mut details = Map::new();
+    details.insert("objects".to_owned(), of.into());
+    details.insert("indexes".to_owned(), indexes.into());
+    let note = versions.filter(|_| !differences.is_empty()).map_or_else(String::new, |(then, now)| {
+        format!("; the backup is of PostgreSQL {then}, this is {now}, which may write a definition otherwise")
+    });
+    Answer {
+        doubt: (!differences.is_empty()).then(|| Doubt {
+            expected: "the schema of the backup".to_owned(),
+            actual: format!("{}{part}{note}", counts.join(", ")),
+        }),
+        summary: differences
+            .is_empty()
+            .then(|| format!("{of} objects are as in the backup{part}; {indexes}")),
+        value: differences.len().into(),
+        rows: Some(rows),
+        details,
+        ..Answer::default()
+    }
+}
+
+const COLUMNS: [&str; 5] = ["difference", "kind", "object", "backup", "now"];

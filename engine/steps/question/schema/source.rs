@@ -1,0 +1,156 @@
+//! Where definitions come from: a backup of any format, or a database as pg_dump writes it. Must never hold rows, and never
+//! take a text for a schema that pg_dump did not write to its end.
+
+use super::super::super::archive::{self, Format, Manifest, Origin, Packing, Reading};
+use super::super::super::attempt::Attempt;
+use super::super::super::client;
+use super::super::super::failures::failure_of;
+use super::super::super::stop;
+use super::super::super::targets::Target;
+use crate::process;
+use crate::run::Failure;
+use crate::sql::schema::{Collector, Schema};
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::Path;
+
+/// What pg_dump and pg_restore leave out: who owns what, where it lies, what is said about it.
+const ONLY: [&str; 9] = [
+    "--schema-only",
+    "--no-owner",
+    "--no-privileges",
+    "--no-comments",
+    "--no-publications",
+    "--no-subscriptions",
+    "--no-security-labels",
+    "--no-tablespaces",
+    "--no-sync",
+];
+/// What a dump says in its head.
+const DUMPED_FROM: &str = "-- Dumped from database version ";
+
+/// A backup's definitions.
+pub struct Source {
+    pub schema: Schema,
+    /// Of the server that it was dumped from, if it says so.
+    pub major: Option<u32>,
+}
+
+/// Reads the definitions of a backup.
+pub async fn of_backup(attempt: &Attempt, path: &Path) -> Result<Source, Failure> {
+    let reading = Reading::new(&attempt.world.programs, &attempt.cancelled);
+    let format = archive::recognise(path)?;
+    let Format::Plain(packing) = format else {
+        let origin = archive::origin(path, format);
+        let program = archive::restorer(&reading.programs, origin.as_ref(), 0)?;
+        let mut argv = vec![program.into_os_string()];
+        argv.extend(ONLY.iter().filter(|flag| **flag != "--no-sync").map(OsString::from));
+        argv.extend(["-f", "-", "--"].map(OsString::from));
+        argv.push(path.as_os_str().to_owned());
+        let schema = gather(attempt, argv, client::quiet(), &path.display().to_string()).await?;
+        let manifest = Manifest::read(path)?.map(|manifest| manifest.server.major());
+        return Ok(Source { schema, major: manifest.or_else(|| origin.as_ref().and_then(major)) });
+    };
+    let path = path.to_owned();
+    archive::blocking(move || read_text(&reading, &path, packing)).await
+}
+
+/// Reads the definitions of a database, in one read-only transaction of pg_dump's.
+pub async fn of_database(attempt: &Attempt, target: &Target, major: u32) -> Result<Schema, Failure> {
+    let program = attempt.world.programs.find("pg_dump", major).map_err(|error| failure_of(&error))?;
+    let mut argv = vec![program.path.into_os_string()];
+    argv.extend(ONLY.map(OsString::from));
+    argv.push("--encoding=UTF8".into());
+    argv.push("--lock-wait-timeout=30s".into());
+    argv.push(format!("--dbname={}", client::dbname(&target.database)).into());
+    let mut env = client::quiet();
+    let connection = client::environment(attempt, &target.settings);
+    env.extend(connection.into_iter().map(|(name, value)| (name, value.expose().to_owned())));
+    gather(attempt, argv, env, &format!("database {}", target.database)).await
+}
+
+async fn gather(
+    attempt: &Attempt,
+    argv: Vec<OsString>,
+    env: Vec<(String, String)>,
+    what: &str,
+) -> Result<Schema, Failure> {
+    let failure = |why: String| Failure::new("runplan::verify::schema", format!("{what}: {why}"));
+    let take = |(collector, refusal): &mut (Collector, Option<_>), bytes: &[u8]| match collector.feed(bytes) {
+        Ok(()) => true,
+        Err(refused) => {
+            *refusal = Some(refused);
+            false
+        }
+    };
+    let taker = (Collector::default(), None);
+    let (ended, (collector, refusal)) = process::stream(argv, env, &attempt.cancelled, taker, take)
+        .await
+        .map_err(|error| failure(error.to_string()))?;
+    if ended.cancelled {
+        return Err(stop::cancelled());
+    }
+    if let Some(refusal) = refusal {
+        return Err(failure_of(&refusal));
+    }
+    if !ended.success {
+        return Err(failure(format!("its definitions cannot be read: {}", client::gist(&ended.stderr)))
+            .help("the user who asks needs SELECT on every table: GRANT pg_read_all_data TO it, or name `tables`"));
+    }
+    finish(collector, what)
+}
+
+fn finish(collector: Collector, what: &str) -> Result<Schema, Failure> {
+    let unreadable = collector.unreadable;
+    let (schema, summary) = collector.finish();
+    let why = match unreadable {
+        Some(why) => why,
+        None if !summary.is_complete_dump() => "it was not written by pg_dump, or is cut short",
+        None => return Ok(schema),
+    };
+    Err(Failure::new(
+        "runplan::verify::schema",
+        format!("{what}: {why}, so its definitions cannot be compared"),
+    )
+    .help("compare with a backup that pg_dump wrote, or ask with `counts` and `sql`")
+    .permanent())
+}
+
+fn read_text(reading: &Reading, path: &Path, packing: Packing) -> Result<Source, Failure> {
+    let said = |error: std::io::Error| archive::unusable("damaged", path, error);
+    let mut text = archive::unpack(path, packing).map_err(said)?;
+    let mut collector = Collector::default();
+    let mut chunk = vec![0; 1 << 18];
+    let mut major = None;
+    let mut is_first = true;
+    loop {
+        let count = match text.read(&mut chunk).map_err(said)? {
+            0 => break,
+            count => count,
+        };
+        if reading.cancelled.is_cancelled() {
+            return Err(stop::cancelled());
+        }
+        let bytes = chunk.get(..count).unwrap_or_default();
+        if std::mem::take(&mut is_first) {
+            archive::refuse_binary(path, bytes.get(..4096).unwrap_or(bytes))?;
+            major = dumped_from(bytes);
+        }
+        collector.feed(bytes).map_err(|refusal| failure_of(&refusal).permanent())?;
+    }
+    Ok(Source { schema: finish(collector, &path.display().to_string())?, major })
+}
+
+fn dumped_from(head: &[u8]) -> Option<u32> {
+    let head = String::from_utf8_lossy(head.get(..4096).unwrap_or(head)).into_owned();
+    number(head.split_once(DUMPED_FROM)?.1)
+}
+
+fn major(origin: &Origin) -> Option<u32> {
+    number(&origin.server_version)
+}
+
+/// The number that a text begins with.
+fn number(text: &str) -> Option<u32> {
+    text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
