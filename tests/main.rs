@@ -19,6 +19,7 @@ mod support {
     pub mod bouncer;
     pub mod chance;
     pub mod cluster;
+    pub mod prisma;
     pub mod proxy;
     pub mod pty;
     pub mod sandbox;

@@ -62,12 +62,8 @@ impl From {
     fn text(self) -> &'static str {
         match self {
             Self::Blank => include_str!("templates/blank.yaml"),
-            Self::Scenario1 => include_str!("templates/scenario-1.yaml"),
-            // The shipped plan, without the rehearsal, whose files are its own.
-            Self::Scenario2 => {
-                let shipped = include_str!("../../plans/scenario-2.yaml");
-                shipped.split_once("\n# How it is rehearsed").map_or(shipped, |(plan, _)| plan)
-            }
+            Self::Scenario1 => shipped(include_str!("../../plans/scenario-1.yaml")),
+            Self::Scenario2 => shipped(include_str!("../../plans/scenario-2.yaml")),
             Self::Scenario3 => include_str!("templates/scenario-3.yaml"),
             Self::Method1 => include_str!("templates/method-1.yaml"),
             Self::Method2 => include_str!("templates/method-2.yaml"),
@@ -76,6 +72,11 @@ impl From {
             Self::GuardedMigration => include_str!("templates/guarded-migration.yaml"),
         }
     }
+}
+
+/// A shipped plan without its rehearsal, whose files are its own.
+fn shipped(plan: &'static str) -> &'static str {
+    plan.split_once("\n# How it is rehearsed").map_or(plan, |(plan, _)| plan)
 }
 
 impl New {

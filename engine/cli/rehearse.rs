@@ -139,9 +139,11 @@ impl Rehearsed<'_> {
         };
         let given = self.given(args, stage, params);
         let state = State::new(run.clone(), self.shape.clone());
+        // Stand-ins may name files, which are no part of the plan itself.
+        let standing = Shape { loaded: Arc::new(self.with_files.clone()), ..self.shape.clone() };
         let world = surroundings::world(
             run,
-            &self.shape,
+            &standing,
             self.directory.clone(),
             held.directory().to_path_buf(),
             given,

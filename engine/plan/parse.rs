@@ -10,7 +10,7 @@ use super::flow::Flow;
 use super::include::{self, Include};
 use super::node;
 use super::site::{Channel, Database, Role, SecretSource};
-use super::source::{FileId, Sources, Sp, Span};
+use super::source::{FileId, Sources, Span};
 use super::{MOST_STEPS, Plan, Site, Step, Table, Text};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -130,7 +130,9 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
 pub fn load_rehearsal(loaded: &mut Loaded, read: Read<'_>) {
     let Some(rehearsal) = loaded.plan.as_ref().and_then(|plan| plan.rehearsal.as_ref()) else { return };
     let mut files = Files { contents: (*loaded.files).clone(), texts: (*loaded.file_texts).clone() };
-    for text in sql_files(rehearsal.prepare.iter()) {
+    let mut names = sql_files(rehearsal.prepare.iter());
+    names.extend(rehearsal.stand_ins.iter().filter_map(|stand_in| sql_file(&stand_in.with.action.value)));
+    for text in names {
         add_file(text, read, &mut loaded.sources, &mut files, &mut loaded.findings);
     }
     loaded.files = Arc::new(files.contents);
@@ -271,12 +273,17 @@ fn sql_files<'s>(steps: impl Iterator<Item = &'s Step>) -> Vec<&'s Text> {
     for step in steps {
         let undo = step.undo.as_ref().map(|undo| &undo.action);
         for action in std::iter::once(&step.action).chain(undo) {
-            if let Sp { value: Action::Sql(sql), .. } = action {
-                texts.extend(sql.file.as_ref());
-            }
+            texts.extend(sql_file(&action.value));
         }
     }
     texts
+}
+
+fn sql_file(action: &Action) -> Option<&Text> {
+    match action {
+        Action::Sql(sql) => sql.file.as_ref(),
+        _ => None,
+    }
 }
 
 #[derive(Default)]

@@ -1,3 +1,4 @@
 //! The shipped plans, run by the program against the real PostgreSQL.
 
+mod scenario_1;
 mod scenario_2;

@@ -12,15 +12,23 @@ use std::time::Duration;
 
 /// Nothing that is tested here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
+/// But for plans that start a dozen programs of Node.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub struct Sandbox {
     directory: tempfile::TempDir,
     variables: Vec<(String, String)>,
+    limit: Duration,
 }
 
 impl Sandbox {
     pub fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), variables: Vec::new() }
+        Self { directory: tempfile::tempdir().unwrap(), variables: Vec::new(), limit: LIMIT }
+    }
+
+    /// One that gives slow programs their time.
+    pub fn patient() -> Self {
+        Self { limit: PATIENCE, ..Self::new() }
     }
 
     /// A variable of the environment of everything that is started.
@@ -56,9 +64,14 @@ impl Sandbox {
 
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new(RUNPLAN);
+        command.args(shlex::split(line).unwrap()).current_dir(self.directory.path());
+        self.surround(&mut command);
         command
-            .args(shlex::split(line).unwrap())
-            .current_dir(self.directory.path())
+    }
+
+    /// The environment of everything that is started here.
+    pub fn surround(&self, command: &mut Command) {
+        command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.directory.path())
@@ -68,7 +81,6 @@ impl Sandbox {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        command
     }
 
     /// Runs it to its end.
@@ -78,7 +90,7 @@ impl Sandbox {
 
     /// Starts it and goes on.
     pub fn start(&self, line: &str) -> Started {
-        Started { child: Some(self.command(line).spawn().unwrap()), line: line.to_owned() }
+        Started { child: Some(self.command(line).spawn().unwrap()), line: line.to_owned(), limit: self.limit }
     }
 
     /// Starts it on a terminal of this size.
@@ -120,7 +132,7 @@ impl Sandbox {
     pub fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
         let began = Stopwatch::start();
         while !so(self) {
-            assert!(began.elapsed() < LIMIT, "waited too long for: {what}");
+            assert!(began.elapsed() < self.limit, "waited too long for: {what}");
             clock::block(Duration::from_millis(10));
         }
     }
@@ -142,6 +154,7 @@ impl Sandbox {
 pub struct Started {
     child: Option<Child>,
     line: String,
+    limit: Duration,
 }
 
 impl Started {
@@ -156,12 +169,12 @@ impl Started {
         let pid = rustix::process::Pid::from_child(&child);
         let (sender, ended) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
-        let output = ended.recv_timeout(LIMIT).unwrap_or_else(|_| {
+        let output = ended.recv_timeout(self.limit).unwrap_or_else(|_| {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             panic!("`runplan {}` did not end", self.line)
         });
         thread.join().unwrap().unwrap();
-        Ran::of(&self.line, &output)
+        Ran::of(&format!("runplan {}", self.line), &output)
     }
 }
 
@@ -183,7 +196,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(line: &str, output: &Output) -> Self {
+    pub fn of(line: &str, output: &Output) -> Self {
         Self {
             line: line.to_owned(),
             code: output.status.code(),
@@ -193,7 +206,7 @@ impl Ran {
     }
 
     fn all(&self) -> String {
-        format!("$ runplan {}\n{}\n--- stderr\n{}\n--- {:?}", self.line, self.stdout, self.stderr, self.code)
+        format!("$ {}\n{}\n--- stderr\n{}\n--- {:?}", self.line, self.stdout, self.stderr, self.code)
     }
 
     #[track_caller]

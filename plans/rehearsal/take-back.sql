@@ -1,0 +1,3 @@
+ALTER TABLE escrows DROP COLUMN fee;
+
+DROP TABLE disputes;
