@@ -3,8 +3,8 @@
 use super::error::Error;
 use super::exit::Exit;
 use super::{
-    check, completions, diff, explain, graph, logs, new, post, preflight, rehearse, report, resume, run,
-    runs, schema, status, undo,
+    backups, check, completions, diff, explain, graph, logs, new, post, preflight, prune, rehearse, report,
+    resume, run, runs, schema, status, undo,
 };
 use crate::terminal::{Color, Format, Look, Screen};
 use clap::{Args, Parser, Subcommand};
@@ -99,6 +99,8 @@ pub enum Command {
     Runs(runs::Runs),
     Logs(logs::Logs),
     Report(report::Report),
+    Backups(backups::Backups),
+    Prune(prune::Prune),
     Graph(graph::Graph),
     Diff(diff::Diff),
     New(new::New),
@@ -133,6 +135,8 @@ impl Command {
             Self::Runs(command) => command.run(screen, globals),
             Self::Logs(command) => command.run(screen, globals),
             Self::Report(command) => command.run(screen, globals),
+            Self::Backups(command) => command.run(screen, globals),
+            Self::Prune(command) => command.run(screen, globals),
             Self::Graph(command) => command.run(screen),
             Self::Diff(command) => command.run(screen),
             Self::New(command) => command.run(screen),

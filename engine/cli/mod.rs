@@ -2,6 +2,7 @@
 //! Must never print by itself (that is terminal/'s) nor decide what a run does (that is run/'s).
 
 mod actor;
+mod backups;
 mod bare;
 mod check;
 mod command;
@@ -22,6 +23,7 @@ mod new;
 mod panic;
 mod post;
 mod preflight;
+mod prune;
 mod rehearse;
 mod report;
 mod resume;

@@ -6,6 +6,7 @@ mod frames;
 mod header;
 mod inspect;
 mod manifest;
+mod shelf;
 mod sums;
 mod unpack;
 
@@ -13,6 +14,7 @@ pub use format::{Format, Packing, recognise, refuse_binary};
 pub use header::{Origin, read as origin};
 pub use inspect::{Inspection, Reading, blocking, inspect, read_back, restorer};
 pub use manifest::{Manifest, sync_directory};
+pub use shelf::{Shelved, Sort, shelf};
 pub use sums::{FileSum, sums, whole};
 pub use unpack::unpack;
 

@@ -7,6 +7,7 @@ mod dump;
 mod finish;
 mod record;
 
+pub use disk::size as readable_size;
 pub use dump::jobs;
 
 use super::archive::{Manifest, Packing};
@@ -55,7 +56,7 @@ impl Chosen {
     }
 }
 
-fn with(path: &Path, tail: &str) -> PathBuf {
+pub fn with(path: &Path, tail: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(tail);
     name.into()
@@ -211,7 +212,7 @@ fn clean(chosen: &Chosen, stop: Stop) -> Stop {
 }
 
 /// A file or a directory; what is not there is gone already.
-fn delete(path: &Path) -> std::io::Result<()> {
+pub fn delete(path: &Path) -> std::io::Result<()> {
     let gone = match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
         Ok(_) => std::fs::remove_file(path),

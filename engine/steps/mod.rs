@@ -21,6 +21,7 @@ mod mark;
 mod notify;
 mod preflight;
 mod probe;
+mod prune;
 mod question;
 mod redacted;
 mod restore;
@@ -35,13 +36,20 @@ mod targets;
 mod verify;
 mod world;
 
-pub use archive::{FileSum, Format, Inspection, Manifest, Origin, Packing, Reading, inspect};
+pub use archive::{
+    FileSum, Format, Inspection, Manifest, Origin, Packing, Reading, Shelved, Sort, inspect, recognise, shelf,
+};
 pub use attempt::{Attempt, Ending, Noted, Progress, Sender, Sent, Unit, broken};
+pub use backup::readable_size;
 pub use failures::failure_of;
 pub use feeder::{FEED, feed_main};
 pub use hands::{Hands, Job, Verb, Work};
 pub use lost::{Difference, LostReport, MOST_ROWS, TableLoss, compare, compare_up_to};
 pub use preflight::{Concern, Fact, Options as PreflightOptions, Preflight, preflight};
+pub use prune::{
+    Asked, Leaving, Leftover, Runs, Standing as RunStanding, Verdict as PruneVerdict, ask, drop_database,
+    judge, remove,
+};
 pub use secrets::Secrets;
 pub use targets::{Hold, Refused, Target, Targets, application_name};
 pub use world::{World, WorldOptions};

@@ -9,6 +9,7 @@
 //!     process/ files/   the supervisor's files; what steps write
 //!   new/              runs being made or removed
 //!   history.jsonl     how long steps took
+//!   pruned.jsonl      what was removed for good, and when
 //! ```
 //!
 //! What was acknowledged is durable and whole. What was not acknowledged may still be there after a crash, always in
@@ -26,6 +27,7 @@ mod load;
 mod lock;
 mod memory;
 mod place;
+mod pruned;
 mod runway;
 mod sqlite;
 
@@ -293,6 +295,14 @@ impl Store {
     /// If the file cannot be written.
     pub fn record_durations(&self, timing: &Timing) -> Result<(), Error> {
         history::record(&self.root, timing)
+    }
+
+    /// Writes down, durably, what is about to be pruned or was.
+    ///
+    /// # Errors
+    /// If it cannot be written: then nothing may be removed.
+    pub fn record_pruned(&self, line: &serde_json::Value) -> Result<(), Error> {
+        pruned::record(&self.root, line)
     }
 
     /// What earlier runs let one expect of the steps of that plan.

@@ -5,6 +5,7 @@ mod authoring;
 mod check;
 mod codes;
 mod dry_run;
+mod housekeeping;
 mod preflight;
 mod reports;
 mod runs;
