@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::launch;
 use super::state_dir;
 use super::stored::Stored;
-use crate::plan::Action;
+use crate::plan::{Action, RunId};
 use crate::postgres::Programs;
 use crate::run::State;
 use crate::steps::{Inspection, Manifest, Reading, Shelved, Sort, inspect, readable_size, shelf};
@@ -124,8 +124,11 @@ pub fn directories(state: &State) -> BTreeSet<PathBuf> {
     made.filter_map(|path| path.parent().map(Path::to_owned)).collect()
 }
 
+/// A run, if it can be read.
+pub type Read = (RunId, Result<Stored, Error>);
+
 /// The runs of a state directory, with those that cannot be read.
-pub fn runs(store: &Store) -> Result<Vec<(crate::plan::RunId, Result<Stored, Error>)>, Error> {
+pub fn runs(store: &Store) -> Result<Vec<Read>, Error> {
     Ok(store.runs_there()?.into_iter().map(|run| (run.clone(), Stored::read(store, &run))).collect())
 }
 

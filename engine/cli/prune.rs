@@ -95,7 +95,7 @@ impl Prune {
     fn look(
         &self,
         store: &Store,
-        all: &[(RunId, Result<Stored, Error>)],
+        all: &[backups::Read],
         known: &Runs,
         runtime: &Runtime,
     ) -> Result<Found, Error> {
@@ -186,12 +186,12 @@ impl Prune {
     }
 }
 
-fn readable(all: &[(RunId, Result<Stored, Error>)]) -> impl Iterator<Item = (&RunId, &Stored)> {
+fn readable(all: &[backups::Read]) -> impl Iterator<Item = (&RunId, &Stored)> {
     all.iter().filter_map(|(run, stored)| Some((run, stored.as_ref().ok()?)))
 }
 
 /// What the journals say of the runs. One that cannot be read may need anything, so it counts as not over.
-fn known(all: &[(RunId, Result<Stored, Error>)]) -> Runs {
+fn known(all: &[backups::Read]) -> Runs {
     let mut known = Runs::default();
     for (run, stored) in all {
         let over = match stored {

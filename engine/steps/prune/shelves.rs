@@ -56,7 +56,7 @@ fn leftover(shelved: &Shelved, sort: Leaving, run: Option<String>, verdict: Verd
 
 async fn of_one_database(mut group: Vec<(Shelved, Manifest)>, runs: &Runs, now: Timestamp) -> Vec<Leftover> {
     let at = |manifest: &Manifest| manifest.taken_at.parse::<Timestamp>().ok();
-    group.sort_by(|(_, one), (_, other)| at(other).cmp(&at(one)));
+    group.sort_by_key(|(_, manifest)| std::cmp::Reverse(at(manifest)));
     // Where nothing can go nothing is read.
     let mut wanted = group.iter().any(|(shelved, manifest)| allowed(shelved, manifest, runs, now).is_ok());
     let mut good = None;
