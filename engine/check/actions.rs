@@ -4,8 +4,8 @@ use super::availability::Feature;
 use super::context::Context;
 use crate::plan::action::backup::Format;
 use crate::plan::action::http::Method;
-use crate::plan::action::restore::Into;
-use crate::plan::action::{Approve, Copy, Http, Kind, Shell, Sql, Verify};
+use crate::plan::action::restore::{Into, Owners};
+use crate::plan::action::{Approve, Copy, Graphql, Http, Kind, Shell, Sql, Verify};
 use crate::plan::{
     Action, Changes, Check, Duration, Finding, Probe, Question, Retry, Sp, Span, Step, vocabulary,
 };
@@ -144,6 +144,21 @@ impl Rules<'_, '_> {
             Action::Restore(restore) => {
                 let jobs = restore.jobs.as_ref();
                 self.zero(jobs.is_some_and(|jobs| jobs.value == 0), span, "jobs", "nobody would do it");
+                if let Into::Other(name) = &restore.into {
+                    if restore.database.raw.trim() == name.as_str() {
+                        let message = "a restore over the database itself is one in place";
+                        self.error(
+                            "runplan::check::restore_over_itself",
+                            name.span,
+                            message,
+                            "write `into: in_place`, `into: side`, or name another database",
+                        );
+                    }
+                    self.findings.extend(Feature::RestoreElsewhere.missing(name.span));
+                }
+                if matches!(restore.owners, Owners::Map(_)) {
+                    self.findings.extend(Feature::OwnersMap.missing(span));
+                }
                 if restore.into == Into::InPlace {
                     if let Some(jobs) = jobs {
                         let message = "a restore in place is one transaction, so it has one job";
@@ -320,8 +335,18 @@ impl Rules<'_, '_> {
     }
 
     fn http(&mut self, http: &Http, span: Span) {
-        if http.json.is_some() && http.body.is_some() {
-            self.either(span, [true, true], ["json", "body"]);
+        let bodies = [
+            ("json", http.json.is_some()),
+            ("body", http.body.is_some()),
+            ("graphql", http.graphql.is_some()),
+        ];
+        let bodies: Vec<&str> =
+            bodies.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect();
+        if let [one, other, ..] = bodies.as_slice() {
+            self.either(span, [true, true], [*one, *other]);
+        }
+        if let Some(graphql) = &http.graphql {
+            self.graphql(graphql, http.method, span);
         }
         if http.until.is_some() && self.timeout.is_none() {
             let message = "`until` asks again and again; without a `timeout` it may never end";
@@ -344,6 +369,34 @@ impl Rules<'_, '_> {
         }
         self.world(http.destructive, http.changes.as_ref(), span);
         self.probe(http.probe.as_deref(), false, span);
+    }
+
+    fn graphql(&mut self, graphql: &Graphql, method: Method, span: Span) {
+        if method != Method::Post {
+            self.error(
+                "runplan::check::graphql_method",
+                span,
+                format!("a GraphQL request is sent by POST, not {method}"),
+                "write `method: POST`",
+            );
+        }
+        if graphql.query.has_template() {
+            self.error(
+                "runplan::check::template_in_graphql",
+                graphql.query.span,
+                "a GraphQL query holds no template: a value in it could become a part of the query",
+                "name a variable in the query, `$id`, and give its value under `variables:`",
+            );
+        }
+        if graphql.query.raw.trim().is_empty() {
+            self.error(
+                "runplan::check::no_statement",
+                graphql.query.span,
+                "there is no query in it",
+                "write the query or mutation",
+            );
+        }
+        self.findings.extend(Feature::Graphql.missing(graphql.query.span));
     }
 
     fn world(&mut self, destructive: bool, changes: Option<&Changes>, span: Span) {
@@ -369,7 +422,8 @@ impl Rules<'_, '_> {
         );
         let known: Vec<_> =
             approve.roles.iter().filter_map(|role| self.context.roles.get(role.as_str())).collect();
-        let people: HashSet<&String> = known.iter().flat_map(|role| &role.people).collect();
+        let people: HashSet<&str> =
+            known.iter().flat_map(|role| &role.people).map(|person| person.name.as_str()).collect();
         if !approve.roles.is_empty()
             && known.len() == approve.roles.len()
             && people.len() < usize::from(approve.count)
@@ -440,8 +494,9 @@ impl Rules<'_, '_> {
         match &question.value {
             Question::Http(http) => self.http(http, question.span),
             Question::Shell(shell) => self.shell(shell, question.span),
-            Question::Schema(_) => self.findings.extend(Feature::SchemaComparison.missing(question.span)),
+            Question::Amcheck(_) => self.findings.extend(Feature::Amcheck.missing(question.span)),
             Question::Sql(_)
+            | Question::Schema(_)
             | Question::File(_)
             | Question::Backup(_)
             | Question::Counts(_)
@@ -454,7 +509,11 @@ impl Rules<'_, '_> {
         self.question(&probe.question);
         let asks = matches!(
             probe.question.value,
-            Question::Sql(_) | Question::Schema(_) | Question::Counts(_) | Question::Lost(_)
+            Question::Sql(_)
+                | Question::Schema(_)
+                | Question::Counts(_)
+                | Question::Lost(_)
+                | Question::Amcheck(_)
         );
         if asks && probe.database.is_none() && !has_database {
             let message = "the probe asks a database, and none is named";
@@ -466,7 +525,11 @@ impl Rules<'_, '_> {
 fn asks_database(check: &Check) -> bool {
     let asks = matches!(
         check.question.value,
-        Question::Sql(_) | Question::Schema(_) | Question::Counts(_) | Question::Lost(_)
+        Question::Sql(_)
+            | Question::Schema(_)
+            | Question::Counts(_)
+            | Question::Lost(_)
+            | Question::Amcheck(_)
     );
     asks && check.database.is_none()
 }

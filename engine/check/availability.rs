@@ -7,10 +7,37 @@ use crate::plan::{Finding, Span};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feature {
     Copy,
-    SchemaComparison,
+    Amcheck,
+    RestoreElsewhere,
+    OwnersMap,
+    Graphql,
+    RehearsalSources,
+    Email,
+    Pagerduty,
+    CommandChannel,
+    SignedWebhooks,
+    Occasions,
+    Pace,
+    SignedApprovals,
+    Escalation,
 }
 
-const NOT_YET: &[Feature] = &[Feature::Copy, Feature::SchemaComparison];
+const NOT_YET: &[Feature] = &[
+    Feature::Copy,
+    Feature::Amcheck,
+    Feature::RestoreElsewhere,
+    Feature::OwnersMap,
+    Feature::Graphql,
+    Feature::RehearsalSources,
+    Feature::Email,
+    Feature::Pagerduty,
+    Feature::CommandChannel,
+    Feature::SignedWebhooks,
+    Feature::Occasions,
+    Feature::Pace,
+    Feature::SignedApprovals,
+    Feature::Escalation,
+];
 
 impl Feature {
     /// What it is, and what does the same work.
@@ -20,10 +47,35 @@ impl Feature {
                 "copying rows from one database into another",
                 "bring the rows over with `pg_dump --data-only` in a `shell` step, or swap the whole database in",
             ),
-            Self::SchemaComparison => (
-                "comparing a schema with a backup's",
-                "compare row counts with `counts`, and definitions with `sql` on pg_indexes and pg_constraint",
+            Self::Amcheck => ("a check by amcheck", "run `pg_amcheck` in a `shell` check"),
+            Self::RestoreElsewhere => (
+                "restoring into another database of the plan",
+                "restore to the side, or run `pg_restore` in a `shell` step",
             ),
+            Self::OwnersMap => (
+                "restoring under the names of other roles",
+                "write `owners: skip`, and change the owners in an `sql` step",
+            ),
+            Self::Graphql => (
+                "a GraphQL request",
+                "write the request as `json: { query: ..., variables: ... }`, with `expect: { json: ... }`",
+            ),
+            Self::RehearsalSources => (
+                "loading a rehearsal from a backup, a clone or a seed",
+                "fill the databases with steps under `rehearsal: { prepare: [...] }`",
+            ),
+            Self::Email => ("notifying by mail", "use a webhook or Slack"),
+            Self::Pagerduty => ("notifying by PagerDuty", "use a webhook or Slack"),
+            Self::CommandChannel => {
+                ("notifying by a program", "use a webhook or Slack, or a `shell` handler in the plan")
+            }
+            Self::SignedWebhooks => {
+                ("signing what a webhook gets", "give the webhook a token in its `headers`")
+            }
+            Self::Occasions => ("telling a channel of every run's events", "write `handlers:` in the plan"),
+            Self::Pace => ("holding notifications back", "remove `at_most_every`"),
+            Self::SignedApprovals => ("a signed approval", "list people without `keys`"),
+            Self::Escalation => ("telling another role when a deadline passes", "remove `escalate_to`"),
         }
     }
 

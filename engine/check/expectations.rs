@@ -96,7 +96,7 @@ fn conditions(expect: &Expect, kind: &str, span: Span, findings: &mut Vec<Findin
         if !allowed.contains(&kind) {
             let message = format!("{kind} has no `{name}` to expect");
             let help = match kind {
-                "file" | "backup" | "schema" | "counts" => {
+                "file" | "backup" | "schema" | "counts" | "amcheck" => {
                     "remove `expect`: its own fields say what must be true".to_owned()
                 }
                 _ => format!("`{name}` is for {}", allowed.join(", ")),

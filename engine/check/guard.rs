@@ -412,7 +412,10 @@ fn checks<'c>(context: &'c Context<'_>, verify: &'c Verify) -> impl Iterator<Ite
 fn is_proof(context: &Context<'_>, step: &Step, side: &str) -> bool {
     let Action::Verify(verify) = &step.action.value else { return false };
     let asks = |question: &Question| {
-        matches!(question, Question::Sql(_) | Question::Schema(_) | Question::Counts(_))
+        matches!(
+            question,
+            Question::Sql(_) | Question::Schema(_) | Question::Counts(_) | Question::Amcheck(_)
+        )
     };
     is_certain(step)
         && !verify.report_only

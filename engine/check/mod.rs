@@ -12,6 +12,7 @@ mod params;
 mod quoting;
 mod references;
 mod script;
+mod site;
 mod sql;
 mod statements;
 mod templates;
@@ -47,6 +48,7 @@ const RULES: &[Rule] = &[
     references::check,
     templates::check,
     params::check,
+    site::check,
     actions::check,
     expectations::check,
     sql::check,

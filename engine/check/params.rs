@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use crate::plan::param::{Param, Type, default_of};
-use crate::plan::site::{Channel, ChannelType, SecretSource};
+use crate::plan::site::SecretSource;
 use crate::plan::{Finding, Level, Sp, Table};
 
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
@@ -25,9 +25,6 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     sources(&context.plan.secrets, findings);
     if let Some(site) = context.loaded.site.as_deref() {
         sources(&site.secrets, findings);
-        for (name, channel) in &site.channels {
-            address(name, channel, findings);
-        }
     }
     written_passwords(context, findings);
     let parallel = &context.plan.limits.parallel;
@@ -140,17 +137,6 @@ fn sources(secrets: &Table<SecretSource>, findings: &mut Vec<Finding>) {
         findings.push(
             Finding::error("runplan::check::secret_source", name.span, message)
                 .help("give one of `env: NAME`, `file: PATH`, `command: [program, argument]`"),
-        );
-    }
-}
-
-fn address(name: &Sp<String>, channel: &Channel, findings: &mut Vec<Finding>) {
-    let needs = !matches!(channel.type_, ChannelType::Console);
-    if needs && channel.url.is_none() {
-        let message = format!("the channel `{}` has no address", name.value);
-        findings.push(
-            Finding::error("runplan::check::channel_address", name.span, message)
-                .help("add `url: \"{{ secrets.NAME }}\"`"),
         );
     }
 }

@@ -1,10 +1,14 @@
 //! Names that are used -> what they mean: parameters, secrets, databases, channels, roles, named checks, steps and
 //! their outputs; and whether a step is certainly finished where its outputs are read.
 
+use super::availability::Feature;
 use super::context::Context;
+use super::site;
 use super::uses::{Owner, Place, Use};
 use crate::plan::action::Action;
+use crate::plan::action::restore::Into;
 use crate::plan::finding::suggest;
+use crate::plan::rehearsal::Beginning;
 use crate::plan::template::{Piece, Reference, pieces, read_condition};
 use crate::plan::{Bare, Changes, Finding, Name, Sp, Step, Text, vocabulary};
 use std::collections::HashMap;
@@ -374,7 +378,6 @@ fn named(context: &Context<'_>, findings: &mut Vec<Finding>) {
         handler(bare, findings);
         action(context, &bare.action, findings);
     }
-    matrix(context, findings);
     rehearsal(context, findings);
 }
 
@@ -392,46 +395,19 @@ fn handler(bare: &Bare, findings: &mut Vec<Finding>) {
 fn action(context: &Context<'_>, action: &Action, findings: &mut Vec<Finding>) {
     match action {
         Action::Notify(notify) => {
-            for channel in &notify.channels {
-                let name = channel.as_str();
-                if name == "console" || context.channels.contains_key(name) || context.is_broken(name) {
-                    continue;
-                }
-                let known = std::iter::once("console").chain(context.channels.keys().copied());
-                findings.push(
-                    Finding::error(
-                        "runplan::check::unknown_channel",
-                        channel.span,
-                        format!("there is no channel `{name}`"),
-                    )
-                    .label("not a channel of the site file")
-                    .help(suggest(name, known.collect::<Vec<_>>())),
-                );
-            }
+            notify.channels.iter().for_each(|name| site::channel(context, name, findings));
         }
-        Action::Approve(approve) => approve.roles.iter().for_each(|name| role(context, name, findings)),
+        Action::Approve(approve) => approve.roles.iter().for_each(|name| site::role(context, name, findings)),
         Action::Verify(verify) => verify.use_.iter().for_each(|name| checks(context, name, findings)),
         Action::Backup(backup) => backup.record.iter().for_each(|name| checks(context, name, findings)),
         Action::Shell(shell) => changes(context, shell.changes.as_ref(), findings),
         Action::Http(http) => changes(context, http.changes.as_ref(), findings),
-        Action::Restore(_) | Action::Swap(_) | Action::Copy(_) | Action::Freeze(_) | Action::Sql(_) => {}
-    }
-}
-
-fn role(context: &Context<'_>, name: &Sp<Name>, findings: &mut Vec<Finding>) {
-    let text = name.as_str();
-    if !context.roles.contains_key(text) && !context.is_broken(text) {
-        let message = format!("there is no role `{text}`");
-        let help = if context.roles.is_empty() {
-            "roles are defined in the site file, `runplan.yaml`".to_owned()
-        } else {
-            suggest(text, context.roles.keys().copied())
-        };
-        findings.push(
-            Finding::error("runplan::check::unknown_role", name.span, message)
-                .label("not a role of the site file")
-                .help(help),
-        );
+        Action::Restore(restore) => {
+            if let Into::Other(name) = &restore.into {
+                restored_into(context, name, findings);
+            }
+        }
+        Action::Swap(_) | Action::Copy(_) | Action::Freeze(_) | Action::Sql(_) => {}
     }
 }
 
@@ -453,40 +429,30 @@ fn checks(context: &Context<'_>, name: &Sp<Name>, findings: &mut Vec<Finding>) {
 
 fn changes(context: &Context<'_>, changes: Option<&Changes>, findings: &mut Vec<Finding>) {
     if let Some(Changes::Database(name)) = changes {
-        let text = name.as_str();
-        if !context.databases.contains_key(text) && !context.is_broken(text) {
-            findings.push(unknown_database(context, text, name.span));
-        }
+        database_named(context, name, findings);
     }
 }
 
-/// The decision matrix and the row that the plan names.
-fn matrix(context: &Context<'_>, findings: &mut Vec<Finding>) {
-    let levels = crate::plan::Level::WORDS;
-    if let Some(severity) = context.plan.severity.as_ref().filter(|text| !text.has_template())
-        && !levels.contains(&severity.raw.as_str())
-    {
-        let message = format!("`{}` is not a severity", severity.raw);
-        findings.push(
-            Finding::error("runplan::check::unknown_severity", severity.span, message)
-                .help(suggest(&severity.raw, levels.iter().copied())),
-        );
+/// `into` of a restore: a word of its own, or a database.
+fn restored_into(context: &Context<'_>, name: &Sp<Name>, findings: &mut Vec<Finding>) {
+    let text = name.as_str();
+    if !context.databases.contains_key(text) && !context.is_broken(text) {
+        let known: Vec<&str> =
+            ["side", "in_place"].into_iter().chain(context.databases.keys().copied()).collect();
+        findings.push(unknown_database(context, text, name.span).help(suggest(text, known)));
     }
-    let Some(site) = context.loaded.site.as_deref() else { return };
-    for (name, row) in &site.severities {
-        if !levels.contains(&name.value.as_str()) {
-            let message = format!("`{}` is not a severity", name.value);
-            findings.push(
-                Finding::error("runplan::check::unknown_severity", name.span, message)
-                    .help(suggest(&name.value, levels.iter().copied())),
-            );
-        }
-        row.role.iter().for_each(|name| role(context, name, findings));
+}
+
+fn database_named(context: &Context<'_>, name: &Sp<Name>, findings: &mut Vec<Finding>) {
+    let text = name.as_str();
+    if !context.databases.contains_key(text) && !context.is_broken(text) {
+        findings.push(unknown_database(context, text, name.span));
     }
 }
 
 fn rehearsal(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let Some(rehearsal) = &context.plan.rehearsal else { return };
+    rehearsal.load.iter().for_each(|(name, beginning)| beginnings(name, beginning, findings));
     let mut unknown = |code, what: &str, name: &str, span, known: Vec<&str>| {
         let message = format!("the rehearsal names a {what} `{name}` that the plan does not have");
         findings.push(Finding::error(code, span, message).help(suggest(name, known)));
@@ -510,6 +476,12 @@ fn rehearsal(context: &Context<'_>, findings: &mut Vec<Finding>) {
             unknown("runplan::check::unknown_step", "step", id, stand_in.step.span, known);
         }
     }
+    for name in rehearsal.load.keys() {
+        if !context.databases.contains_key(name.value.as_str()) && !context.is_broken(&name.value) {
+            let known = context.databases.keys().copied().collect();
+            unknown("runplan::check::unknown_database", "database", &name.value, name.span, known);
+        }
+    }
     for database in rehearsal.serve.iter().filter_map(|served| served.database.as_ref()) {
         if !context.databases.contains_key(database.as_str()) && !context.is_broken(database.as_str()) {
             let known = context.databases.keys().copied().collect();
@@ -519,4 +491,21 @@ fn rehearsal(context: &Context<'_>, findings: &mut Vec<Finding>) {
     for step in &rehearsal.prepare {
         action(context, &step.action, findings);
     }
+}
+
+/// What a database of the rehearsal begins with: one thing.
+fn beginnings(name: &Sp<String>, beginning: &Beginning, findings: &mut Vec<Finding>) {
+    let given = [beginning.backup.is_some(), beginning.clone.is_some(), beginning.seed.is_some()];
+    let message = match given.iter().filter(|given| **given).count() {
+        0 => "neither `backup`, `clone` nor `seed` is given",
+        1 => {
+            findings.extend(Feature::RehearsalSources.missing(name.span));
+            return;
+        }
+        _ => "more than one of `backup`, `clone` and `seed` is given",
+    };
+    findings.push(
+        Finding::error("runplan::check::either_or", name.span, message)
+            .help("give one; more can be put in by the steps of `prepare`"),
+    );
 }

@@ -21,6 +21,8 @@ pub enum Place {
     Url,
     Header,
     Body,
+    /// A query of GraphQL, which holds no values: they go by its variables.
+    Graphql,
     /// Read by people: the whole template language.
     Message,
     Path,
@@ -49,6 +51,7 @@ impl Place {
             Self::Url => "a URL",
             Self::Header => "a header",
             Self::Body => "a body",
+            Self::Graphql => "a GraphQL query",
             Self::Message => "a message",
             Self::Path => "a path",
             Self::Database => "the name of a database",
@@ -171,6 +174,20 @@ impl<'l> Walk<'l> {
         for channel in site.into_iter().flat_map(|site| site.channels.values()) {
             self.each(&channel.url, Place::Connection, Owner::Setting);
             self.each(channel.headers.values(), Place::Header, Owner::Setting);
+            for text in [
+                &channel.secret,
+                &channel.server,
+                &channel.user,
+                &channel.password,
+                &channel.from,
+                &channel.routing_key,
+            ] {
+                self.each(text, Place::Connection, Owner::Setting);
+            }
+            self.each(&channel.to, Place::Connection, Owner::Setting);
+            self.each(channel.argv.iter().flatten(), Place::Argument, Owner::Setting);
+            self.each(channel.env.values(), Place::Environment, Owner::Setting);
+            self.each(&channel.message, Place::Message, Owner::Setting);
         }
     }
 
@@ -249,6 +266,10 @@ impl<'l> Walk<'l> {
         self.each(http.headers.values(), Place::Header, owner);
         self.json(http.json.as_ref(), Place::Body, owner);
         self.each(&http.body, Place::Body, owner);
+        if let Some(graphql) = &http.graphql {
+            self.add(&graphql.query, Place::Graphql, owner);
+            self.json(graphql.variables.as_ref(), Place::Body, owner);
+        }
         for expect in http.expect.iter().chain(&http.until) {
             self.conditions(&expect.conditions, owner);
         }
@@ -306,6 +327,9 @@ impl<'l> Walk<'l> {
                 self.add(&against.matches, Place::Path, owner);
                 self.each(against.tables.iter().flatten(), Place::Object, owner);
             }
+            Question::Amcheck(amcheck) => {
+                self.each(amcheck.tables.iter().flatten(), Place::Object, owner);
+            }
             Question::Lost(lost) => {
                 self.add(&lost.side, Place::Database, owner);
                 self.each(lost.tables.iter().flatten(), Place::Object, owner);
@@ -317,6 +341,11 @@ impl<'l> Walk<'l> {
         let Some(rehearsal) = &plan.rehearsal else { return };
         let owner = Owner::Rehearsal;
         rehearsal.params.values().for_each(|json| self.json(Some(json), Place::Expected, owner));
+        for source in rehearsal.load.values() {
+            self.each(&source.backup, Place::Path, owner);
+            let file = source.seed.as_ref().and_then(|file| self.files.get(&file.raw));
+            self.each(file, Place::Sql, owner);
+        }
         for step in &rehearsal.prepare {
             self.each(&step.when, Place::Condition, owner);
             self.action(&step.action, owner);

@@ -6,7 +6,7 @@ use super::uses::Place;
 use crate::graph::Graph;
 use crate::plan::action::http::Method;
 use crate::plan::action::restore::Into;
-use crate::plan::{Action, Changes, Finding, Step, Table};
+use crate::plan::{Action, Changes, Finding, Step, Table, action};
 use std::collections::{HashMap, HashSet};
 
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
@@ -112,6 +112,7 @@ fn changed(context: &Context<'_>, at: usize, step: &Step) -> Option<String> {
         Action::Copy(copy) => Some(same(&copy.to.raw)),
         Action::Freeze(freeze) => Some(same(&freeze.database.raw)),
         Action::Restore(restore) if restore.into == Into::InPlace => Some(same(&restore.database.raw)),
+        Action::Restore(action::Restore { into: Into::Other(name), .. }) => Some(name.to_string()),
         Action::Shell(shell) => named(shell.changes.as_ref()),
         Action::Http(http) => named(http.changes.as_ref()),
         _ => None,
@@ -170,6 +171,12 @@ fn unused(context: &Context<'_>, findings: &mut Vec<Finding>) {
             Action::Http(http) => http.changes.as_ref(),
             Action::Verify(verify) => {
                 used.extend(verify.use_.iter().map(|name| ("checks", name.as_str())));
+                None
+            }
+            Action::Restore(restore) => {
+                if let Into::Other(name) = &restore.into {
+                    used.insert(("databases", name.as_str()));
+                }
                 None
             }
             Action::Backup(backup) => {

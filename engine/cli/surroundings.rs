@@ -89,7 +89,10 @@ pub fn changed(shape: &Shape) -> BTreeSet<String> {
 fn named(step: &Step) -> Option<String> {
     let text = match &step.action.value {
         Action::Backup(action) => &action.database,
-        Action::Restore(action) => &action.database,
+        Action::Restore(action) => match &action.into {
+            crate::plan::action::restore::Into::Other(name) => return Some(name.to_string()),
+            _ => &action.database,
+        },
         Action::Swap(action) => &action.database,
         Action::Copy(action) => &action.to,
         Action::Freeze(action) => &action.database,

@@ -77,6 +77,21 @@ record! {
 }
 
 record! {
+    /// Looks for damage in indexes and tables with PostgreSQL's amcheck.
+    pub struct Amcheck as "amcheck" {
+        /// Only these tables and their indexes. Without it: all.
+        /// Example: ["users"]
+        tables: Option<Vec<Text>>,
+        /// True: also read every row (verify_heapam, servers from 14 on).
+        /// Example: true
+        heap: bool = false,
+        /// True: it fails where the extension is not installed. False: the check is left out there, and said to be.
+        /// Example: true
+        required: bool = false,
+    }
+}
+
+record! {
     /// Looks at a backup.
     pub struct BackupCheck as "backup" {
         /// The backup.
@@ -120,11 +135,12 @@ pub enum Question {
     Schema(AgainstBackup),
     Counts(AgainstBackup),
     Lost(Lost),
+    Amcheck(Amcheck),
 }
 
 impl Question {
     pub const WORDS: &'static [&'static str] =
-        &["sql", "http", "shell", "file", "backup", "schema", "counts", "lost"];
+        &["sql", "http", "shell", "file", "backup", "schema", "counts", "lost", "amcheck"];
 
     pub fn word(&self) -> &'static str {
         match self {
@@ -136,6 +152,7 @@ impl Question {
             Self::Schema(_) => "schema",
             Self::Counts(_) => "counts",
             Self::Lost(_) => "lost",
+            Self::Amcheck(_) => "amcheck",
         }
     }
 
@@ -149,6 +166,7 @@ impl Question {
             "schema" => AgainstBackup::decode(node, reader).map(Self::Schema),
             "counts" => AgainstBackup::decode(node, reader).map(Self::Counts),
             "lost" => Lost::decode(node, reader).map(Self::Lost),
+            "amcheck" => Amcheck::decode(node, reader).map(Self::Amcheck),
             _ => None,
         }
     }
@@ -221,6 +239,11 @@ impl DecodeKeys for Sp<Question> {
             "lost",
             "What a swap would lose.\nExample: {\"side\": \"{{ steps.restored.database }}\"}",
             Lost::schema(schemas),
+        );
+        add(
+            "amcheck",
+            "Damage in indexes and tables, found by PostgreSQL's amcheck.\nExample: {\"tables\": [\"users\"], \"heap\": true}",
+            Amcheck::schema(schemas),
         );
         let one_of: Vec<Value> = Question::WORDS.iter().map(|word| json!({ "required": [word] })).collect();
         schema.insert("oneOf".to_owned(), one_of.into());

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod check;
 pub mod decode;
+pub mod defaults;
 pub mod digest;
 pub mod duration;
 pub mod each;
@@ -19,6 +20,7 @@ pub mod param;
 pub mod parse;
 pub mod rehearsal;
 pub mod rewrite;
+pub mod roles;
 pub mod schema;
 pub mod site;
 pub mod source;
@@ -30,6 +32,7 @@ pub mod vocabulary;
 pub use action::Action;
 pub use check::{AgainstBackup, Check, Checks, Probe, Question};
 pub use decode::Table;
+pub use defaults::Defaults;
 pub use duration::Duration;
 pub use expect::{Conditions, Expect};
 pub use finding::{Finding, Placed, Severity};
@@ -40,6 +43,7 @@ pub use name::{Name, RunId, StepId};
 pub use param::Param;
 pub use parse::{Loaded, load, load_rehearsal};
 pub use rehearsal::Rehearsal;
+pub use roles::Roles;
 pub use site::Site;
 pub use source::{FileId, Source, Sources, Sp, Span};
 pub use step::{Bare, Changes, Retry, Step};
@@ -150,6 +154,9 @@ record! {
         /// What a run may use.
         /// Example: {"parallel": 4, "deadline": "4h"}
         limits: Limits = Limits { parallel: Sp::made(4), deadline: None },
+        /// What steps get that do not say it themselves. They go before the site's.
+        /// Example: {"timeout": "30m", "lock_timeout": "3s"}
+        defaults: Defaults = Defaults::none(),
         /// What a failure leads to.
         /// Example: park
         on_failure: OnFailure = OnFailure::Park,

@@ -3,12 +3,13 @@
 
 use super::action::Action;
 use super::decode::{Decode, Reader};
+use super::defaults;
 use super::each::{self, Known};
 use super::expand;
 use super::finding::Finding;
 use super::flow::Flow;
 use super::include::{self, Include};
-use super::node;
+use super::node::{self, Node};
 use super::site::{Channel, Database, Role, SecretSource};
 use super::source::{FileId, Sources, Span};
 use super::{MOST_STEPS, Plan, Site, Step, Table, Text};
@@ -97,7 +98,14 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
     let mut broken = HashSet::new();
     let plan_file = sources.add(plan.0, plan.1);
     let site_file = site.map(|(name, text)| (sources.add(name, text), text));
-    let mut reading = Reading { read, sources: &mut sources, findings: &mut findings, broken: &mut broken };
+    let site_defaults = site_file.and_then(|(file, text)| defaults::written(&node::read(text, file).ok()?));
+    let mut reading = Reading {
+        read,
+        sources: &mut sources,
+        findings: &mut findings,
+        broken: &mut broken,
+        defaults: site_defaults.into_iter().collect(),
+    };
     let decoded = reading.plan(plan.1, plan_file);
     let decoded = decoded.map(Arc::new);
     let plan = decoded.as_ref().map(|plan| unrolled(plan, None, &mut findings));
@@ -132,6 +140,7 @@ pub fn load_rehearsal(loaded: &mut Loaded, read: Read<'_>) {
     let mut files = Files { contents: (*loaded.files).clone(), texts: (*loaded.file_texts).clone() };
     let mut names = sql_files(rehearsal.prepare.iter());
     names.extend(rehearsal.stand_ins.iter().filter_map(|stand_in| sql_file(&stand_in.with.action.value)));
+    names.extend(rehearsal.load.values().filter_map(|source| source.seed.as_ref()));
     for text in names {
         add_file(text, read, &mut loaded.sources, &mut files, &mut loaded.findings);
     }
@@ -159,12 +168,17 @@ struct Reading<'r> {
     sources: &'r mut Sources,
     findings: &'r mut Vec<Finding>,
     broken: &'r mut HashSet<String>,
+    /// The nearest first: an outer plan's and the site's.
+    defaults: Vec<Node>,
 }
 
 impl Reading<'_> {
     fn plan(&mut self, text: &str, file: FileId) -> Option<Plan> {
         let (mut plan, includes) = self.decode(text, file)?;
         made_ids(&plan.steps, self.findings);
+        if !includes.is_empty() {
+            self.nearer(text, file);
+        }
         for (at, include) in includes.into_iter().rev() {
             match self.included(&include) {
                 Some(inner) => {
@@ -176,6 +190,12 @@ impl Reading<'_> {
             }
         }
         Some(plan)
+    }
+
+    /// For what this file includes, its defaults go before those known so far.
+    fn nearer(&mut self, text: &str, file: FileId) {
+        let written = node::read(text, file).ok().and_then(|node| defaults::written(&node));
+        self.defaults.splice(0..0, written);
     }
 
     fn included(&mut self, include: &Include) -> Option<Plan> {
@@ -222,6 +242,9 @@ impl Reading<'_> {
             Ok(mut node) => {
                 let mut reader = Reader::default();
                 let includes = include::take(&mut node, &mut reader);
+                let nearest: Vec<Node> =
+                    defaults::written(&node).into_iter().chain(self.defaults.iter().cloned()).collect();
+                defaults::apply(&mut node, &nearest);
                 let plan = Plan::decode(&node, &mut reader);
                 self.findings.extend(reader.findings);
                 self.broken.extend(reader.broken);

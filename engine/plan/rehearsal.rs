@@ -1,6 +1,6 @@
 //! How a plan is rehearsed: what fills the throw-away database, and what stands in for the world outside.
 
-use super::decode::{Table, record};
+use super::decode::{Table, choice, record};
 use super::json::Json;
 use super::name::{Name, StepId};
 use super::source::Sp;
@@ -22,6 +22,31 @@ record! {
     }
 }
 
+choice! {
+    /// What of the target is cloned; it is only read.
+    pub enum Clone {
+        /// Its definitions, without rows.
+        Schema = "schema",
+        /// Its definitions and its rows.
+        Data = "data",
+    }
+}
+
+record! {
+    /// What a database of the rehearsal begins with. Give one of the three.
+    pub struct Beginning as "a beginning" {
+        /// A backup: a file or a directory.
+        /// Example: {{ params.backup }}
+        backup: Option<Text>,
+        /// The target itself, as it is now.
+        /// Example: schema
+        clone: Option<Clone>,
+        /// An SQL file, beside the plan.
+        /// Example: rehearsal/seed.sql
+        seed: Option<Text>,
+    }
+}
+
 record! {
     /// An action that takes the place of a step's in a rehearsal.
     pub struct StandIn as "a stand-in" {
@@ -40,6 +65,9 @@ record! {
         /// Values of the parameters.
         /// Example: {"backup": "{{ rehearsal.dir }}/backup"}
         params: Table<Json> = Table::new(),
+        /// What the databases begin with, by name; `runplan rehearse --from` goes before it. Without an entry: empty.
+        /// Example: {"app": {"seed": "rehearsal/seed.sql"}}
+        load: Table<Beginning> = Table::new(),
         /// Steps that fill the databases before the rehearsal begins.
         /// Example: [{"id": "seed", "sql": {"database": "app", "file": "rehearsal/seed.sql"}}]
         prepare: Vec<Step> = Vec::new(),

@@ -63,6 +63,9 @@ fn action(action: &mut Action, with: &mut dyn Rewrite) {
             with.text(&mut restore.from, Form::Plain);
             with.text(&mut restore.database, Form::Database);
             each(restore.tables.iter_mut().flatten(), Form::Plain, with);
+            if let super::action::restore::Into::Other(name) = &mut restore.into {
+                with.database(&mut name.value);
+            }
         }
         Action::Swap(swap) => {
             with.text(&mut swap.database, Form::Database);
@@ -117,6 +120,10 @@ fn http(http: &mut Http, with: &mut dyn Rewrite) {
     each(http.headers.values_mut(), Form::Plain, with);
     http.json.iter_mut().for_each(|value| json(value, with));
     each(&mut http.body, Form::Plain, with);
+    if let Some(graphql) = &mut http.graphql {
+        with.text(&mut graphql.query, Form::Plain);
+        graphql.variables.iter_mut().for_each(|value| json(value, with));
+    }
     for expect in http.expect.iter_mut().chain(&mut http.until) {
         conditions(&mut expect.conditions, with);
     }
@@ -184,6 +191,7 @@ fn question(question: &mut Question, with: &mut dyn Rewrite) {
             with.text(&mut against.matches, Form::Plain);
             each(against.tables.iter_mut().flatten(), Form::Plain, with);
         }
+        Question::Amcheck(amcheck) => each(amcheck.tables.iter_mut().flatten(), Form::Plain, with),
         Question::Lost(lost) => {
             with.text(&mut lost.side, Form::Database);
             each(lost.tables.iter_mut().flatten(), Form::Plain, with);

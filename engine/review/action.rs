@@ -156,10 +156,10 @@ impl<'r> Writer<'r> {
             Action::Restore(restore) => {
                 out.text("from", self.plain(&restore.from));
                 out.text("database", self.plain(&restore.database));
-                out.text("into", restore.into);
+                out.text("into", &restore.into);
                 out.list("tables", self.plains(&restore.tables));
                 out.number("jobs", restore.jobs.as_ref().map(|jobs| jobs.value));
-                out.text("owners", restore.owners);
+                out.text("owners", &restore.owners);
                 let (from, database) = (self.plain(&restore.from), self.plain(&restore.database));
                 out.add("does", Shown::Words(words::restore(restore, &from, &database)));
             }
@@ -280,6 +280,13 @@ impl<'r> Writer<'r> {
             out.add("json", Shown::Data(self.json(json)));
         }
         out.maybe("body", http.body.as_ref().map(|text| self.plain(text)));
+        if let Some(graphql) = &http.graphql {
+            out.add("graphql", Shown::Script(graphql.query.raw.clone()));
+            if let Some(variables) = &graphql.variables {
+                out.add("variables", Shown::Data(self.json(variables)));
+            }
+            out.maybe("operation", graphql.operation.as_ref());
+        }
         self.expect("expect", http.expect.as_ref(), out);
         self.expect("until", http.until.as_ref(), out);
         if http.until.is_some() {
@@ -364,6 +371,11 @@ impl<'r> Writer<'r> {
                 fields.list("tables", self.plains(&backup.tables));
             }
             Question::Schema(against) | Question::Counts(against) => self.against(against, &mut fields),
+            Question::Amcheck(amcheck) => {
+                fields.list("tables", self.plains(&amcheck.tables));
+                fields.flag("heap", amcheck.heap);
+                fields.flag("required", amcheck.required);
+            }
             Question::Lost(lost) => {
                 fields.text("side", self.plain(&lost.side));
                 fields.list("tables", self.plains(&lost.tables));

@@ -25,7 +25,10 @@ pub fn of(step: &Step, loaded: &Loaded, severity: Option<&str>) -> Option<Approv
     }
     let known = loaded.roles();
     let people = |role: &String| {
-        let people = known.get(role.as_str()).map(|role| role.people.join(", ")).unwrap_or_default();
+        let people = known
+            .get(role.as_str())
+            .map(|role| role.people.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            .unwrap_or_default();
         if people.is_empty() { role.clone() } else { format!("{role} ({people})") }
     };
     let who = if roles.is_empty() {

@@ -29,11 +29,17 @@ pub fn backup(backup: &Backup, database: &str) -> Vec<String> {
 }
 
 pub fn restore(restore: &Restore, from: &str, database: &str) -> Vec<String> {
-    let owners = match restore.owners {
-        Owners::Keep => "owners and privileges as in the backup",
-        Owners::Skip => "without owners and privileges",
+    let owners = match &restore.owners {
+        Owners::Keep => "owners and privileges as in the backup".to_owned(),
+        Owners::Skip => "without owners and privileges".to_owned(),
+        Owners::Map(_) => format!("owners and privileges as in the backup, but {}", restore.owners),
     };
-    match restore.into {
+    match &restore.into {
+        Into::Other(name) => vec![
+            format!("prove that the database {} holds nothing, and mark it as this run's", name.value),
+            format!("load {from} into it, the first error ends it, {owners}"),
+            "analyse it, mark it complete".to_owned(),
+        ],
         Into::Side => vec![
             format!(
                 "create a database beside {database}, same owner, encoding and locale, marked as this run's"

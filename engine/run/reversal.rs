@@ -46,7 +46,10 @@ pub fn reversal(step: &Step) -> Reversal<'_> {
     }
     match &step.action.value {
         Action::Backup(_) => Reversal::BuiltIn("the backup is removed"),
-        Action::Restore(restore) => match restore.into {
+        Action::Restore(restore) => match &restore.into {
+            action::restore::Into::Other(_) => {
+                Reversal::BuiltIn("what was loaded is removed; the database is empty again")
+            }
             action::restore::Into::Side => Reversal::BuiltIn("the side database is dropped"),
             action::restore::Into::InPlace => {
                 Reversal::None("the live tables were replaced; restore the backup taken before".to_owned())

@@ -77,7 +77,12 @@ fn people(site: Option<&Site>, roles: &[Name]) -> Result<Vec<String>, Failure> {
                 .permanent());
         };
         people.extend(
-            role.people.iter().filter(|person| !people.contains(person)).cloned().collect::<Vec<_>>(),
+            role.people
+                .iter()
+                .map(|person| &person.name.value)
+                .filter(|person| !people.contains(person))
+                .cloned()
+                .collect::<Vec<_>>(),
         );
     }
     Ok(people)

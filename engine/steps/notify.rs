@@ -80,6 +80,9 @@ async fn deliver(attempt: &Attempt, action: &Notify, name: &str, message: &Messa
         ChannelType::Console => return say(attempt, action, message),
         ChannelType::Webhook => webhook(attempt, action, message),
         ChannelType::Slack => slack(attempt, action, message),
+        ChannelType::Email | ChannelType::Pagerduty | ChannelType::Command => {
+            return Err(format!("{} channels are not available in this version", channel.type_));
+        }
     };
     let request = request(attempt, channel, message, &body).await?;
     let mut pause = PAUSE;

@@ -92,6 +92,10 @@ impl<'a> Asker<'a> {
             Question::Counts(check) => Box::pin(counts::ask(self.attempt, check, database)).await,
             Question::Lost(check) => Box::pin(lost::ask(self.attempt, check, database)).await,
             Question::Schema(check) => Box::pin(schema::ask(self.attempt, check, database)).await,
+            Question::Amcheck(_) => {
+                let message = "an `amcheck` is not known to this version";
+                Err(Failure::new("runplan::verify::question", message).permanent().into())
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod side;
 
 use super::archive::{self, Format, Inspection, Reading};
 use super::attempt::{Attempt, Unit};
+use super::failures::not_available;
 use super::stop::{self, Stop};
 use crate::plan::action::Restore;
 use crate::plan::action::restore::{Into, Owners};
@@ -15,7 +16,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub async fn act(attempt: &Attempt, action: &Restore) -> Outcome {
-    stop::outcome(match action.into {
+    stop::outcome(match &action.into {
+        Into::Other(_) => return not_available("restoring into another database of the plan"),
         Into::Side => side::begin(attempt, action).await,
         Into::InPlace => in_place::begin(attempt, action).await,
     })
@@ -24,7 +26,8 @@ pub async fn act(attempt: &Attempt, action: &Restore) -> Outcome {
 /// Side: its comment says whose it is and whether it is complete. In place: the server says whether the one transaction
 /// committed.
 pub async fn settle(attempt: &Attempt, action: &Restore) -> Outcome {
-    let settled = match action.into {
+    let settled = match &action.into {
+        Into::Other(_) => return not_available("restoring into another database of the plan"),
         Into::Side => side::take_up(attempt, action).await,
         Into::InPlace => in_place::ask(attempt, action).await,
     };
@@ -33,7 +36,8 @@ pub async fn settle(attempt: &Attempt, action: &Restore) -> Outcome {
 
 /// Drops the side database; what was overwritten in place does not come back.
 pub async fn undo(attempt: &Attempt, action: &Restore) -> Outcome {
-    stop::outcome(match action.into {
+    stop::outcome(match &action.into {
+        Into::Other(_) => return not_available("restoring into another database of the plan"),
         Into::Side => side::remove(attempt, action).await,
         Into::InPlace => {
             Err(Failure::new("runplan::restore::no_way_back", "a restore in place cannot be undone")

@@ -1,5 +1,6 @@
 //! `http`: what the author writes.
 
+use crate::plan::action::Graphql;
 use crate::plan::decode::{choice, record};
 use crate::plan::{Changes, Duration, Expect, Headers, Json, Probe, Text};
 
@@ -28,6 +29,9 @@ record! {
         /// A body as text.
         /// Example: on
         body: Option<Text>,
+        /// A GraphQL request, in place of a body; needs `method: POST`.
+        /// Example: {"query": "mutation($id: String!) { deploymentRollback(id: $id) }", "variables": {"id": "{{ params.deployment }}"}}
+        graphql: Option<Graphql>,
         /// What the answer must be. Without it: a status from 200 to 299.
         /// Example: {"status": 200}
         expect: Option<Expect>,

@@ -275,6 +275,11 @@ impl Walk<'_> {
             Question::Shell(shell) => self.shell(shell),
             Question::File(file) => self.text(&file.path, false),
             Question::Backup(backup) => self.archive(&backup.path, backup.max_age),
+            Question::Amcheck(_) => {
+                if let Some(database) = database {
+                    self.database(database, What::Compare);
+                }
+            }
             Question::Schema(against) | Question::Counts(against) => {
                 self.archive(&against.matches, None);
                 self.compare(database);
