@@ -111,6 +111,12 @@ pub enum Command {
 
 impl Command {
     pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        if globals.format == Some(Format::Html) && !matches!(self, Self::Report(_)) {
+            return Err(Error::usage_with(
+                "--format html is for `report` alone",
+                "human, json or markdown can be had here",
+            ));
+        }
         if let Some(picture) = globals.format.filter(|format| matches!(format, Format::Mermaid | Format::Svg))
             && !matches!(self, Self::Graph(_))
         {

@@ -75,6 +75,26 @@ pub fn read(path: &Path, help: &str) -> Result<String, Error> {
     read_text(path).map_err(|why| unreadable(path, &why, help))
 }
 
+/// Writes a file that is not there yet.
+///
+/// # Errors
+/// It is there, or cannot be written.
+pub fn create(path: &Path, text: &str) -> Result<(), Error> {
+    use std::io::{ErrorKind, Write};
+    let written = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+    written.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Error::usage_with(
+            format!("{} is there already; it was not touched", path.display()),
+            "give another name, or move the file away",
+        ),
+        ErrorKind::NotFound => Error::usage_with(
+            format!("{} cannot be written: its directory is not there", path.display()),
+            "make the directory first",
+        ),
+        _ => Error::usage(format!("{} cannot be written: {error}", path.display())),
+    })
+}
+
 fn unreadable(path: &Path, why: &str, help: &str) -> Error {
     Error::Unreadable { path: path.to_path_buf(), why: why.to_owned(), help: help.to_owned() }
 }

@@ -38,7 +38,7 @@ impl Graph {
         let input = ReviewInput { params, missing, ..ReviewInput::default() };
         let review = review::review(&shape.loaded, &shape.graph, &input);
         match screen.format {
-            Format::Human => screen.text(&report::waves(&review)),
+            Format::Human | Format::Html => screen.text(&report::waves(&review)),
             Format::Svg => screen.text(&report::svg(&review)),
             Format::Mermaid => screen.text(&report::mermaid(&review)),
             Format::Markdown => screen.text(&format!("```mermaid\n{}```\n", report::mermaid(&review))),

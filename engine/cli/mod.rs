@@ -39,6 +39,7 @@ mod stored;
 mod surroundings;
 mod undo;
 mod values;
+mod verified;
 
 pub use command::Cli;
 pub use error::Error;

@@ -6,8 +6,6 @@ use crate::plan::Name;
 use crate::terminal::{Screen, Tone};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes a plan to start from.
@@ -86,7 +84,7 @@ impl New {
             _ => PathBuf::from(format!("{}.yaml", self.name.display())),
         };
         let text = plan(self.from, &name(&path)?, &path);
-        write(&path, &text)?;
+        super::files::create(&path, &text)?;
         let shown = path.display().to_string();
         let shown = shlex::try_quote(&shown).map_or(shown.clone(), std::borrow::Cow::into_owned);
         let next = next(self.from, &path, &shown);
@@ -130,21 +128,6 @@ fn plan(from: From, name: &Name, path: &Path) -> String {
         line => format!("{line}\n"),
     });
     lines.collect()
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Error> {
-    let written = OpenOptions::new().write(true).create_new(true).open(path);
-    written.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Error::usage_with(
-            format!("{} is there already; it was not touched", path.display()),
-            "give another name, or move the file away",
-        ),
-        ErrorKind::NotFound => Error::usage_with(
-            format!("{} cannot be written: its directory is not there", path.display()),
-            "make the directory first",
-        ),
-        _ => Error::usage(format!("{} cannot be written: {error}", path.display())),
-    })
 }
 
 fn next(from: From, path: &Path, shown: &str) -> Vec<(String, &'static str)> {

@@ -3,43 +3,86 @@
 use super::command::Globals;
 use super::error::Error;
 use super::exit::Exit;
+use super::files;
 use super::state_dir::{self, Meant};
 use super::stored::Stored;
-use crate::report::{Report as Document, markdown};
+use super::verified;
+use crate::plan::RunId;
+use crate::report::{Report as Document, html, markdown};
+use crate::store::Store;
 use crate::terminal::{Format, Screen};
 use clap::Args;
+use std::path::PathBuf;
 
 /// Makes the incident report of a run: what happened, what it cost, what is kept, the checklist, the timeline.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   runplan report k7f3 > incident.md
-  runplan report k7f3 --format json")]
+  runplan report k7f3 --format html --out incident.html    one file for a browser, without network
+  runplan report k7f3 --format json
+  runplan report --verify incident.html                    does it belong to the journal, was it changed?")]
 pub struct Report {
     /// The run: its id, or the beginning or end of it; without it the last one
     run: Option<String>,
+    /// Writes it to a file that is not there yet, instead of to the terminal
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Says whether a report belongs to its journal and whether it was changed since
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "out"])]
+    verify: Option<PathBuf>,
 }
 
 impl Report {
     pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
         let store = state_dir::open_to_read(globals)?;
-        let run = match (&self.run, state_dir::meant(&store, self.run.as_deref())?) {
-            (_, Meant::One(run)) => run,
-            (_, Meant::Several(_)) => {
-                let help = "name one: runplan report RUN; `runplan runs` lists them";
-                return Err(Error::usage_with("several runs are not over", help));
-            }
-            (_, Meant::None) => match store.list()?.pop() {
-                Some(last) => last.run,
-                None => return Err(Error::usage("there are no runs yet")),
-            },
-        };
+        if let Some(path) = &self.verify {
+            return verified::show(screen, &store, path);
+        }
+        let run = named(&store, self.run.as_deref())?;
         let stored = Stored::read(&store, &run)?;
         let report = Document::of(&stored.state, &stored.records);
-        match screen.format {
-            Format::Json => screen.document(&serde_json::to_value(&report).unwrap_or_default()),
-            _ => screen.text(&markdown(&report)),
+        let text = match screen.format {
+            Format::Json => json(&report),
+            Format::Html => page(&report, &stored)?,
+            _ => markdown(&report),
+        };
+        match &self.out {
+            Some(path) => {
+                files::create(path, &text)?;
+                screen.remark(&format!("the report is in {}", path.display()));
+            }
+            None => screen.text(text.trim_end_matches('\n')),
         }
         Ok(Exit::Done)
+    }
+}
+
+/// A report as an object.
+pub fn json(report: &Document) -> String {
+    let mut text = serde_json::to_string_pretty(report).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// A report as a page.
+///
+/// # Errors
+/// The page cannot be made: a fault of the program.
+pub fn page(report: &Document, stored: &Stored) -> Result<String, Error> {
+    html(report, &stored.state).map_err(|error| Error::Unusable { why: format!("no page: {error}") })
+}
+
+fn named(store: &Store, name: Option<&str>) -> Result<RunId, Error> {
+    match (name, state_dir::meant(store, name)?) {
+        (_, Meant::One(run)) => Ok(run),
+        (_, Meant::Several(_)) => {
+            let help = "name one: runplan report RUN; `runplan runs` lists them";
+            Err(Error::usage_with("several runs are not over", help))
+        }
+        (_, Meant::None) => match store.list()?.pop() {
+            Some(last) => Ok(last.run),
+            None => Err(Error::usage("there are no runs yet")),
+        },
     }
 }

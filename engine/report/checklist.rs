@@ -4,7 +4,7 @@
 use super::downtime::windows;
 use super::evidence::checks;
 use crate::plan::site::ChannelType;
-use crate::plan::{Action, Question, Step, action};
+use crate::plan::{Action, Question, Step, StepId, action};
 use crate::run::{Effects, State, StepState, effects};
 use serde::Serialize;
 
@@ -16,13 +16,25 @@ pub struct Item {
     pub text: &'static str,
     /// What proves it.
     pub evidence: Option<String>,
+    /// The steps that do.
+    pub steps: Vec<StepId>,
+}
+
+/// What ticks a line.
+struct Proof {
+    words: String,
+    steps: Vec<StepId>,
 }
 
 /// The whole checklist.
 pub fn checklist(state: &State) -> Vec<Item> {
     let started = state.started.as_deref();
     let reason = started.and_then(|started| started.reason.clone());
-    let item = |part, text, evidence| Item { part, text, evidence };
+    let reason = reason.map(|words| Proof { words, steps: Vec::new() });
+    let item = |part, text, proof: Option<Proof>| {
+        let (evidence, steps) = proof.map(|proof| (proof.words, proof.steps)).unzip();
+        Item { part, text, evidence, steps: steps.unwrap_or_default() }
+    };
     vec![
         // A reason says why, not that the change was found: only people know.
         item("before", "The change to be rolled back is identified", None),
@@ -62,17 +74,18 @@ fn done(state: &State) -> impl Iterator<Item = &Step> {
     state.shape.flow.steps().iter().filter(done).map(AsRef::as_ref)
 }
 
-fn list<'s>(steps: impl Iterator<Item = &'s Step>) -> Option<String> {
-    let ids: Vec<&str> = steps.map(|step| step.id.value.as_str()).collect();
-    (!ids.is_empty()).then(|| format!("step {}", ids.join(", ")))
+fn list<'s>(steps: impl Iterator<Item = &'s Step>) -> Option<Proof> {
+    let steps: Vec<StepId> = steps.map(|step| step.id.value.clone()).collect();
+    let ids = steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ");
+    (!steps.is_empty()).then(|| Proof { words: format!("step {ids}"), steps })
 }
 
-fn done_kind(state: &State, wanted: fn(&Action) -> bool) -> Option<String> {
+fn done_kind(state: &State, wanted: fn(&Action) -> bool) -> Option<Proof> {
     list(done(state).filter(|step| wanted(&step.action.value)))
 }
 
 /// Delivered somewhere else than on the console of whoever ran it.
-fn told(state: &State) -> Option<String> {
+fn told(state: &State) -> Option<Proof> {
     let delivered = |step: &&Step| {
         let Action::Notify(notify) = &step.action.value else { return false };
         let outputs = state.entry(&step.id.value).map(|entry| &entry.outputs);
@@ -88,7 +101,7 @@ fn is_console(state: &State, channel: &str) -> bool {
 }
 
 /// It was restored whole, or read whole by a check.
-fn sound_backup(state: &State) -> Option<String> {
+fn sound_backup(state: &State) -> Option<Proof> {
     done_kind(state, |action| match action {
         Action::Restore(_) => true,
         Action::Verify(verify) => {
@@ -98,21 +111,24 @@ fn sound_backup(state: &State) -> Option<String> {
     })
 }
 
-fn safety(state: &State) -> Option<String> {
+fn safety(state: &State) -> Option<Proof> {
     done_kind(state, |action| matches!(action, Action::Backup(_) | Action::Swap(_)))
 }
 
-fn maintenance(state: &State) -> Option<String> {
+fn maintenance(state: &State) -> Option<Proof> {
     let windows = windows(state);
     let first = windows.first()?;
-    Some(format!("window {} opened at {}", first.window, second(first.opened_at)))
+    Some(Proof {
+        words: format!("window {} opened at {}", first.window, second(first.opened_at)),
+        steps: vec![StepId::new(format!("{}.open", first.window))],
+    })
 }
 
-fn reopened(state: &State) -> Option<String> {
+fn reopened(state: &State) -> Option<Proof> {
     let windows = windows(state);
-    let last =
-        windows.iter().map(|window| window.closed_at).collect::<Option<Vec<_>>>()?.into_iter().max()?;
-    Some(format!("at {}", second(last)))
+    let all = windows.iter().map(|window| Some((window.closed_at?, &window.window)));
+    let (last, window) = all.collect::<Option<Vec<_>>>()?.into_iter().max()?;
+    Some(Proof { words: format!("at {}", second(last)), steps: vec![StepId::new(format!("{window}.close"))] })
 }
 
 fn second(at: jiff::Timestamp) -> String {
@@ -120,7 +136,7 @@ fn second(at: jiff::Timestamp) -> String {
 }
 
 /// Checks of a kind that passed after the last step that changed a database.
-fn proved(state: &State, wanted: &dyn Fn(&Question) -> bool) -> Option<String> {
+fn proved(state: &State, wanted: &dyn Fn(&Question) -> bool) -> Option<Proof> {
     let flow = &state.shape.flow;
     let changed_at = done(state)
         .filter(|step| effects(step) != Effects::Reads && touches_database(&step.action.value))

@@ -8,7 +8,7 @@ use super::evidence::{
 use super::kept::{Kept, kept};
 use super::telling::{Mark, tell};
 use crate::plan::StepId;
-use crate::run::{Effects, Failure, Finish, Record, State, effects};
+use crate::run::{Effects, Event, Failure, Finish, Record, State, effects};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -39,6 +39,8 @@ pub struct Report {
     pub params: Map<String, Value>,
     pub steps: Vec<StepLine>,
     pub timeline: Vec<Moment>,
+    /// When it stood still.
+    pub pauses: Vec<Pause>,
     pub approvals: Vec<Approval>,
     pub checks: Vec<Checked>,
     pub backups: Vec<Backup>,
@@ -54,6 +56,17 @@ pub struct Report {
     /// Lines of the journal, and the hash of the last.
     pub lines: u64,
     pub head: String,
+    /// The version that wrote this report.
+    pub made_with: &'static str,
+}
+
+/// A stretch in which the run was parked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pause {
+    pub from: Timestamp,
+    /// None: it still is.
+    pub to: Option<Timestamp>,
+    pub why: String,
 }
 
 /// The row of the decision matrix.
@@ -132,6 +145,7 @@ impl Report {
             params: started.map(|started| started.params.clone()).unwrap_or_default(),
             steps: steps(state),
             timeline: timeline(state, records),
+            pauses: pauses(records),
             approvals: approvals(state),
             checks: checks(state),
             backups: backups(state),
@@ -145,6 +159,7 @@ impl Report {
             checklist: checklist(state),
             lines: state.seq,
             head: state.head.clone(),
+            made_with: env!("CARGO_PKG_VERSION"),
         }
     }
 }
@@ -216,6 +231,26 @@ fn timeline(state: &State, records: &[Record]) -> Vec<Moment> {
             bad: matches!(told.mark, Mark::Failed | Mark::Caution),
         })
         .collect()
+}
+
+fn pauses(records: &[Record]) -> Vec<Pause> {
+    let mut found: Vec<Pause> = Vec::new();
+    for record in records {
+        let open = found.last_mut().filter(|pause| pause.to.is_none());
+        match (&record.event, open) {
+            (Event::Parked { why }, None) => {
+                found.push(Pause { from: record.at, to: None, why: why.words() });
+            }
+            (
+                Event::RunResumed { .. } | Event::RunFinished { .. } | Event::UndoRequested { .. },
+                Some(pause),
+            ) => {
+                pause.to = Some(record.at);
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 fn contacts(state: &State) -> Vec<(String, String)> {

@@ -2,11 +2,16 @@
 
 use super::amount::{between, bytes, count, span};
 use super::document::Report;
+use super::seal::Seal;
 use jiff::Timestamp;
 use std::fmt::Write;
 
 /// Longer timelines are shortened in the middle; the journal has all of it.
 const MOST_MOMENTS: usize = 400;
+
+/// What only people can answer.
+pub const QUESTIONS: [&str; 4] =
+    ["What went wrong", "Why it went wrong", "How it was fixed", "How it is prevented from now on"];
 
 /// The whole report.
 pub fn markdown(report: &Report) -> String {
@@ -300,9 +305,7 @@ impl Page {
             }
         }
         self.heading("Post-mortem");
-        for question in
-            ["What went wrong", "Why it went wrong", "How it was fixed", "How it is prevented from now on"]
-        {
+        for question in QUESTIONS {
             self.line(&format!("**{question}**"));
             self.line("");
             self.line("> ");
@@ -317,6 +320,8 @@ impl Page {
         self.line(&format!("- digest of plan and parameters: `{}`", report.digest));
         self.line(&format!("- digest of the plan: `{}`", report.plan_digest));
         self.line(&format!("- run with runplan {}", report.version));
+        self.line("");
+        self.line(&Seal::of(report).comment());
     }
 
     /// A fence longer than any in the text.
@@ -330,7 +335,7 @@ impl Page {
     }
 }
 
-fn verdict(report: &Report) -> String {
+pub fn verdict(report: &Report) -> String {
     match (&report.parked, report.result) {
         (Some(_), _) => "Parked".to_owned(),
         (None, Some("done")) => "Done".to_owned(),
@@ -340,7 +345,7 @@ fn verdict(report: &Report) -> String {
     }
 }
 
-fn severity(severity: &super::document::Severity) -> String {
+pub fn severity(severity: &super::document::Severity) -> String {
     let mut parts = vec![severity.level.clone()];
     parts.extend(severity.impact.clone());
     parts.extend(severity.action.map(|action| action.replace('_', " ")));
@@ -349,12 +354,12 @@ fn severity(severity: &super::document::Severity) -> String {
     parts.join(", ")
 }
 
-fn steps(report: &Report) -> String {
+pub fn steps(report: &Report) -> String {
     let done = report.steps.iter().filter(|step| step.state == "done").count();
     format!("{done} of {} done", report.steps.len())
 }
 
-fn elapsed(report: &Report) -> Option<String> {
+pub fn elapsed(report: &Report) -> Option<String> {
     let end = report.finished_at.or(report.last_at)?;
     Some(span(between(report.started_at?, end)))
 }
@@ -364,7 +369,7 @@ fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-fn plain(value: &serde_json::Value) -> String {
+pub fn plain(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

@@ -2,17 +2,21 @@
 //! clock and without I/O. Must never claim what the journal does not prove.
 
 pub mod amount;
+mod axis;
 mod checklist;
 mod document;
 mod downtime;
 mod drawing;
 mod evidence;
+mod gantt;
+mod html;
 mod kept;
 pub mod layout;
 mod markdown;
 mod outcome;
 mod picture;
 mod rows;
+mod seal;
 mod telling;
 
 pub use checklist::Item;
@@ -20,7 +24,9 @@ pub use document::Report;
 pub use downtime::{Downtime, frozen, swaps, windows};
 pub use drawing::{mermaid, waves};
 pub use evidence::{Approval, Backup, Checked, Loss, Statement};
+pub use html::html;
 pub use kept::{Kept, Kind, kept};
 pub use markdown::markdown;
 pub use picture::svg;
+pub use seal::Seal;
 pub use telling::{Mark, Told, tell};

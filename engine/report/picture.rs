@@ -1,6 +1,6 @@
 //! The graph of a reviewed plan as an SVG: steps from top to bottom, windows shaded, what cannot be undone in a shape of
 //! its own. Every colour is said by a shape or a word too, so that it can be printed and read by everybody. The same
-//! bytes for the same review.
+//! bytes for the same review. Of a run, it shows how each step ended. Classes let a page give colours of its own.
 
 use super::drawing;
 use super::layout::{Item, Layout, Placed, Sizes, layout, reduced};
@@ -29,8 +29,26 @@ const BLUE: &str = "#0072b2";
 const RED: &str = "#b8400b";
 const SHADES: [&str; 2] = ["#e9edf3", "#f3eee2"];
 
-/// The whole picture.
+/// How a step of a run ended.
+#[derive(Debug, Clone)]
+pub struct End {
+    /// Its state's word.
+    pub state: &'static str,
+    /// `done in 3.2s`
+    pub said: String,
+}
+
+/// The whole picture of a plan.
 pub fn svg(review: &Review) -> String {
+    draw(review, None)
+}
+
+/// The picture of a run; `ends` by the ids of its steps.
+pub fn svg_of_run(review: &Review, ends: &HashMap<String, End>) -> String {
+    draw(review, Some(ends))
+}
+
+fn draw(review: &Review, ends: Option<&HashMap<String, End>>) -> String {
     let index: HashMap<&str, usize> =
         review.steps.iter().enumerate().map(|(at, step)| (step.id.as_str(), at)).collect();
     let at = |id: &String| index.get(id.as_str()).copied();
@@ -43,13 +61,13 @@ pub fn svg(review: &Review) -> String {
     let left = (width - found.width) / 2.0;
     let rows = found.rows.len() as f64;
     let height = HEAD + rows * (SIZES.height + SIZES.below) + LEGEND;
-    let picture = Picture { review, found: &found, left, step: sizes.width };
+    let picture = Picture { review, found: &found, left, step: sizes.width, ends };
     let mut out = String::new();
     picture.open(width, height, &mut out);
     picture.windows(&mut out);
     picture.arrows(&mut out);
     picture.steps(&mut out);
-    legend(MARGIN, height - LEGEND, &mut out);
+    legend(MARGIN, height - LEGEND, ends.is_some(), &mut out);
     out.push_str("</svg>\n");
     out
 }
@@ -60,6 +78,7 @@ struct Picture<'r> {
     left: f64,
     /// The width of a step.
     step: f64,
+    ends: Option<&'r HashMap<String, End>>,
 }
 
 /// As wide as the longest id or title needs, within reason.
@@ -81,8 +100,8 @@ impl Picture<'_> {
              font-family=\"Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif\" role=\"img\">\n\
              <title>{}</title>\n\
              <defs><marker id=\"tip\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"8\" markerHeight=\"8\" \
-             orient=\"auto\"><path d=\"M0 0 L10 5 L0 10 z\" fill=\"{FAINT}\"/></marker></defs>\n\
-             <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>",
+             orient=\"auto\"><path class=\"tip\" d=\"M0 0 L10 5 L0 10 z\" fill=\"{FAINT}\"/></marker></defs>\n\
+             <rect class=\"paper\" width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>",
             escape(&format!("{} {title}", review.plan)),
         );
         let head = format!("{}  {title}", review.plan);
@@ -129,7 +148,7 @@ impl Picture<'_> {
                 let y = Self::top(number) - SIZES.below / 2.0;
                 let _ = writeln!(
                     out,
-                    "<rect x=\"{from}\" y=\"{y}\" width=\"{}\" height=\"{}\" fill=\"{}\"/>",
+                    "<rect class=\"shade\" x=\"{from}\" y=\"{y}\" width=\"{}\" height=\"{}\" fill=\"{}\"/>",
                     to - from,
                     SIZES.height + SIZES.below,
                     SHADES[shade % SHADES.len()]
@@ -153,7 +172,7 @@ impl Picture<'_> {
     }
 
     fn arrows(&self, out: &mut String) {
-        let _ = writeln!(out, "<g fill=\"none\" stroke=\"{FAINT}\" stroke-width=\"1.4\">");
+        let _ = writeln!(out, "<g class=\"arrows\" fill=\"none\" stroke=\"{FAINT}\" stroke-width=\"1.4\">");
         for (row, from, to) in &self.found.links {
             let (above, below) = (&self.found.rows[*row][*from], &self.found.rows[row + 1][*to]);
             let (x, end_x) = (self.left + above.x, self.left + below.x);
@@ -184,16 +203,33 @@ impl Picture<'_> {
 
     fn one(&self, step: &Reviewed, x: f64, y: f64, out: &mut String) {
         let name = step.title.as_ref().map_or(step.id.clone(), |title| format!("{}: {title}", step.id));
-        let _ = writeln!(out, "<g><title>{}</title>", escape(&name));
+        let end = self.ends.and_then(|ends| ends.get(&step.id));
+        let (class, name) = match end {
+            Some(end) => (end.state, format!("{name} ({})", end.said)),
+            None => ("planned", name),
+        };
+        let _ = writeln!(out, "<g class=\"{class}\"><title>{}</title>", escape(&name));
         let shape = Shape::of(step);
-        shape.draw(x, y, self.step, SIZES.height, step.decision.word() != "run", out);
+        let is_dashed = match end {
+            Some(end) => matches!(end.state, "waiting" | "skipped"),
+            None => step.decision.word() != "run",
+        };
+        shape.draw(x, y, self.step, SIZES.height, is_dashed, out);
         let inset = if shape == Shape::Approval { 26.0 } else { 16.0 };
-        let room = self.step - 2.0 * inset;
+        let mut room = self.step - 2.0 * inset;
+        if let Some(end) = end {
+            room -= 20.0;
+            let at = x + inset + room + 4.0;
+            text(at, y + 24.0, 16.0, INK, "font-weight=\"bold\"", sign(end.state), 24.0, out);
+        }
         text(x + inset, y + 23.0, 14.0, INK, "font-weight=\"bold\"", &step.id, room, out);
+        if end.is_some() {
+            room += 20.0;
+        }
         if let Some(title) = &step.title {
             text(x + inset, y + 41.0, 12.0, INK, "", title, room, out);
         }
-        let words = words(step);
+        let words = end.map_or_else(|| words(step), |end| format!("{} · {}", step.kind, end.said));
         let flags = self.flags(step);
         if flags.is_empty() {
             let colour = if step.effect == "irreversible" { RED } else { FAINT };
@@ -217,6 +253,19 @@ impl Picture<'_> {
         let is_point = self.review.no_return.as_ref().is_some_and(|point| point.step == step.id);
         let flags = [(is_point, "POINT OF NO RETURN"), (step.unguarded.is_some(), "UNGUARDED")];
         flags.iter().filter(|(set, _)| *set).map(|(_, flag)| *flag).collect::<Vec<_>>().join(" · ")
+    }
+}
+
+/// How a step ended, for those who look once.
+pub fn sign(state: &str) -> &'static str {
+    match state {
+        "done" => "✓",
+        "failed" | "undo_failed" => "✗",
+        "undone" => "↶",
+        "skipped" => "–",
+        "unknown" => "?",
+        "waiting" => "·",
+        _ => "…",
     }
 }
 
@@ -278,27 +327,27 @@ impl Shape {
         let _ = match self {
             Self::Reads => writeln!(
                 out,
-                "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"{}\" fill=\"#ffffff\" \
+                "<rect class=\"reads\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"{}\" fill=\"#ffffff\" \
                  stroke=\"{FAINT}\" stroke-width=\"1.3\"{dash}/>",
                 height * 0.26
             ),
             Self::Reversible => writeln!(
                 out,
-                "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"#e3f0f9\" stroke=\"{BLUE}\" \
+                "<rect class=\"reversible\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"#e3f0f9\" stroke=\"{BLUE}\" \
                  stroke-width=\"2\"{dash}/>"
             ),
             Self::Irreversible => {
                 let corners = corners(x, y, width, height, height * 0.2, height * 0.2);
                 writeln!(
                     out,
-                    "<polygon points=\"{corners}\" fill=\"#fcebe0\" stroke=\"{RED}\" stroke-width=\"3.5\"{dash}/>"
+                    "<polygon class=\"irreversible\" points=\"{corners}\" fill=\"#fcebe0\" stroke=\"{RED}\" stroke-width=\"3.5\"{dash}/>"
                 )
             }
             Self::Approval => {
                 let corners = corners(x, y, width, height, height * 0.27, height / 2.0);
                 writeln!(
                     out,
-                    "<polygon points=\"{corners}\" fill=\"#fff9dc\" stroke=\"{INK}\" stroke-width=\"2\"{dash}/>"
+                    "<polygon class=\"approval\" points=\"{corners}\" fill=\"#fff9dc\" stroke=\"{INK}\" stroke-width=\"2\"{dash}/>"
                 )
             }
         };
@@ -322,7 +371,7 @@ fn corners(x: f64, y: f64, width: f64, height: f64, across: f64, down: f64) -> S
     .join(" ")
 }
 
-fn legend(x: f64, y: f64, out: &mut String) {
+fn legend(x: f64, y: f64, of_run: bool, out: &mut String) {
     let shapes = [
         (Shape::Reads, "reads only"),
         (Shape::Reversible, "reversible"),
@@ -337,12 +386,16 @@ fn legend(x: f64, y: f64, out: &mut String) {
     let x = x + 600.0;
     let _ = writeln!(
         out,
-        "<rect x=\"{x}\" y=\"{}\" width=\"34\" height=\"22\" fill=\"{}\"/>",
+        "<rect class=\"shade\" x=\"{x}\" y=\"{}\" width=\"34\" height=\"22\" fill=\"{}\"/>",
         y + 22.0,
         SHADES[0]
     );
     text(x + 42.0, y + 37.0, 11.5, INK, "", "window: closed to traffic", 160.0, out);
-    let more = "Dashed: it is skipped, or may be. Arrows that follow from others are left out.";
+    let more = if of_run {
+        "✓ done, ✗ failed, ↶ undone, – skipped, ? not known, · not begun. Arrows that follow from others are left out."
+    } else {
+        "Dashed: it is skipped, or may be. Arrows that follow from others are left out."
+    };
     text(MARGIN, y + 68.0, 11.5, FAINT, "", more, 780.0, out);
 }
 
@@ -350,22 +403,39 @@ fn legend(x: f64, y: f64, out: &mut String) {
 #[allow(clippy::too_many_arguments, reason = "a line of SVG is what it is made of")]
 fn text(x: f64, y: f64, size: f64, colour: &str, more: &str, words: &str, room: f64, out: &mut String) {
     let wide = if more.contains("bold") { BOLD } else { PLAIN };
-    let fits = (room / (size * wide)) as usize;
-    let words = if words.chars().count() > fits {
-        let cut: String = words.chars().take(fits.saturating_sub(1)).collect();
-        format!("{}…", cut.trim_end())
-    } else {
-        words.to_owned()
-    };
+    let words = cut(words, (room / (size * wide)) as usize);
     let _ = writeln!(
         out,
-        "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" fill=\"{colour}\" {more}>{}</text>",
+        "<text class=\"{}\" x=\"{x}\" y=\"{y}\" font-size=\"{size}\" fill=\"{colour}\" {more}>{}</text>",
+        class_of(colour),
         escape(&words)
     );
 }
 
+fn class_of(colour: &str) -> &'static str {
+    match colour {
+        INK => "ink",
+        FAINT => "faint",
+        RED => "red",
+        _ => "on-red",
+    }
+}
+
+/// Text that fits into the room at a size.
+pub fn shortened(words: &str, room: f64, size: f64) -> String {
+    cut(words, (room / (size * PLAIN)) as usize)
+}
+
+fn cut(words: &str, fits: usize) -> String {
+    if words.chars().count() <= fits {
+        return words.to_owned();
+    }
+    let cut: String = words.chars().take(fits.saturating_sub(1)).collect();
+    format!("{}…", cut.trim_end())
+}
+
 /// Text that is nothing but text, without what XML cannot hold.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -19,6 +19,8 @@ pub enum Format {
     Json,
     /// A pull request, a wiki.
     Markdown,
+    /// One page that needs nothing else; of a report.
+    Html,
     /// A picture in a wiki; of a graph.
     Mermaid,
     /// A picture; of a graph.

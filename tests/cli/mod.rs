@@ -6,6 +6,7 @@ mod check;
 mod codes;
 mod dry_run;
 mod housekeeping;
+mod pages;
 mod preflight;
 mod reports;
 mod runs;
