@@ -22,7 +22,7 @@ To start from:
   scenario-1         a migration failed midway
   scenario-2         data corruption: restore beside, prove, swap
   scenario-3         the schema does not fit after a rollback
-  method-1           take a migration back by another one
+  method-1           take the newest Prisma migration back
   method-2           a person restores the platform's backup
   method-3           restore a backup of our own in place
   method-4           point-in-time recovery by the platform
@@ -63,7 +63,7 @@ impl From {
             Self::Scenario1 => shipped(include_str!("../../plans/scenario-1.yaml")),
             Self::Scenario2 => shipped(include_str!("../../plans/scenario-2.yaml")),
             Self::Scenario3 => include_str!("templates/scenario-3.yaml"),
-            Self::Method1 => include_str!("templates/method-1.yaml"),
+            Self::Method1 => shipped(include_str!("../../plans/method-1.yaml")),
             Self::Method2 => include_str!("templates/method-2.yaml"),
             Self::Method3 => include_str!("templates/method-3.yaml"),
             Self::Method4 => include_str!("templates/method-4.yaml"),

@@ -1,4 +1,5 @@
 //! The shipped plans, run by the program against the real PostgreSQL.
 
+mod method_1;
 mod scenario_1;
 mod scenario_2;

@@ -1,0 +1,139 @@
+//! Method 1 with the real Prisma: an applied migration is taken back by the SQL that a person read; its row is marked, or
+//! its reverse is deployed as a new migration.
+
+use crate::support::prisma::{DISPUTES, Project, root};
+use crate::support::sandbox::{Ran, Sandbox};
+use rustix::process::Signal;
+
+const BEFORE: &str = "_prisma_migrations escrows messages users";
+const AFTER: &str = "_prisma_migrations disputes escrows messages users";
+
+/// The fourth migration is applied, and somebody has used it.
+fn deployed() -> Project {
+    let project = Project::new();
+    project.add_disputes();
+    project.prisma("migrate deploy").code(0);
+    project.execute(&["INSERT INTO disputes (escrow_id, reason) VALUES (1, 'late')"]);
+    assert_eq!(project.tables(), AFTER);
+    project
+}
+
+fn line(project: &Project, rest: &str) -> String {
+    format!(
+        "{} -p migration={DISPUTES} -p project={} -p backup_dir={} --plain {rest}",
+        root("plans/method-1.yaml").display(),
+        project.path("").display(),
+        project.sandbox.path("safety").display(),
+    )
+}
+
+fn down() -> String {
+    format!("prisma/migrations/{DISPUTES}/down.sql")
+}
+
+fn end(project: &Project) -> Ran {
+    let ran = project.approve("corrected", "reverted").code(0);
+    assert_eq!(project.tables(), BEFORE);
+    project.prisma("migrate status").code(0).says("up to date");
+    project.types("npm test").code(0);
+    ran
+}
+
+#[test]
+fn an_applied_migration_is_taken_back_and_marked() {
+    let project = deployed();
+    project.sandbox.run(&line(&project, "")).code(4).says("runplan approve");
+    let sql = project.read(&down());
+    assert!(sql.contains("DROP TABLE \"disputes\"") && sql.contains("users_wallet_address_key"), "{sql}");
+    project.approve("edited", "nothing").code(4).says("DROP TABLE \"disputes\"");
+    project.approve("go", "the release is taken back").code(4);
+    assert_eq!(project.tables(), BEFORE);
+    let row = "SELECT (finished_at IS NULL)::text || (rolled_back_at IS NOT NULL)::text || (logs LIKE '%taken back by method-1-%')::text \
+               FROM _prisma_migrations WHERE migration_name LIKE '%disputes'";
+    assert_eq!(project.one(row), "truetruetrue");
+    // What was lost is in the backup.
+    assert_eq!(project.outputs("safety_backup")["rows"], 405, "with the dispute");
+    // It was not taken out of the project yet: the next deployment would apply it again, and the run says so.
+    let early = project.approve("corrected", "forgot it").code(4);
+    early.says("have not yet been applied");
+    std::fs::remove_file(project.path(&down())).unwrap();
+    project.git("revert --no-edit HEAD");
+    let run = project.sandbox.only_run();
+    project.sandbox.run(&format!("resume {run} --plain")).code(0);
+    project.prisma("migrate status").code(0).says("up to date");
+    project.types("npm test").code(0);
+}
+
+#[test]
+fn its_reverse_is_deployed_as_a_new_migration() {
+    let project = deployed();
+    project.sandbox.run(&line(&project, "-p history=new_migration")).code(4);
+    project.approve("edited", "nothing").code(4);
+    project.approve("go", "yes").code(4);
+    assert_eq!(project.tables(), BEFORE);
+    // The schema as it was before, and both migrations in the project.
+    project.git("checkout HEAD~1 -- prisma/schema.prisma");
+    project.commit("take disputes back");
+    end(&project).says("is taken back");
+    let names = "SELECT string_agg(substr(migration_name, 16), ' ' ORDER BY started_at) FROM _prisma_migrations WHERE finished_at IS NOT NULL";
+    assert!(project.one(names).ends_with("add_disputes rollback_add_disputes"), "{}", project.one(names));
+}
+
+#[test]
+fn killed_while_it_is_taken_back_it_is_done_once() {
+    let project = deployed();
+    project.execute(&["CREATE SEQUENCE times"]);
+    // Prepared with the migration, as Prisma's own guide has it: it is kept.
+    let sql = "SELECT nextval('times'), pg_sleep(1);\nDROP INDEX users_wallet_address_key;\nALTER TABLE escrows DROP COLUMN fee;\nDROP TABLE disputes;\n";
+    project.write(&down(), sql);
+    project.sandbox.run(&line(&project, "")).code(4);
+    project.approve("edited", "prepared").code(4).says("pg_sleep");
+    let run = project.sandbox.only_run();
+    project.sandbox.run(&format!("approve {run} go")).code(0);
+    let started = project.sandbox.start(&format!("resume {run} --plain"));
+    let at_work = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%taken back by%' AND datname = current_database() \
+                   AND pid <> pg_backend_pid()";
+    project.sandbox.until("it is under way", |_| project.one(at_work) == "1");
+    started.signal(Signal::KILL);
+    drop(started);
+    project.sandbox.run(&format!("resume {run} --plain")).code(4);
+    assert_eq!(
+        (project.one("SELECT last_value FROM times").as_str(), project.tables().as_str()),
+        ("1", BEFORE)
+    );
+    std::fs::remove_file(project.path(&down())).unwrap();
+    project.git("revert --no-edit HEAD");
+    end(&project);
+}
+
+#[test]
+fn another_migration_than_the_newest_is_refused() {
+    let project = deployed();
+    let older = line(&project, "").replace(DISPUTES, "20240103000000_add_escrow_status");
+    project.sandbox.run(&older).code(4).says("nothing was applied after it");
+    assert!(!project.sandbox.exists("safety"));
+    let none = line(&project, "").replace(DISPUTES, "20240105000000_nothing");
+    project.sandbox.run(&none).code(4).says("applied and not rolled back");
+    let hostile = line(&project, "").replace(DISPUTES, "\"x'; DROP TABLE users; --\"");
+    project.sandbox.run(&hostile).code(3).complains("does not match the pattern");
+    project.sandbox.run(&line(&project, "-p history=forget")).code(3).complains("is not one of its choices");
+}
+
+#[test]
+fn a_database_that_somebody_changed_by_hand_is_refused() {
+    let project = deployed();
+    project.execute(&["ALTER TABLE users ADD COLUMN by_hand text"]);
+    let ran = project.sandbox.run(&line(&project, "")).code(4);
+    ran.says("state").says("the database differs from prisma/schema.prisma");
+    assert!(!project.sandbox.exists("safety"));
+}
+
+#[test]
+fn it_is_rehearsed_both_ways() {
+    for way in ["rolled_back", "new_migration"] {
+        let sandbox = Sandbox::new();
+        let plan = root("plans/method-1.yaml");
+        let ran = sandbox.run(&format!("rehearse {} --plain -p history={way}", plan.display())).code(0);
+        assert!(!ran.stdout.contains("Trouble"), "{}", ran.stdout);
+    }
+}
