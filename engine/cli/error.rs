@@ -33,11 +33,8 @@ pub enum Error {
     #[diagnostic(code(runplan::cli::unusable), help("`runplan check` tells more"))]
     Unusable { why: String },
     #[error("{message}")]
-    #[diagnostic(
-        code(runplan::cli::target_held),
-        help("nothing was done; wait for that run, or end it first")
-    )]
-    TargetHeld { message: String },
+    #[diagnostic(code(runplan::cli::target_held), help("nothing was done; {help}"))]
+    TargetHeld { message: String, help: String },
     #[error("{}", failure.message)]
     #[diagnostic(code(runplan::cli::unready), help("{}", unready(failure)))]
     Unready { failure: Failure },

@@ -127,9 +127,10 @@ impl AcceptArgs {
             false => screen.error_unless_empty(&terminal::concerns(screen, &found)),
         }
         match found.is_held() {
-            true => {
-                Err(Error::TargetHeld { message: "a database of the plan is held by another run".to_owned() })
-            }
+            true => Err(Error::TargetHeld {
+                message: "a database of the plan is held by another run".to_owned(),
+                help: "who has it, and how to go on, is said above".to_owned(),
+            }),
             false => Err(Error::NotReady { reasons }),
         }
     }

@@ -3,7 +3,7 @@
 use super::actor;
 use super::error::Error;
 use crate::drive;
-use crate::plan::{Action, Changes, Name, RunId, Sp, Step, Table};
+use crate::plan::{Action, Changes, Name, RunId, Sp, Span, Step, StepId, Table, expand};
 use crate::postgres::{Programs, Settings};
 use crate::run::{Actor, Effects, Input, Shape, Started, State, effects};
 use crate::secret::Secret;
@@ -78,11 +78,17 @@ fn table<T: Clone>(merged: &indexmap::IndexMap<&str, &T>) -> Table<T> {
     merged.iter().map(|(name, value)| (Sp::made((*name).to_owned()), (*value).clone())).collect()
 }
 
-/// The databases that this run changes, by their names in the plan.
+/// The databases that this run changes, by their names in the plan: in its steps, in what undoes them, in its handlers.
 pub fn changed(shape: &Shape) -> BTreeSet<String> {
     let known = shape.loaded.databases();
-    let steps = shape.flow.steps().iter().filter(|step| effects(step) != Effects::Reads);
-    steps.filter_map(|step| named(step)).filter(|name| known.contains_key(name.as_str())).collect()
+    let handlers = &shape.plan.handlers;
+    let handled = [&handlers.waiting, &handlers.parked, &handlers.failed, &handlers.finished];
+    let undone = shape.flow.steps().iter().filter_map(|step| step.undo.as_ref());
+    let others = handled.into_iter().flatten().chain(undone.map(|undo| &**undo));
+    let made = others.map(|bare| Arc::new(expand::step_of(StepId::new("other"), Span::default(), bare)));
+    let steps = shape.flow.steps().iter().cloned().chain(made);
+    let named = steps.filter(|step| effects(step) != Effects::Reads).filter_map(|step| named(&step));
+    named.filter(|name| known.contains_key(name.as_str())).collect()
 }
 
 /// The database a step names outright; one that a step makes stands beside one of these.
@@ -119,7 +125,7 @@ pub async fn hold(world: &World) -> Result<BTreeMap<String, String>, Error> {
     let mut servers = BTreeMap::new();
     for name in changed(&world.shape) {
         let hold = world.targets.hold(world, &name).await.map_err(|refused| match refused {
-            Refused::Held(message) => Error::TargetHeld { message },
+            Refused::Held(holder) => Error::TargetHeld { message: holder.message, help: holder.help },
             Refused::Failed(failure) => Error::Unready { failure },
         })?;
         servers.insert(name, hold.server.clone());

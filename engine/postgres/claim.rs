@@ -40,9 +40,102 @@ pub async fn read(connection: &Connection, database: &str) -> Result<Option<Clai
     marks.json().map(|json| parse(database, json)).transpose()
 }
 
-/// Writes the claim, over one that is there. Inside a transaction it holds with its COMMIT.
-pub async fn write(connection: &Connection, database: &str, claim: &Claim) -> Result<Place, Error> {
-    let marks = marks(connection, database).await?;
+/// What came of writing a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It stands.
+    At(Place),
+    /// Something else stands there than was expected, and was left alone.
+    Other(Option<Claim>),
+}
+
+/// Puts the claim in the place of what is expected to stand there (None: nothing). Nobody comes in between: those who
+/// write claims wait for each other, in a transaction of their own, on the same maintenance database. `held`:
+/// a boolean SQL expression that must be true, too.
+///
+/// # Errors
+/// `LockLost` when `held` is not true; the claim there belongs to a superuser, and we are none.
+pub async fn write(
+    connection: &Connection,
+    database: &str,
+    expected: Option<&Claim>,
+    claim: &Claim,
+    held: &str,
+) -> Result<Written, Error> {
+    let work = async {
+        let marks = alone(connection, database).await?;
+        let standing = marks.json().map(|json| parse(database, json)).transpose()?;
+        if standing.as_ref() != expected {
+            return Ok(Written::Other(standing));
+        }
+        if connection.one(&format!("SELECT {held}")).await? != "t" {
+            let message = format!("the lock on {database} is lost, so it is not claimed");
+            return Err(Error::new(Kind::LockLost, message, "`runplan resume` takes the lock anew"));
+        }
+        put(connection, database, &marks, claim).await.map(Written::At)
+    };
+    finish(connection, work.await).await
+}
+
+/// Removes our claim. False: another stands there, and is left alone.
+pub async fn clear(connection: &Connection, database: &str, ours: &Claim) -> Result<bool, Error> {
+    let work = async {
+        let marks = alone(connection, database).await?;
+        let standing = marks.json().map(|json| parse(database, json)).transpose()?;
+        if standing.as_ref().is_some_and(|standing| standing != ours) {
+            return Ok(false);
+        }
+        take_off(connection, database, &marks).await?;
+        Ok(true)
+    };
+    finish(connection, work.await).await
+}
+
+/// A boolean SQL expression, true while exactly this claim (as `standing` gives it) stands on the database, that any
+/// session of any role on the server can evaluate.
+pub fn check_sql(database: &str, standing: &str) -> String {
+    let name = escape_literal(database);
+    format!(
+        "coalesce((SELECT coalesce((SELECT c FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c \
+         WHERE s.setdatabase OPERATOR(pg_catalog.=) d.oid AND s.setrole OPERATOR(pg_catalog.=) 0::pg_catalog.oid \
+         AND pg_catalog.starts_with(c, {mark})), pg_catalog.reverse(pg_catalog.split_part(pg_catalog.reverse(\
+         pg_catalog.shobj_description(d.oid, 'pg_database')), pg_catalog.chr(10), 1))) \
+         OPERATOR(pg_catalog.=) {whole} FROM pg_catalog.pg_database d \
+         WHERE d.datname OPERATOR(pg_catalog.=) {name}), false)",
+        mark = escape_literal(MARK),
+        whole = escape_literal(&format!("{MARK}{standing}")),
+    )
+}
+
+/// The claim as it is written there, for `check_sql`.
+pub async fn standing(connection: &Connection, database: &str) -> Result<Option<String>, Error> {
+    Ok(marks(connection, database).await?.json().map(str::to_owned))
+}
+
+/// Begins a transaction in which nobody else writes the claim, and reads what stands there.
+async fn alone(connection: &Connection, database: &str) -> Result<Marks, Error> {
+    // Whoever has this lock has it for a moment: it is waited for, but not for ever.
+    connection
+        .execute(&format!(
+            "BEGIN READ WRITE; SET LOCAL lock_timeout = '10s'; SELECT pg_catalog.pg_advisory_xact_lock({})",
+            super::lock::key_of(&format!("claim of {database}"))
+        ))
+        .await?;
+    marks(connection, database).await
+}
+
+async fn finish<T>(connection: &Connection, done: Result<T, Error>) -> Result<T, Error> {
+    match done {
+        Ok(value) => connection.execute("COMMIT").await.map(|_| value),
+        Err(error) => {
+            // A session that is lost rolls back by itself.
+            let _ = connection.execute("ROLLBACK").await;
+            Err(error)
+        }
+    }
+}
+
+async fn put(connection: &Connection, database: &str, marks: &Marks, claim: &Claim) -> Result<Place, Error> {
     let place = place(connection).await?;
     match place {
         Place::Setting => {
@@ -60,9 +153,7 @@ pub async fn write(connection: &Connection, database: &str, claim: &Claim) -> Re
     Ok(place)
 }
 
-/// Removes the claim, wherever it stands.
-pub async fn clear(connection: &Connection, database: &str) -> Result<(), Error> {
-    let marks = marks(connection, database).await?;
+async fn take_off(connection: &Connection, database: &str, marks: &Marks) -> Result<(), Error> {
     if marks.setting.is_some() {
         if place(connection).await? == Place::Comment {
             return Err(not_ours(connection, database));

@@ -33,6 +33,8 @@ pub enum Acquired {
         application_name: String,
         since: String,
         client: String,
+        /// When its server process began: with the pid, this one and no later one.
+        started: String,
     },
 }
 
@@ -77,19 +79,38 @@ impl TargetLock {
 
     /// Proves that the connection stands and the lock is ours.
     pub async fn check(&self) -> Result<(), Error> {
-        let sql = format!("SELECT {}", self.check_sql);
-        let asked = self.connection.one(&sql);
-        let why = match tokio::time::timeout(CHECK_LIMIT, asked).await {
-            Ok(Ok(held)) if held == "t" => return Ok(()),
-            Ok(Ok(_)) => "the server no longer knows it".to_owned(),
-            Ok(Err(error)) => error.message().to_owned(),
-            Err(_) => format!("the server did not answer within {} s", CHECK_LIMIT.as_secs()),
-        };
-        Err(Error::new(
+        match self.ask(&self.check_sql).await? {
+            true => Ok(()),
+            false => Err(self.lost("the server no longer knows it")),
+        }
+    }
+
+    /// Asks a boolean SQL expression in the session that holds the lock: an answer proves that it stands.
+    ///
+    /// # Errors
+    /// The session is gone, or does not answer in time: the lock counts as lost.
+    pub async fn ask(&self, expression: &str) -> Result<bool, Error> {
+        let sql = format!("SELECT {expression}");
+        match tokio::time::timeout(CHECK_LIMIT, self.connection.one(&sql)).await {
+            Ok(Ok(answer)) => Ok(answer == "t"),
+            Ok(Err(error)) => Err(self.lost(error.message())),
+            Err(_) => {
+                Err(self.lost(&format!("the server did not answer within {} s", CHECK_LIMIT.as_secs())))
+            }
+        }
+    }
+
+    /// The session that holds the lock, to read with.
+    pub fn session(&self) -> &Connection {
+        &self.connection
+    }
+
+    fn lost(&self, why: &str) -> Error {
+        Error::new(
             Kind::LockLost,
             format!("the lock on {} is lost: {why}", self.target),
-            "somebody else may be changing the target now; resume takes the lock anew",
-        ))
+            "somebody else may be changing the target now; `runplan resume` takes the lock anew",
+        )
     }
 
     /// A boolean SQL expression, true while the lock is held, that any session of any role on the server can
@@ -142,6 +163,11 @@ impl Key {
     }
 }
 
+/// The advisory key of a name, whole.
+pub(super) fn key_of(name: &str) -> i64 {
+    Key::of(name).whole
+}
+
 /// An idle transaction that no timeout ends and that holds back no vacuum: its snapshot ends with each statement.
 fn begin(server_version: u32) -> String {
     let newer = if server_version >= 170_000 { "SET LOCAL transaction_timeout = 0; " } else { "" };
@@ -179,10 +205,11 @@ async fn holder(connection: &Connection, key: &Key) -> Result<Option<Acquired>, 
     let row = connection
         .row_if_any(&format!(
             "SELECT l.pid, a.application_name, pg_catalog.to_char(a.xact_start {}), \
-             pg_catalog.host(a.client_addr) FROM pg_catalog.pg_locks l \
+             pg_catalog.host(a.client_addr), pg_catalog.to_char(a.backend_start {}) FROM pg_catalog.pg_locks l \
              LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid WHERE {} \
              AND l.database OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database \
              WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())",
+            super::UTC,
             super::UTC,
             key.in_pg_locks()
         ))
@@ -194,6 +221,7 @@ async fn holder(connection: &Connection, key: &Key) -> Result<Option<Acquired>, 
         application_name: text(1),
         since: text(2),
         client: text(3),
+        started: text(4),
     }))
 }
 

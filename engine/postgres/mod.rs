@@ -32,4 +32,4 @@ pub use witness::{Verdict, Witness};
 
 /// Turns a timestamptz in `to_char(value {UTC})` into text that neither the session's time zone nor its DateStyle
 /// touches, to the microsecond.
-const UTC: &str = r#"AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"#;
+pub(crate) const UTC: &str = r#"AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"#;

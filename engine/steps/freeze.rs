@@ -59,7 +59,7 @@ async fn begin(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
         open: database.open,
     };
     attempt.note(FREEZING, json!(freezing)).await?;
-    hold.lock.check().await?;
+    hold.check().await?;
     prove(attempt, action, &target, &server, &freezing).await
 }
 
@@ -110,7 +110,7 @@ async fn again(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
     let reached = async {
         let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
         let server = connect(attempt, &target).await?;
-        attempt.world.targets.claim(&attempt.world, &target).await?.lock.check().await?;
+        attempt.world.targets.claim(&attempt.world, &target).await?;
         Ok((target, server))
     };
     let (target, server) = reached.await.map_err(Stop::in_doubt)?;
@@ -121,7 +121,7 @@ async fn thawed(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
     let Some(freezing) = stop::noted::<Freezing>(attempt, FREEZING)? else { return Ok(Outputs::new()) };
     let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
     let server = connect(attempt, &target).await?;
-    attempt.world.targets.claim(&attempt.world, &target).await?.lock.check().await?;
+    attempt.world.targets.claim(&attempt.world, &target).await?;
     let mut outputs = Outputs::new();
     match thaw(&server, &freezing).await? {
         Some(name) => outputs.insert("database".to_owned(), name.into()),

@@ -15,6 +15,7 @@ mod failures;
 mod feeder;
 mod freeze;
 mod hands;
+mod hold;
 mod http;
 mod lost;
 mod mark;
@@ -44,6 +45,7 @@ pub use backup::readable_size;
 pub use failures::failure_of;
 pub use feeder::{FEED, feed_main};
 pub use hands::{Hands, Job, Verb, Work};
+pub use hold::{Hold, Holder, Refused};
 pub use lost::{Difference, LostReport, MOST_ROWS, TableLoss, compare, compare_up_to};
 pub use preflight::{Concern, Fact, Options as PreflightOptions, Preflight, preflight};
 pub use prune::{
@@ -51,7 +53,7 @@ pub use prune::{
     judge, remove,
 };
 pub use secrets::Secrets;
-pub use targets::{Hold, Refused, Target, Targets, application_name};
+pub use targets::{Target, Targets, application_name};
 pub use world::{World, WorldOptions};
 
 use crate::plan::Action;

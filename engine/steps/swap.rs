@@ -134,7 +134,7 @@ async fn begin(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
         comes,
         before: settings::carry(&sessions.other, &live, &side, frozen.as_ref()).await?,
         after: closing(attempt, &sessions.other, &live, &swapping).await?,
-        check_sql: hold.lock.check_sql(),
+        check_sql: hold.check_sql(),
         quiet: quiet(&target, frozen.as_ref())?,
     };
     let exchanged = exchange.run_pooled(&target).await?;
@@ -322,7 +322,7 @@ async fn go_back(attempt: &Attempt, target: &Target, swapping: &Swapping) -> Res
         comes: Move { oid: old.oid, from: old.name.clone(), to: swapping.live.clone() },
         before: vec![open],
         after,
-        check_sql: hold.lock.check_sql(),
+        check_sql: hold.check_sql(),
         quiet: Some(Quiet { settings: target.settings.clone(), counters: swapping.counters.clone(), why }),
     };
     let exchanged = exchange.run_pooled(target).await?;

@@ -1,8 +1,8 @@
 //! The claim on a database: as a superuser, as a granted role, as a plain owner.
 
 use crate::support::cluster::{connect, database, unique};
-use runplan::postgres::claim::{Claim, Place, clear, clear_sql, place, read, write, write_sql};
-use runplan::postgres::{Connection, Kind, identity};
+use runplan::postgres::claim::{self, Claim, Place, Written, clear_sql, place, read, write_sql};
+use runplan::postgres::{Connection, Error, Kind, identity};
 
 fn claim(epoch: u64) -> Claim {
     Claim {
@@ -13,6 +13,22 @@ fn claim(epoch: u64) -> Claim {
         epoch,
         doing: Some("restored".to_owned()),
     }
+}
+
+/// Over whatever stands there.
+async fn write(connection: &Connection, name: &str, claim: &Claim) -> Result<Place, Error> {
+    let standing = read(connection, name).await.unwrap();
+    match claim::write(connection, name, standing.as_ref(), claim, "true").await? {
+        Written::At(place) => Ok(place),
+        Written::Other(other) => panic!("{other:?} came in between"),
+    }
+}
+
+/// Whatever stands there.
+async fn clear(connection: &Connection, name: &str) -> Result<(), Error> {
+    let standing = read(connection, name).await.unwrap().expect("a claim");
+    assert!(claim::clear(connection, name, &standing).await?);
+    Ok(())
 }
 
 /// A database with a comment, and a session of its owner, who is nobody special.
@@ -126,4 +142,57 @@ async fn two_claims_never_stand_beside_each_other() {
     write(&admin, &name, &claim(3)).await.unwrap();
     assert_eq!(comment(&admin, &name).await.as_deref(), Some("Shop,\nlive"));
     assert_eq!(read(&owner, &name).await.unwrap(), Some(claim(3)));
+}
+
+#[tokio::test]
+async fn only_what_was_expected_is_written_over_or_removed() {
+    let (name, admin, owner) = owned("compared").await;
+    for session in [&admin, &owner] {
+        let none = claim::write(session, &name, Some(&claim(1)), &claim(2), "true").await.unwrap();
+        assert_eq!(none, Written::Other(None));
+        write(session, &name, &claim(1)).await.unwrap();
+        let other = claim::write(session, &name, None, &claim(2), "true").await.unwrap();
+        assert_eq!(other, Written::Other(Some(claim(1))));
+        let lost = claim::write(session, &name, Some(&claim(1)), &claim(2), "false").await.unwrap_err();
+        assert_eq!(lost.kind(), Kind::LockLost);
+        assert!(!claim::clear(session, &name, &claim(2)).await.unwrap());
+        assert_eq!(read(session, &name).await.unwrap(), Some(claim(1)));
+        clear(session, &name).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_many_who_claim_at_once_one_has_it() {
+    let (name, admin, _) = owned("race").await;
+    let settings = admin.settings().clone();
+    let mut tries = tokio::task::JoinSet::new();
+    for epoch in 1..=12 {
+        let (settings, name) = (settings.clone(), name.clone());
+        tries.spawn(async move {
+            let session = connect(&settings).await;
+            claim::write(&session, &name, None, &claim(epoch), "true").await.unwrap()
+        });
+    }
+    let written = tries.join_all().await;
+    let won = written.iter().filter(|written| matches!(written, Written::At(_))).count();
+    assert_eq!(won, 1, "{written:?}");
+}
+
+#[tokio::test]
+async fn any_session_can_tell_whether_exactly_this_claim_stands() {
+    let (name, admin, owner) = owned("told").await;
+    for session in [&admin, &owner] {
+        write(session, &name, &claim(1)).await.unwrap();
+        let standing = claim::standing(session, &name).await.unwrap().expect("a claim");
+        let sql = format!("SELECT {}", claim::check_sql(&name, &standing));
+        assert_eq!(owner.one(&sql).await.unwrap(), "t");
+        write(session, &name, &claim(2)).await.unwrap();
+        assert_eq!(owner.one(&sql).await.unwrap(), "f");
+        clear(session, &name).await.unwrap();
+        assert_eq!(owner.one(&sql).await.unwrap(), "f", "a claim that is gone is not ours");
+        admin.execute(&format!("COMMENT ON DATABASE {name} IS NULL")).await.unwrap();
+        assert_eq!(owner.one(&sql).await.unwrap(), "f");
+        let gone = format!("SELECT {}", claim::check_sql("no_such_database", &standing));
+        assert_eq!(owner.one(&gone).await.unwrap(), "f");
+    }
 }

@@ -17,11 +17,12 @@ async fn the_second_is_told_who_is_first() {
     let first = held(&settings.with_application_name("runplan:one"), &target).await;
     first.check().await.unwrap();
     match TargetLock::acquire(&settings, &target).await.unwrap() {
-        Acquired::Busy { pid, application_name, since, client } => {
+        Acquired::Busy { pid, application_name, since, client, started } => {
             assert_eq!(
                 (pid, application_name.as_str(), client.as_str()),
                 (first.pid(), "runplan:one", "127.0.0.1")
             );
+            assert_eq!(started, first.session().backend().started);
             assert!(since.ends_with('Z') && since.starts_with("20"), "{since}");
         }
         held => panic!("{held:?}"),

@@ -2,6 +2,8 @@
 
 mod approve;
 pub mod backup;
+mod backup;
+mod claims;
 mod crash;
 mod damage;
 mod doubt;

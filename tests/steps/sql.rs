@@ -3,6 +3,7 @@
 use crate::support::cluster::{connect, database, shared};
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::stage::{Stage, done, failed, lock_of, plan};
+use runplan::plan::Text;
 use runplan::postgres::{Connection, Settings, claim};
 use runplan::run::Outcome;
 use runplan::steps;
@@ -128,11 +129,19 @@ async fn killed_after_the_commit_it_is_done_with_the_journaled_outputs() {
     );
 }
 
+/// The claim is a commit of its own; what is cut here is the step's.
+async fn claimed(stage: &Stage) {
+    let world = &stage.world;
+    let target = world.targets.find(world, &Text::made("app")).await.unwrap();
+    world.targets.claim(world, &target).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_lost_answer_to_commit_is_asked_about() {
     let (settings, look) = with_table("sql_lost").await;
     let proxy = Proxy::start(shared().port());
     let stage = through(&proxy, INSERT, &settings);
+    claimed(&stage).await;
     proxy.cut(Cut::BeforeCommit);
     let failure = failed(stage.act("s").await);
     assert!(failure.help.as_ref().is_some_and(|help| help.contains("rolled back")), "{failure:?}");
@@ -147,6 +156,7 @@ async fn a_lost_answer_and_a_lost_server_are_unknown_until_it_is_back() {
     let (settings, look) = with_table("sql_gone").await;
     let proxy = Proxy::start(shared().port());
     let mut stage = through(&proxy, INSERT, &settings);
+    claimed(&stage).await;
     proxy.cut_and_close(Cut::AfterCommit);
     let attempt = stage.attempt("s", 1);
     let cancelled = attempt.cancelled.clone();
@@ -224,8 +234,8 @@ async fn a_target_that_was_taken_over_is_not_changed() {
     stage.done("s").await;
     let admin = connect(&settings.with_database("postgres")).await;
     let own = claim::read(&admin, settings.database()).await.unwrap().expect("a claim");
-    let raised = runplan::postgres::Claim { epoch: own.epoch + 1, ..own };
-    claim::write(&admin, settings.database(), &raised).await.unwrap();
+    let raised = runplan::postgres::Claim { epoch: own.epoch + 1, ..own.clone() };
+    claim::write(&admin, settings.database(), Some(&own), &raised, "true").await.unwrap();
     let other =
         plan("steps:\n- id: s\n  sql: { database: app, statement: \"INSERT INTO t VALUES (2, 'x')\" }")
             .database("app", &settings)
@@ -235,7 +245,10 @@ async fn a_target_that_was_taken_over_is_not_changed() {
     assert_eq!(failure.code, "runplan::target::held", "another run holds the lock: {failure:?}");
     look.execute("DELETE FROM t").await.unwrap();
     let failure = failed(stage.act("s").await);
-    assert!(failure.code == "runplan::target::lost" && failure.message.contains("epoch"), "{failure:?}");
+    assert!(
+        failure.code == "runplan::target::taken_over" && failure.message.contains("epoch"),
+        "{failure:?}"
+    );
     assert_eq!(count(&look).await, "0");
 }
 

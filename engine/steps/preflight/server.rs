@@ -300,6 +300,14 @@ async fn role(catalog: &Connection) -> Result<Role, Error> {
     })
 }
 
+/// Who holds the lock on a database, looked up where the locks are.
+async fn holder(world: &World, server: &Server) -> Result<Option<Acquired>, Error> {
+    let place = server.catalog.settings();
+    let label = application_name(world, "preflight");
+    let standing = world.targets.at_place(&server.name, place, &label).await?;
+    TargetLock::holder(&standing, server.database()).await
+}
+
 /// Whether another run has the database, by its lock or by its claim. Neither is taken.
 pub async fn held(world: &World, server: &Server, uses: &[&Use]) -> Found {
     let mut found = Found::default();
@@ -323,7 +331,7 @@ pub async fn held(world: &World, server: &Server, uses: &[&Use]) -> Found {
         return found;
     };
     if let Some(Some(Acquired::Busy { pid, application_name, since, .. })) =
-        server.ask("who holds it", TargetLock::holder(&standing, server.database()), &mut found).await
+        server.ask("who holds it", holder(world, server), &mut found).await
         && !world.targets.is_ours(&server.name, pid).await
     {
         let since = if since.is_empty() { since } else { format!(" since {since}") };

@@ -10,8 +10,9 @@ use super::super::client;
 use super::super::database::Database;
 use super::super::failures::file;
 use super::super::feeder::{Feed, Handshake, Ready, Source as Feeding};
+use super::super::hold::Hold;
 use super::super::stop::{self, Stop};
-use super::super::targets::{Hold, application_name};
+use super::super::targets::application_name;
 use super::{Source, load, source};
 use crate::clock;
 use crate::plan::action::Restore;
@@ -53,7 +54,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
     let before = clear(attempt, &inside, &source).await?;
     let hold = attempt.world.targets.claim(&attempt.world, &target).await?;
     attempt.note(LOADING, json!({ "database": live.name, "oid": live.oid })).await?;
-    hold.lock.check().await?;
+    hold.check().await?;
     let handshake = handshake(attempt, &hold)?;
     let major = identity::server_version(&inside).await? / 10_000;
     let (feeding, sha256) = feeding(attempt, action, &source, major)?;
@@ -171,7 +172,7 @@ fn handshake(attempt: &Attempt, hold: &Hold) -> Result<Handshake, Stop> {
     Ok(Handshake {
         ready,
         go,
-        check_sql: hold.lock.check_sql(),
+        check_sql: hold.check_sql(),
         patience_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
     })
 }

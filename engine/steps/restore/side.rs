@@ -71,7 +71,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
     attempt.note(CHOSEN, json!(chosen)).await?;
     let side = Side { attempt, target, server, chosen };
     let made = async {
-        hold.lock.check().await?;
+        hold.check().await?;
         side.create(&live).await?;
         side.load(action, &source).await?;
         side.complete().await
@@ -255,7 +255,7 @@ pub async fn take_up(attempt: &Attempt, action: &Restore) -> Result<Outputs, Sto
         return Ok(side.outputs(&found));
     }
     let hold = attempt.world.targets.claim(&attempt.world, &side.target).await?;
-    hold.lock.check().await?;
+    hold.check().await?;
     let ended = match attempt.world.supervisor.find(&load::key(attempt)).await? {
         Found::Running(running) => match load::watch(attempt, running, &side.server, &name, None).await {
             Ok(exit) => load::judge(&exit),
@@ -287,7 +287,7 @@ pub async fn remove(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop
     let server = connect(attempt, &target).await?;
     let side = Side { attempt, target, server, chosen };
     let hold = attempt.world.targets.claim(&attempt.world, &side.target).await?;
-    hold.lock.check().await?;
+    hold.check().await?;
     side.drop_own().await?;
     let mut outputs = Outputs::new();
     outputs.insert("dropped".to_owned(), side.chosen.name.clone().into());

@@ -2,8 +2,9 @@
 //! is lost, the author's probe decides. Must never take an error for proof that nothing happened.
 
 use super::super::attempt::Attempt;
+use super::super::hold::Hold;
 use super::super::probe::{self, Probed};
-use super::super::targets::{Hold, Target};
+use super::super::targets::Target;
 use super::orphan;
 use super::rows::{self, Rows};
 use super::session::{self, Limits, Trouble};
@@ -41,9 +42,10 @@ pub async fn act(
     for (at, statement) in statements.iter().enumerate() {
         let place = Place { at, of: statements.len() };
         if let Some(hold) = &hold
-            && let Err(error) = hold.lock.check().await
+            && let Err(failure) = hold.check().await
         {
-            return Outcome::Failed(session::failure(&error, &place.to_string()));
+            let message = format!("{place}{}", failure.message);
+            return Outcome::Failed(place.failed(Failure { message, ..failure }));
         }
         // A wrong statement is found before anything of it can have happened.
         let types = match rows::types(&connection, statement).await {

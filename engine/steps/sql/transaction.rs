@@ -2,14 +2,15 @@
 //! outputs are durable, and a COMMIT whose answer is lost is asked about, never sent again.
 
 use super::super::attempt::Attempt;
-use super::super::targets::{Hold, Target, application_name};
+use super::super::hold::Hold;
+use super::super::targets::{Target, application_name};
 use super::rows::{self, Rows};
 use super::session::{self, Limits, Trouble};
 use super::settle::{self, INTENT, Intent};
 use super::text::{Changes, Statement};
 use crate::clock;
 use crate::plan::action::Sql;
-use crate::postgres::{Class, Connection, Error, claim, witness};
+use crate::postgres::{Class, Connection, Error, witness};
 use crate::run::{Failure, Outcome, Outputs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -234,21 +235,13 @@ impl Work<'_> {
 
     /// Last before the COMMIT, in the same transaction: the lock stands, and so does the claim.
     async fn still_ours(&self, connection: &Connection, hold: &Hold) -> Result<(), Short> {
-        let held = connection.one(&format!("SELECT {}", hold.lock.check_sql())).await.map_err(lost_before)?;
-        let run = self.attempt.world.run.as_str();
-        let claim = claim::read(connection, hold.lock.target()).await.map_err(lost_before)?;
-        let why = match claim {
-            _ if held != "t" => format!("the lock on {} was lost", hold.lock.target()),
-            Some(claim) if claim.run == run && claim.epoch == hold.epoch => return Ok(()),
-            Some(claim) => {
-                format!("{} was taken over by run {} (epoch {})", hold.lock.target(), claim.run, claim.epoch)
-            }
-            None => format!("the claim on {} was removed", hold.lock.target()),
-        };
-        let failure =
-            Failure::new("runplan::target::lost", format!("{why}; the transaction was rolled back"))
-                .help("see who else changes the database; `runplan resume` takes the lock anew");
-        Err(Short::Failed(failure.permanent()))
+        let held = connection.one(&format!("SELECT {}", hold.check_sql())).await.map_err(lost_before)?;
+        if held == "t" {
+            return Ok(());
+        }
+        let failure = hold.lost().await;
+        let message = format!("{}; the transaction was rolled back", failure.message);
+        Err(Short::Failed(Failure { message, ..failure }))
     }
 
     /// A session of its own on the same host, which flushes the WAL past the witness.

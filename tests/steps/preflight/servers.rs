@@ -85,7 +85,7 @@ async fn another_run_has_the_database() {
         epoch: 1,
         doing: Some("switched".to_owned()),
     };
-    claim::write(&connect(&settings).await, settings.database(), &theirs).await.unwrap();
+    claim::write(&connect(&settings).await, settings.database(), None, &theirs, "true").await.unwrap();
     let all = ask(&stage).await;
     let held = one(&all, "target_held");
     assert!(held.message.contains("other-20261122-0311-abcd (started by bob on bastion"), "{held:?}");
