@@ -33,10 +33,10 @@ fn every(settings: &Settings) -> Stage {
 }
 
 async fn refuse_all(stage: &Stage, settings: &Settings, code: &str, word: &str) {
-    for at in 0..ALL.len() {
+    for (at, step) in ALL.iter().enumerate() {
         let failure = failed(stage.act(&format!("s{at}")).await);
-        assert_eq!(failure.code, code, "{}: {failure:?}", ALL[at]);
-        assert!(failure.message.contains(word) && failure.permanent, "{}: {failure:?}", ALL[at]);
+        assert_eq!(failure.code, code, "{step}: {failure:?}");
+        assert!(failure.message.contains(word) && failure.permanent, "{step}: {failure:?}");
     }
     let look = connect(settings).await;
     assert_eq!(look.one("SELECT to_regclass('made') IS NULL").await.unwrap(), "t");
