@@ -2,7 +2,6 @@
 
 mod approve;
 pub mod backup;
-mod backup;
 mod claims;
 mod crash;
 mod damage;
