@@ -8,11 +8,13 @@ use super::signals;
 use super::stored::Stored;
 use crate::clock;
 use crate::drive::{self, Setup, Start};
+use crate::plan::StepId;
 use crate::report;
 use crate::run::{Finish, Phase, State};
 use crate::steps::World;
 use crate::store::{Held, Store, Timing};
 use crate::terminal::{self, Board, Places, Prompts, Screen, View};
+use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -43,6 +45,8 @@ pub struct Launch<'l> {
     pub world: Arc<World>,
     /// Somebody at this terminal can be asked.
     pub attended: bool,
+    /// How long steps took before, in milliseconds.
+    pub estimates: HashMap<StepId, u64>,
 }
 
 impl Launch<'_> {
@@ -51,12 +55,12 @@ impl Launch<'_> {
     /// # Errors
     /// The journal fails; nothing was begun after its last line.
     pub fn drive(self, runtime: Runtime, start: Start) -> Result<Exit, Error> {
-        let Self { screen, store, held, state, world, attended } = self;
+        let Self { screen, store, held, state, world, attended, estimates } = self;
         let signals = signals::listen()
             .map_err(|error| Error::System { what: "listening to signals", why: error.to_string() })?;
         let board = Board::new(screen).map(Arc::new);
         let setup = Setup {
-            observer: View::new(screen, board.clone(), &state),
+            observer: View::new(screen, board.clone(), &state, estimates),
             asker: Prompts::new(screen, board, attended),
             journal: held.journal(),
             hands: world,
@@ -122,7 +126,8 @@ fn remember(store: &Store, state: &State) {
     let downtime = closed
         .iter()
         .map(|window| report::amount::between(window.opened_at, window.closed_at.unwrap_or(ended)))
-        .reduce(|a, b| a + b);
+        .reduce(|a, b| a + b)
+        .or_else(|| report::swaps(state).into_iter().map(|(_, ms)| ms).reduce(|a, b| a + b));
     // An estimate that is missing is shown as unknown.
     let _ = store.record_durations(&Timing {
         plan: started.plan.to_string(),

@@ -21,6 +21,7 @@ mod logs;
 mod matrix;
 mod new;
 mod panic;
+mod past;
 mod post;
 mod preflight;
 mod prune;

@@ -6,12 +6,13 @@ use super::error::Error;
 use super::exit::Exit;
 use super::files;
 use super::launch;
+use super::past::Past;
 use super::surroundings::{self, Given};
 use super::values::ValueArgs;
 use super::{state_dir, stored};
 use crate::clock;
 use crate::plan::RunId;
-use crate::run::Accepted;
+use crate::run::{Accepted, Shape};
 use crate::steps::{self, Concern, PreflightOptions, World};
 use crate::store::Store;
 use crate::terminal::{self, Screen};
@@ -69,7 +70,8 @@ impl Preflight {
         // A world that no run has: the questions leave nothing behind.
         let world = surroundings::world(&run, &shape, opened.directory, store.directory(&run), given)?;
         let runtime = launch::runtime()?;
-        let found = runtime.block_on(steps::preflight(&world, &self.accepts.options()));
+        let options = self.accepts.options(&Past::read(&store, &shape), &shape);
+        let found = runtime.block_on(steps::preflight(&world, &options));
         if screen.is_json() {
             screen.document(&serde_json::to_value(&found).unwrap_or_default());
         } else {
@@ -85,10 +87,12 @@ impl Preflight {
 }
 
 impl AcceptArgs {
-    fn options(&self) -> PreflightOptions {
+    fn options(&self, past: &Past, shape: &Shape) -> PreflightOptions {
         PreflightOptions {
             accept: self.accept.clone(),
             retarget: self.retarget,
+            seen: past.seen.clone(),
+            known: past.known(shape),
             ..PreflightOptions::default()
         }
     }
@@ -114,10 +118,14 @@ impl AcceptArgs {
         screen: &Screen,
         runtime: &Runtime,
         world: &Arc<World>,
+        past: &Past,
     ) -> Result<Vec<Accepted>, Error> {
-        let found = runtime.block_on(steps::preflight(world, &self.options()));
+        let found = runtime.block_on(steps::preflight(world, &self.options(past, &world.shape)));
         self.remark_unused(screen, &found.unused);
         if found.may_start() {
+            if past.rehearsal.is_some() {
+                screen.say(&past.words(clock::now()));
+            }
             screen.remark_unless_empty(&terminal::concerns(screen, &found));
             return Ok(accepted(&found));
         }

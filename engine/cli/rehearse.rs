@@ -7,6 +7,7 @@ use super::error::Error;
 use super::exit::Exit;
 use super::files;
 use super::launch::{self, Launch};
+use super::past::Past;
 use super::stage::Stage;
 use super::surroundings::{self, Given};
 use super::values::{self, ValueArgs};
@@ -150,7 +151,9 @@ impl Rehearsed<'_> {
         )?;
         runtime.block_on(surroundings::hold(&world))?;
         self.screen.say("the rehearsal begins");
-        let launch = Launch { screen: self.screen, store: self.store, held, state, world, attended: false };
+        let estimates = Past::read(self.store, &self.shape).estimates;
+        let launch =
+            Launch { screen: self.screen, store: self.store, held, state, world, attended: false, estimates };
         let exit = launch.drive(runtime, Start::Begin(Box::new(started)))?;
         self.end(run)?;
         Ok(if exit == Exit::Parked { Exit::Failed } else { exit })
@@ -171,7 +174,7 @@ impl Rehearsed<'_> {
             .map_err(|error| Error::System { what: "listening to signals", why: error.to_string() })?;
         let board = Board::new(self.screen).map(Arc::new);
         let setup = Setup {
-            observer: View::new(self.screen, board.clone(), &state),
+            observer: View::new(self.screen, board.clone(), &state, HashMap::new()),
             asker: Prompts::new(self.screen, board, false),
             journal: MemoryJournal::new(),
             hands: world.clone(),

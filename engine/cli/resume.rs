@@ -4,6 +4,7 @@ use super::command::Globals;
 use super::error::Error;
 use super::exit::Exit;
 use super::launch::{self, Launch};
+use super::past::Past;
 use super::state_dir::{self, Meant};
 use super::stored::Stored;
 use super::surroundings::{self, Given};
@@ -105,7 +106,8 @@ impl GoOn {
         let world = surroundings::world(run, &state.shape, directory, held.directory().to_path_buf(), given)?;
         let runtime = launch::runtime()?;
         runtime.block_on(surroundings::hold_again(&world, &started))?;
-        let launch = Launch { screen, store, held, state, world, attended: screen.is_attended() };
+        let estimates = Past::read(store, &state.shape).estimates;
+        let launch = Launch { screen, store, held, state, world, attended: screen.is_attended(), estimates };
         launch.drive(runtime, start)
     }
 

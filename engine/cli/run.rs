@@ -6,19 +6,19 @@ use super::error::Error;
 use super::exit::Exit;
 use super::files::{self, Opened};
 use super::launch::{self, Launch};
+use super::past::Past;
 use super::preflight::AcceptArgs;
 use super::surroundings::{self, Given};
 use super::values::{self, ValueArgs};
 use super::{matrix, state_dir, stored};
 use crate::clock;
 use crate::drive::Start;
-use crate::plan::{Finding, Loaded, Plan, RunId, StepId, digest};
+use crate::plan::{Finding, Loaded, RunId, digest};
 use crate::review::{self, ReviewInput};
-use crate::run::{Shape, Started, State, StoredSource};
-use crate::store::Store;
+use crate::run::{Started, State, StoredSource};
 use crate::terminal::{self, Screen};
 use clap::Args;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Runs a plan; `runplan PLAN` is the same.
@@ -95,17 +95,17 @@ impl Run {
         let resolved = self.values.resolve(screen, &shape.plan)?;
         values::stop_on(screen, &resolved.findings, &self.plan.display().to_string())?;
         let shape = stored::with_values(shape, &resolved.values)?;
-        let estimates = match self.estimates || screen.is_attended() {
-            true => estimates(globals, &shape),
-            false => HashMap::new(),
-        };
+        let asked = self.estimates || screen.is_attended();
+        let past = asked.then(|| Past::of(globals, &shape));
+        let history = past.as_ref().map(|past| past.words(clock::now()));
         let strict = self.strict && !found.is_empty();
         let input = ReviewInput {
             params: resolved.values,
             missing: resolved.missing,
             rehearsal: false,
             findings: found,
-            estimates,
+            estimates: past.map(|past| past.estimates).unwrap_or_default(),
+            history,
         };
         let review = review::review(&shape.loaded, &shape.graph, &input);
         self.prove_digest(review.digest.as_deref(), &review.plan_digest)?;
@@ -151,11 +151,13 @@ impl Run {
         let state = State::new(run.clone(), shape.clone());
         let world = surroundings::world(&run, &shape, opened.directory, store.directory(&run), given)?;
         let runtime = launch::runtime()?;
-        started.accepted = self.accepts.prove(screen, &runtime, &world)?;
+        let past = Past::read(&store, &shape);
+        started.accepted = self.accepts.prove(screen, &runtime, &world, &past)?;
         // Before the run exists: what cannot begin leaves nothing behind.
         started.targets = runtime.block_on(surroundings::hold(&world))?;
         let held = store.create(&run)?;
-        let launch = Launch { screen, store: &store, held, state, world, attended };
+        let estimates = past.estimates;
+        let launch = Launch { screen, store: &store, held, state, world, attended, estimates };
         launch.drive(runtime, Start::Begin(Box::new(started)))
     }
 
@@ -197,14 +199,4 @@ pub fn sources(loaded: &Loaded) -> Vec<StoredSource> {
         text: source.text.to_string(),
     };
     loaded.sources.iter().map(one).collect()
-}
-
-/// How long steps took before; none where nothing can be read.
-fn estimates(globals: &Globals, shape: &Shape) -> HashMap<StepId, u64> {
-    let read = |store: Store| {
-        let plan: &Plan = &shape.plan;
-        store.estimates(plan.name.value.as_str(), &digest::of_plan(&shape.loaded)).ok()
-    };
-    let found = state_dir::open_to_read(globals).ok().and_then(read).unwrap_or_default();
-    found.steps.into_iter().map(|(step, ms)| (StepId::new(step), ms)).collect()
 }

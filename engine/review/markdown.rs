@@ -27,6 +27,9 @@ fn head(review: &Review, out: &mut String) {
         None => writeln!(out, "- Digest: none yet, no value for {}", review.missing.join(", ")),
     };
     let _ = writeln!(out, "- Plan digest: `{}`", review.plan_digest);
+    if let Some(history) = &review.history {
+        let _ = writeln!(out, "- History: {}", escape(history));
+    }
     if let Some(severity) = &review.severity {
         let _ = writeln!(out, "- Severity: {}", escape(severity));
     }

@@ -34,6 +34,8 @@ pub struct ReviewInput {
     pub findings: Vec<Finding>,
     /// How long steps took before, in milliseconds; empty unless history is asked for.
     pub estimates: HashMap<StepId, u64>,
+    /// When it was rehearsed, in words; none unless history is asked for.
+    pub history: Option<String>,
 }
 
 /// A reviewed plan.
@@ -49,6 +51,9 @@ pub struct Review {
     pub params: Map<String, Value>,
     /// Required parameters without a value.
     pub missing: Vec<String>,
+    /// When it was rehearsed, in words; not part of a stable review.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<String>,
     pub waves: Vec<Vec<String>>,
     pub steps: Vec<Reviewed>,
     pub no_return: Option<NoReturn>,
@@ -112,6 +117,7 @@ pub fn review(loaded: &Loaded, graph: &Graph, input: &ReviewInput) -> Review {
         plan_digest,
         severity,
         missing: input.missing.clone(),
+        history: input.history.clone(),
         waves: graph
             .waves()
             .iter()
@@ -133,6 +139,7 @@ fn nothing(plan_digest: String, findings: Vec<Placed>) -> Review {
         plan_digest,
         severity: None,
         params: Map::new(),
+        history: None,
         missing: Vec::new(),
         waves: Vec::new(),
         steps: Vec::new(),

@@ -119,6 +119,9 @@ impl Page {
             }
         }
         self.entry(2, "plan", Style::Dim, &review.plan_digest);
+        if let Some(history) = &review.history {
+            self.entry(2, "history", Style::Plain, history);
+        }
         if let Some(severity) = &review.severity {
             self.entry(2, "severity", Style::Plain, severity);
         }

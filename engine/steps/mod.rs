@@ -47,7 +47,9 @@ pub use feeder::{FEED, feed_main};
 pub use hands::{Hands, Job, Verb, Work};
 pub use hold::{Hold, Holder, Refused};
 pub use lost::{Difference, LostReport, MOST_ROWS, TableLoss, compare, compare_up_to};
-pub use preflight::{Concern, Fact, Options as PreflightOptions, Preflight, preflight};
+pub use preflight::{
+    Concern, Fact, Found as PreflightFound, Options as PreflightOptions, Preflight, preflight,
+};
 pub use prune::{
     Asked, Leaving, Leftover, Runs, Standing as RunStanding, Verdict as PruneVerdict, ask, drop_database,
     judge, remove,

@@ -20,10 +20,9 @@ mod size;
 mod statements;
 mod uses;
 
-pub use concern::{Concern, Fact, Preflight};
+pub use concern::{Concern, Fact, Found, Preflight};
 
 use super::world::World;
-use concern::Found;
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -38,6 +37,10 @@ pub struct Options {
     pub accept: Vec<String>,
     /// Another server than the pinned one is meant.
     pub retarget: bool,
+    /// The servers that each database was on in earlier runs of this very plan: system identifier and run.
+    pub seen: BTreeMap<String, Vec<(String, String)>>,
+    /// What is known without asking: it is told beside what was found.
+    pub known: Found,
     /// How long one question may take.
     pub limit: Duration,
     /// Where programs are looked for, in the form of PATH.
@@ -49,6 +52,8 @@ impl Default for Options {
         Self {
             accept: Vec::new(),
             retarget: false,
+            seen: BTreeMap::new(),
+            known: Found::default(),
             limit: Duration::from_secs(15),
             path: std::env::var_os("PATH"),
         }
@@ -77,6 +82,7 @@ pub async fn preflight(world: &Arc<World>, options: &Options) -> Preflight {
     found.extend(archives);
     found.extend(channels);
     // A server may quote in its answer what a statement was made with.
+    found.extend(options.known.clone());
     let found = found.cleaned(&world.secrets.redactor());
     Preflight::new(world.shape.plan.name.as_str(), found, &options.accept)
 }

@@ -6,6 +6,7 @@ use crate::run::{Event, Finish, Phase, Record, Why};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What may stand after the end of a run (its handlers) and after its parking.
@@ -28,6 +29,10 @@ pub struct Summary {
     pub title: Option<String>,
     pub reason: Option<String>,
     pub rehearsal: bool,
+    /// Of the plan without its parameters.
+    pub plan_digest: String,
+    /// The servers that its databases were on, by their system identifiers.
+    pub targets: BTreeMap<String, String>,
     pub started_at: Timestamp,
     pub last_at: Timestamp,
     pub phase: Phase,
@@ -116,6 +121,8 @@ fn summary(ends: &Ends) -> Result<Summary, String> {
         title: started.title,
         reason: started.reason,
         rehearsal: started.rehearsal,
+        plan_digest: started.plan_digest,
+        targets: started.targets,
         started_at: first.at,
         last_at,
         phase,

@@ -27,10 +27,12 @@ pub struct Live {
     total: ProgressBar,
     /// Counting them anew at each event would cost more with every step.
     done: HashSet<StepId>,
+    /// How long steps took before, in milliseconds.
+    estimates: HashMap<StepId, u64>,
 }
 
 impl Live {
-    pub fn new(board: Arc<Board>, screen: &Screen, state: &State) -> Self {
+    pub fn new(board: Arc<Board>, screen: &Screen, state: &State, estimates: HashMap<StepId, u64>) -> Self {
         let total = board.add(bar(style("  {msg}  {elapsed}")));
         if let Some(began) = state.started_at {
             total.set_elapsed(since(began));
@@ -44,6 +46,7 @@ impl Live {
             windows: HashMap::new(),
             total,
             done: state.done().cloned().collect(),
+            estimates,
         };
         live.count(state);
         live.watch_windows(state);
@@ -106,7 +109,11 @@ impl Live {
         if let (Some(bar), Some(step)) = (self.running.get(id), state.shape.flow.step(id.as_str())) {
             let title = step.title.as_deref().map(|title| format!(": {}", tame(title))).unwrap_or_default();
             bar.set_message(match entry.state {
-                StepState::Running => format!("{}{title}", step.action.kind().word()),
+                StepState::Running => {
+                    let before =
+                        self.estimates.get(id).map(|ms| format!("  (before: {})", amount::span(*ms)));
+                    format!("{}{title}{}", step.action.kind().word(), before.unwrap_or_default())
+                }
                 _ => doing.to_owned(),
             });
         }
@@ -161,7 +168,16 @@ impl Live {
 
     fn count(&self, state: &State) {
         let done = self.done.len();
-        self.total.set_message(format!("{done} of {} steps done", state.shape.flow.len()));
+        let is_open = |id: &StepId| match state.entry(id).map(|entry| entry.state) {
+            Some(StepState::Skipped) => false,
+            _ => !self.done.contains(id),
+        };
+        let left: u64 = self.estimates.iter().filter(|(id, _)| is_open(id)).map(|(_, ms)| ms).sum();
+        let left = match left {
+            0 => String::new(),
+            left => format!(", about {} to go by earlier runs", amount::span(left)),
+        };
+        self.total.set_message(format!("{done} of {} steps done{left}", state.shape.flow.len()));
     }
 
     fn indeterminate(&self) -> String {

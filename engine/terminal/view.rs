@@ -9,6 +9,7 @@ use crate::plan::StepId;
 use crate::plan::action::notify::Level;
 use crate::run::{Record, State};
 use crate::steps::Progress;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What the driver tells its events to.
@@ -20,11 +21,16 @@ pub enum View {
 }
 
 impl View {
-    /// The form that suits the screen. `board`: what prompts share with a live view.
-    pub fn new(screen: &Screen, board: Option<Arc<Board>>, state: &State) -> Self {
+    /// The form that suits the screen. `estimates`: how long steps took before, in milliseconds. `board`: what prompts share with a live view.
+    pub fn new(
+        screen: &Screen,
+        board: Option<Arc<Board>>,
+        state: &State,
+        estimates: HashMap<StepId, u64>,
+    ) -> Self {
         match board {
             _ if screen.is_json() => Self::Lines(screen.clone()),
-            Some(board) => Self::Live(Box::new(Live::new(board, screen, state))),
+            Some(board) => Self::Live(Box::new(Live::new(board, screen, state, estimates))),
             None => Self::Plain(Box::new(Plain::new(screen.clone(), state))),
         }
     }

@@ -80,3 +80,29 @@ steps:
         assert!(!text.contains(shared().password().expose()), "{text}");
     }
 }
+
+/// A run remembers its server; the same plan does not go to another one by itself.
+#[test]
+fn the_first_server_is_remembered() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime.block_on(database("cli_first_server"));
+    let other = runplan::postgres::Cluster::start(crate::support::cluster::options()).unwrap();
+    let sandbox = Sandbox::new();
+    sandbox.plan(
+        r#"
+secrets: { URL: { file: url } }
+databases: { app: { url: "{{ secrets.URL }}" } }
+steps:
+  - { id: made, sql: { database: app, statement: CREATE TABLE t (a int) }, irreversible: a test }
+"#,
+    );
+    sandbox.write("url", shared().url(first.database()).expose());
+    sandbox.run("preflight plan.yaml").code(0).says("never rehearsed").says("not pinned");
+    sandbox.run("plan.yaml").code(0).complains("never rehearsed");
+    sandbox.write("url", other.url("postgres").expose());
+    sandbox.run("plan.yaml").code(6).complains("of this very plan was on").complains("--retarget");
+    sandbox.run("plan.yaml --retarget").code(2).complains("--reason");
+    sandbox.run("plan.yaml --retarget --reason moved").code(0);
+    sandbox.run("preflight plan.yaml").says("the same server as in run");
+    other.stop().unwrap();
+}

@@ -11,7 +11,8 @@ use serde::ser::{SerializeStruct, Serializer};
 /// What the codes begin with.
 const PREFIX: &str = "runplan::preflight::";
 /// What no operator can accept: the run would certainly fail, or harm another one.
-const FINAL: &[&str] = &["target_held", "pooled", "standby", "server_version", "wrong_target"];
+const FINAL: &[&str] =
+    &["target_held", "pooled", "standby", "server_version", "wrong_target", "secret_empty"];
 
 /// A reason to think twice, or not to start at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,7 +79,8 @@ impl Concern {
 
     /// Whether an operator may accept it.
     pub fn is_final(&self) -> bool {
-        FINAL.contains(&self.short_code()) || self.code.starts_with("runplan::postgres::")
+        let without = ["runplan::postgres::", "runplan::secret::"];
+        FINAL.contains(&self.short_code()) || without.iter().any(|prefix| self.code.starts_with(prefix))
     }
 
     /// The code without `runplan::preflight::`, as it may be typed.

@@ -25,7 +25,7 @@ pub async fn look(server: &Server, uses: &[&Use]) -> Found {
     if superuser {
         return found;
     }
-    let compares = steps_that(uses, |what| matches!(what, What::Compare));
+    let compares = steps_that(uses, |what| matches!(what, What::Compare { .. }));
     if let Some(first) = compares.first()
         && backups.is_empty()
     {

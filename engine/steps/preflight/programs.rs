@@ -95,22 +95,14 @@ fn is_there(program: &str, cwd: Option<&str>, beside: &Path, options: &Options) 
 pub async fn clients(world: &World, server: &Server, uses: &[&Use]) -> Found {
     let backups = steps_that(uses, |what| matches!(what, What::Backup { .. }));
     let restores = steps_that(uses, |what| matches!(what, What::Restore { .. }));
-    let mut wanted: Vec<(&'static str, Vec<&Use>)> = Vec::new();
-    let all: Vec<&Use> = backups.iter().chain(&restores).copied().collect();
-    match (backups.is_empty(), restores.is_empty()) {
-        (true, true) => return Found::default(),
-        (false, true) => wanted.push(("pg_dump", backups)),
-        (_, false) => {
-            if !backups.is_empty() {
-                wanted.push(("pg_dump", backups));
-            }
-            wanted.push(("psql", restores));
-        }
-    }
+    // A schema is compared as pg_dump writes it.
+    let schemas = steps_that(uses, |what| matches!(what, What::Compare { schema: true }));
+    let dumps: Vec<&Use> = backups.iter().chain(&schemas).copied().collect();
     // A backup is read back with it.
-    wanted.push(("pg_restore", all));
+    let all: Vec<&Use> = dumps.iter().chain(&restores).copied().collect();
+    let wanted = [("pg_dump", dumps), ("psql", restores), ("pg_restore", all)];
     let mut found = Found::default();
-    for (name, steps) in wanted {
+    for (name, steps) in wanted.into_iter().filter(|(_, steps)| !steps.is_empty()) {
         let (programs, major) = (world.programs.clone(), server.identity.major());
         let asked = tokio::task::spawn_blocking(move || programs.find(name, major)).await;
         match asked {

@@ -136,6 +136,10 @@ pub async fn open(
     tell(name, &identity, &role, found);
     let expected = world.targets.declared(name).and_then(|database| database.expect.as_ref());
     compare(name, &settings, &identity, expected, options.retarget, found);
+    if expected.is_none_or(|expected| expected.system_identifier.is_none()) {
+        let seen = options.seen.get(name).map(Vec::as_slice).unwrap_or_default();
+        recognise(name, &identity, seen, options.retarget, found);
+    }
     found.extend(suits(name, &identity, uses));
     Some(Server { name: name.to_owned(), catalog, plain, identity, role, limit: options.limit })
 }
@@ -254,6 +258,26 @@ fn compare(
                 .help("correct the address, or the block `expect` after a review, or give --retarget"),
         });
     }
+}
+
+/// Whether this very plan ran on that server before, when nothing in it says which one is meant.
+fn recognise(name: &str, identity: &Identity, seen: &[(String, String)], retarget: bool, found: &mut Found) {
+    let Some((server, run)) = seen.last() else { return };
+    if let Some((_, run)) = seen.iter().rev().find(|(server, _)| *server == identity.system_identifier) {
+        found.fact(name, format!("the same server as in run {run}"));
+        return;
+    }
+    let message = format!(
+        "{name}: this is the server with system identifier {}, and run {run} of this very plan was on {server}",
+        identity.system_identifier
+    );
+    found.add(match retarget {
+        true => {
+            Concern::warning("retargeted", message).help("--retarget was given: make sure that it is meant")
+        }
+        false => Concern::error("wrong_target", message)
+            .help("correct the address, or give --retarget if this server is meant from now on"),
+    });
 }
 
 fn suits(name: &str, identity: &Identity, uses: &[&Use]) -> Found {

@@ -22,6 +22,8 @@ pub struct Signs {
     pub taken_at: String,
     /// Whether the time is the manifest's.
     pub manifest: bool,
+    /// `schema.table` of those it holds, as the manifest says.
+    pub tables: Option<Vec<String>>,
 }
 
 /// Looks at the edges of a backup. Blocks, but not for long.
@@ -43,10 +45,11 @@ pub fn look(path: &Path) -> Result<Signs, Failure> {
         compare(path, manifest, &files)?;
     }
     let has_manifest = manifest.is_some();
+    let tables = manifest.as_ref().map(|manifest| manifest.tables.keys().cloned().collect());
     let modified = found.modified().ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
     let written = manifest.map(|manifest| manifest.taken_at);
     let taken_at = written.or_else(|| Some(format!("{:.0}", modified?))).unwrap_or_default();
-    Ok(Signs { format, bytes, taken_at, manifest: has_manifest })
+    Ok(Signs { format, bytes, taken_at, manifest: has_manifest, tables })
 }
 
 /// What begins as pg_dump begins must end as it ends.

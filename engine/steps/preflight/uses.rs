@@ -50,7 +50,10 @@ pub enum What {
     Freeze,
     Sql(Box<Sql>),
     /// Everything is read: a comparison with a backup or a side database.
-    Compare,
+    /// Its rows are read; with `schema` its definitions too, by pg_dump.
+    Compare {
+        schema: bool,
+    },
     /// A program or a request changes it.
     Foreign,
 }
@@ -83,13 +86,15 @@ pub struct ArchiveUse {
     pub step: StepId,
     pub path: Text,
     pub max_age: Option<crate::plan::Duration>,
+    /// Tables that it must hold.
+    pub tables: Vec<Text>,
 }
 
 impl What {
     /// Whether the database is another one afterwards.
     pub fn mutates(&self) -> bool {
         match self {
-            Self::Backup { .. } | Self::Compare => false,
+            Self::Backup { .. } | Self::Compare { .. } => false,
             Self::Restore { .. } | Self::Swap | Self::Freeze | Self::Foreign => true,
             Self::Sql(sql) => !sql.read_only,
         }
@@ -143,11 +148,11 @@ impl Walk<'_> {
                     keeps_owners: restore.owners == action::restore::Owners::Keep,
                 };
                 self.database(&restore.database, what);
-                self.archive(&restore.from, None);
+                self.archive(&restore.from, None, restore.tables.as_deref());
             }
             Action::Swap(swap) => self.database(&swap.database, What::Swap),
             Action::Copy(copy) => {
-                self.database(&copy.from, What::Compare);
+                self.database(&copy.from, What::Compare { schema: false });
                 self.database(&copy.to, What::Foreign);
             }
             Action::Freeze(freeze) => self.database(&freeze.database, What::Freeze),
@@ -274,26 +279,28 @@ impl Walk<'_> {
             Question::Http(http) => self.http(http),
             Question::Shell(shell) => self.shell(shell),
             Question::File(file) => self.text(&file.path, false),
-            Question::Backup(backup) => self.archive(&backup.path, backup.max_age),
+            Question::Backup(backup) => {
+                self.archive(&backup.path, backup.max_age, backup.tables.as_deref());
+            }
             Question::Amcheck(_) => {
                 if let Some(database) = database {
-                    self.database(database, What::Compare);
+                    self.database(database, What::Compare { schema: false });
                 }
             }
             Question::Schema(against) | Question::Counts(against) => {
-                self.archive(&against.matches, None);
-                self.compare(database);
+                self.archive(&against.matches, None, against.tables.as_deref());
+                self.compare(database, matches!(question, Question::Schema(_)));
             }
             Question::Lost(lost) => {
                 self.text(&lost.side, false);
-                self.compare(database);
+                self.compare(database, false);
             }
         }
     }
 
-    fn compare(&mut self, database: Option<&Text>) {
+    fn compare(&mut self, database: Option<&Text>, schema: bool) {
         if let Some(database) = database {
-            self.database(database, What::Compare);
+            self.database(database, What::Compare { schema });
         }
     }
 
@@ -309,9 +316,10 @@ impl Walk<'_> {
         }
     }
 
-    fn archive(&mut self, path: &Text, max_age: Option<crate::plan::Duration>) {
+    fn archive(&mut self, path: &Text, max_age: Option<crate::plan::Duration>, tables: Option<&[Text]>) {
         self.text(path, false);
-        self.uses.archives.push(ArchiveUse { step: self.step.clone(), path: path.clone(), max_age });
+        let tables = tables.unwrap_or_default().to_vec();
+        self.uses.archives.push(ArchiveUse { step: self.step.clone(), path: path.clone(), max_age, tables });
     }
 
     fn database(&mut self, text: &Text, what: What) {

@@ -167,3 +167,37 @@ async fn a_channel_that_nobody_hears() {
     std::io::Read::read_to_end(&mut socket, &mut said).unwrap();
     assert_eq!(said, b"", "nothing is sent");
 }
+
+#[tokio::test]
+async fn a_backup_must_hold_what_the_plan_needs_of_it() {
+    let settings = crate::steps::backup::sample("preflight_content").await;
+    let made = plan(
+        "steps:\n- { id: a, backup: { database: app, to: b, format: directory } }\n\
+        - { id: c, backup: { database: app, to: b, format: custom, tables: [users] } }\n",
+    )
+    .database("app", &settings)
+    .set();
+    let mut paths = Vec::new();
+    for step in ["a", "c"] {
+        let path = made.done(step).await["path"].as_str().unwrap().to_owned();
+        // Without its manifest the archive itself is asked.
+        std::fs::remove_file(format!("{path}.manifest.json")).unwrap();
+        paths.push(path);
+    }
+    let text = format!(
+        "{APP}steps:\n- {{ id: whole, restore: {{ from: \"{0}\", database: app, tables: [users, public.escrows] }} }}
+- {{ id: part, restore: {{ from: \"{1}\", database: app, tables: [users, escrows] }} }}
+- {{ id: schema, verify: {{ database: app, checks: [ {{ name: s, schema: {{ matches: \"{1}\", tables: [messages] }} }} ] }} }}\n",
+        paths[0], paths[1]
+    );
+    let stage = plan(&text).database("app", &settings).set();
+    let all = ask(&stage).await;
+    let found: Vec<(&str, &str)> = of(&all, "backup_incomplete")
+        .iter()
+        .map(|one| (one.step.as_ref().unwrap().as_str(), one.message.rsplit(" does ").next().unwrap()))
+        .collect();
+    assert_eq!(found, [("part", "not hold escrows"), ("schema", "not hold messages")], "{}", shown(&all));
+    assert!(of(&all, "backup_incomplete")[0].help.as_deref().unwrap().contains("it holds public.users"));
+    has_fact(&all, "pg_dump", "pg_dump");
+    made.end().await;
+}

@@ -48,6 +48,28 @@ async fn a_pinned_server_is_compared_and_retargeting_is_said() {
 }
 
 #[tokio::test]
+async fn a_plan_that_ran_on_one_server_does_not_run_on_another_by_itself() {
+    let settings = database("preflight_seen").await;
+    let here = identity::read(&connect(&settings).await).await.unwrap().system_identifier;
+    let stage = plan(&format!("{APP}{CHANGE}")).database("app", &settings).set();
+    let seen = |servers: &[&str]| {
+        let runs = servers.iter().enumerate().map(|(n, server)| ((*server).to_owned(), format!("run-{n}")));
+        PreflightOptions { seen: [("app".to_owned(), runs.collect())].into(), ..PreflightOptions::default() }
+    };
+    let elsewhere = seen(&["7301234567890123456"]);
+    let all = preflight(&stage.world, &elsewhere).await;
+    assert!(!all.may_start(), "{}", shown(&all));
+    assert!(
+        one(&all, "wrong_target").message.contains("run run-0 of this very plan was on 7301234567890123456")
+    );
+    let all = preflight(&stage.world, &PreflightOptions { retarget: true, ..elsewhere }).await;
+    assert!(all.may_start() && of(&all, "retargeted").len() == 1, "{}", shown(&all));
+    let all = preflight(&stage.world, &seen(&[&here, "7301234567890123456"])).await;
+    assert!(all.may_start(), "{}", shown(&all));
+    has_fact(&all, "app", "the same server as in run run-0");
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_answer_and_a_database_that_is_not_there() {
     let settings = database("preflight_absent").await;
     let nobody = Settings::parse("postgresql://x@127.0.0.1:1/app", &|_| None).unwrap();

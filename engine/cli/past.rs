@@ -1,0 +1,91 @@
+//! What this machine knows of earlier runs of a plan: how long its steps took, when it was rehearsed, on which servers it
+//! was. Reads only; what cannot be read is not known.
+
+use super::command::Globals;
+use super::state_dir;
+use crate::clock::{self, Timestamp};
+use crate::plan::{StepId, digest};
+use crate::report::amount::{between, span};
+use crate::run::Shape;
+use crate::steps::{Concern, PreflightFound};
+use crate::store::{Store, Timing};
+use std::collections::{BTreeMap, HashMap};
+
+/// What is known of a plan.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// How long each step took, in milliseconds.
+    pub estimates: HashMap<StepId, u64>,
+    /// The last rehearsal of this very plan.
+    pub rehearsal: Option<Timing>,
+    /// For each database the servers it was on in runs of this very plan, and which run, the oldest first.
+    pub seen: BTreeMap<String, Vec<(String, String)>>,
+}
+
+impl Past {
+    pub fn of(globals: &Globals, shape: &Shape) -> Self {
+        state_dir::open_to_read(globals).map(|store| Self::read(&store, shape)).unwrap_or_default()
+    }
+
+    pub fn read(store: &Store, shape: &Shape) -> Self {
+        let digest = digest::of_plan(&shape.loaded);
+        let found = store.estimates(shape.plan.name.value.as_str(), &digest).unwrap_or_default();
+        let mut seen: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+        for brief in store.list().unwrap_or_default() {
+            let Some(summary) = brief.summary.filter(|one| !one.rehearsal && one.plan_digest == digest)
+            else {
+                continue;
+            };
+            for (database, server) in summary.targets {
+                seen.entry(database).or_default().push((server, brief.run.to_string()));
+            }
+        }
+        let estimates = found.steps.into_iter().map(|(step, ms)| (StepId::new(step), ms)).collect();
+        Self { estimates, rehearsal: found.rehearsal, seen }
+    }
+
+    /// `rehearsed 2h05m ago: 3m12s, downtime 40 ms`
+    pub fn words(&self, now: Timestamp) -> String {
+        let Some(rehearsal) = &self.rehearsal else { return "never rehearsed on this machine".to_owned() };
+        let closed = rehearsal.downtime_ms.map(|ms| format!(", downtime {}", span(ms))).unwrap_or_default();
+        let ago = span(between(rehearsal.at, now));
+        format!("rehearsed {ago} ago: {}{closed}", span(rehearsal.total_ms))
+    }
+
+    /// For preflight: a plan that changes a database should have been rehearsed.
+    pub fn known(&self, shape: &Shape) -> PreflightFound {
+        let mut found = PreflightFound::default();
+        if self.rehearsal.is_some() {
+            found.fact("this plan", self.words(clock::now()));
+        } else if !super::surroundings::changed(shape).is_empty() {
+            let message = "this plan, as it is now, was never rehearsed on this machine";
+            found.add(
+                Concern::warning("never_rehearsed", message)
+                    .help("`runplan rehearse PLAN` executes all of it on a throw-away PostgreSQL"),
+            );
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rehearsal_is_told_in_words() {
+        let now: Timestamp = "2026-11-22T05:00:00Z".parse().unwrap();
+        let mut past = Past::default();
+        assert_eq!(past.words(now), "never rehearsed on this machine");
+        past.rehearsal = Some(Timing {
+            plan: "p".to_owned(),
+            digest: "d".to_owned(),
+            at: "2026-11-22T02:58:00Z".parse().unwrap(),
+            rehearsal: true,
+            total_ms: 192_000,
+            downtime_ms: Some(48),
+            steps: Vec::new(),
+        });
+        assert_eq!(past.words(now), "rehearsed 2h02m ago: 3m12s, downtime 48 ms");
+    }
+}
