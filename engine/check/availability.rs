@@ -23,7 +23,6 @@ pub enum Feature {
 }
 
 const NOT_YET: &[Feature] = &[
-    Feature::Copy,
     Feature::Amcheck,
     Feature::RestoreElsewhere,
     Feature::OwnersMap,

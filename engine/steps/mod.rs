@@ -8,6 +8,7 @@ mod attempt;
 mod backup;
 mod changes;
 mod client;
+mod copy;
 mod database;
 mod earlier;
 mod expectation;
@@ -79,7 +80,7 @@ async fn act_as_written(attempt: &Attempt) -> Outcome {
         Action::Backup(action) => Box::pin(backup::act(attempt, action)).await,
         Action::Restore(action) => Box::pin(restore::act(attempt, action)).await,
         Action::Swap(action) => Box::pin(swap::act(attempt, action)).await,
-        Action::Copy(_) => failures::not_available("copy"),
+        Action::Copy(action) => Box::pin(copy::act(attempt, action)).await,
         Action::Freeze(action) => Box::pin(freeze::act(attempt, action)).await,
         Action::Sql(action) => Box::pin(sql::act(attempt, action)).await,
         Action::Shell(action) => Box::pin(shell::act(attempt, action)).await,
@@ -105,7 +106,7 @@ async fn settle_as_written(attempt: &Attempt) -> Outcome {
         Action::Backup(action) => Box::pin(backup::settle(attempt, action)).await,
         Action::Restore(action) => Box::pin(restore::settle(attempt, action)).await,
         Action::Swap(action) => Box::pin(swap::settle(attempt, action)).await,
-        Action::Copy(_) => failures::not_available("copy"),
+        Action::Copy(action) => Box::pin(copy::settle(attempt, action)).await,
         Action::Freeze(action) => Box::pin(freeze::settle(attempt, action)).await,
         Action::Sql(action) => Box::pin(sql::settle(attempt, action)).await,
         Action::Shell(action) => Box::pin(shell::settle(attempt, action)).await,
@@ -124,7 +125,7 @@ pub async fn undo(attempt: &Attempt) -> Outcome {
         Action::Backup(action) => Box::pin(backup::undo(attempt, action)).await,
         Action::Restore(action) => Box::pin(restore::undo(attempt, action)).await,
         Action::Swap(action) => Box::pin(swap::undo(attempt, action)).await,
-        Action::Copy(_) => failures::not_available("copy"),
+        Action::Copy(action) => Box::pin(copy::undo(attempt, action)).await,
         Action::Freeze(action) => Box::pin(freeze::undo(attempt, action)).await,
         Action::Sql(_)
         | Action::Shell(_)

@@ -5,9 +5,9 @@ mod alone;
 mod orphan;
 pub mod rows;
 pub mod session;
-mod settle;
+pub mod settle;
 pub mod text;
-mod transaction;
+pub mod transaction;
 
 use super::attempt::Attempt;
 use super::targets::Target;
@@ -28,7 +28,12 @@ pub async fn act(attempt: &Attempt, action: &Sql) -> Outcome {
         },
     };
     if action.transaction {
-        let work = transaction::Work { attempt, action, target: &target, hold, statements: &statements };
+        let inside = transaction::Script { attempt, action, statements: &statements };
+        let limits = session::Limits {
+            lock_timeout: Some(action.lock_timeout),
+            statement_timeout: action.statement_timeout,
+        };
+        let work = transaction::Work { attempt, target: &target, hold, limits, inside: &inside };
         work.run().await
     } else {
         alone::act(attempt, action, &target, hold, &statements).await

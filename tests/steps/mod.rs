@@ -3,6 +3,7 @@
 mod approve;
 pub mod backup;
 mod claims;
+mod copy;
 mod crash;
 mod damage;
 mod doubt;

@@ -12,6 +12,7 @@ use crate::clock;
 use crate::plan::action::Sql;
 use crate::postgres::{Class, Connection, Error, witness};
 use crate::run::{Failure, Outcome, Outputs};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// How one try ended short of an outcome.
-enum Short {
+pub enum Short {
     /// Certainly rolled back.
     Failed(Failure),
     /// Certainly rolled back, and the same may succeed now.
@@ -31,11 +32,32 @@ enum Short {
 /// A step's work, the same in every try.
 pub struct Work<'a> {
     pub attempt: &'a Attempt,
-    pub action: &'a Sql,
     pub target: &'a Target,
     /// None: it only reads.
     pub hold: Option<Arc<Hold>>,
+    pub limits: Limits,
+    pub inside: &'a dyn Inside,
+}
+
+/// A future of one try.
+pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<Outputs, Short>> + Send + 'a>>;
+
+/// What is done between BEGIN and COMMIT. Whatever the COMMIT needs beside the database must be durable when it ends.
+pub trait Inside: Sync {
+    fn run<'a>(&'a self, connection: &'a Connection) -> Doing<'a>;
+}
+
+/// The statements of an `sql` step.
+pub struct Script<'a> {
+    pub attempt: &'a Attempt,
+    pub action: &'a Sql,
     pub statements: &'a [Statement],
+}
+
+impl Inside for Script<'_> {
+    fn run<'a>(&'a self, connection: &'a Connection) -> Doing<'a> {
+        Box::pin(self.all(connection))
+    }
 }
 
 impl Work<'_> {
@@ -64,18 +86,14 @@ impl Work<'_> {
     }
 
     async fn once(&self) -> Result<Outcome, Short> {
-        let limits = Limits {
-            lock_timeout: Some(self.action.lock_timeout),
-            statement_timeout: self.action.statement_timeout,
-        };
-        let connection = self.until_cancelled(session::open(self.attempt, self.target, limits)).await?;
+        let connection = self.until_cancelled(session::open(self.attempt, self.target, self.limits)).await?;
         // Connected now, so that no lock is held while it takes its time.
         let second = match self.hold {
             Some(_) => Some(self.until_cancelled(self.second(&connection)).await?),
             None => None,
         };
         let begin = if self.hold.is_none() { READ_ONLY } else { "BEGIN" };
-        self.send(&connection, begin, "").await?;
+        send(self.attempt, &connection, begin, "").await?;
         match self.inside(&connection, second).await {
             Err(short) => {
                 // What was sent before it is answered: a ROLLBACK that fails has lost its session, which is one too.
@@ -87,9 +105,9 @@ impl Work<'_> {
     }
 
     async fn inside(&self, connection: &Connection, second: Option<Connection>) -> Result<Outcome, Short> {
-        let outputs = self.statements(connection).await?;
+        let outputs = self.inside.run(connection).await?;
         let (Some(hold), Some(second)) = (&self.hold, second) else {
-            self.send(connection, "ROLLBACK", "").await?;
+            send(self.attempt, connection, "ROLLBACK", "").await?;
             return Ok(Outcome::Done(outputs));
         };
         self.still_ours(connection, hold).await?;
@@ -145,7 +163,34 @@ impl Work<'_> {
         clock::sleep(PATIENCE).await;
     }
 
-    async fn statements(&self, connection: &Connection) -> Result<Outputs, Short> {
+    /// Last before the COMMIT, in the same transaction: the lock stands, and so does the claim.
+    async fn still_ours(&self, connection: &Connection, hold: &Hold) -> Result<(), Short> {
+        let held = connection.one(&format!("SELECT {}", hold.check_sql())).await.map_err(lost_before)?;
+        if held == "t" {
+            return Ok(());
+        }
+        let failure = hold.lost().await;
+        let message = format!("{}; the transaction was rolled back", failure.message);
+        Err(Short::Failed(Failure { message, ..failure }))
+    }
+
+    /// A session of its own on the same host, which flushes the WAL past the witness.
+    async fn second(&self, connection: &Connection) -> Result<Connection, Error> {
+        let step = format!("witness {}", self.attempt.step.id.value);
+        Connection::connect(connection.settings(), &application_name(&self.attempt.world, &step)).await
+    }
+
+    async fn until_cancelled<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Short> {
+        tokio::select! {
+            biased;
+            done = work => done.map_err(|error| Short::Failed(session::failure(&error, ""))),
+            () = self.attempt.cancelled.cancelled() => Err(Short::Failed(session::cancelled("nothing was sent"))),
+        }
+    }
+}
+
+impl Script<'_> {
+    async fn all(&self, connection: &Connection) -> Result<Outputs, Short> {
         let mut changed = 0;
         let mut last = Rows::default();
         for (at, statement) in self.statements.iter().enumerate() {
@@ -158,7 +203,7 @@ impl Work<'_> {
                 false => Vec::new(),
             };
             let before = self.counted(connection, statement).await?;
-            let result = self.send(connection, &statement.sql, &place).await?;
+            let result = send(self.attempt, connection, &statement.sql, &place).await?;
             changed += match statement.changes {
                 Changes::Told => result.affected,
                 Changes::Nothing => 0,
@@ -232,44 +277,20 @@ impl Work<'_> {
         }
         Ok(outputs)
     }
+}
 
-    /// Last before the COMMIT, in the same transaction: the lock stands, and so does the claim.
-    async fn still_ours(&self, connection: &Connection, hold: &Hold) -> Result<(), Short> {
-        let held = connection.one(&format!("SELECT {}", hold.check_sql())).await.map_err(lost_before)?;
-        if held == "t" {
-            return Ok(());
-        }
-        let failure = hold.lost().await;
-        let message = format!("{}; the transaction was rolled back", failure.message);
-        Err(Short::Failed(Failure { message, ..failure }))
-    }
-
-    /// A session of its own on the same host, which flushes the WAL past the witness.
-    async fn second(&self, connection: &Connection) -> Result<Connection, Error> {
-        let step = format!("witness {}", self.attempt.step.id.value);
-        Connection::connect(connection.settings(), &application_name(&self.attempt.world, &step)).await
-    }
-
-    async fn until_cancelled<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Short> {
-        tokio::select! {
-            biased;
-            done = work => done.map_err(|error| Short::Failed(session::failure(&error, ""))),
-            () = self.attempt.cancelled.cancelled() => Err(Short::Failed(session::cancelled("nothing was sent"))),
-        }
-    }
-
-    async fn send(
-        &self,
-        connection: &Connection,
-        sql: &str,
-        place: &str,
-    ) -> Result<crate::postgres::ResultSet, Short> {
-        match session::run(self.attempt, connection, sql).await {
-            Ok(mut results) => Ok(results.pop().unwrap_or_default()),
-            Err(Trouble::Server(error)) => Err(short(&error, place)),
-            Err(Trouble::NotSent | Trouble::Cancelled(_)) => {
-                Err(Short::Failed(session::cancelled("the transaction was rolled back")))
-            }
+/// A statement's result; cancelled on the server with the attempt.
+pub async fn send(
+    attempt: &Attempt,
+    connection: &Connection,
+    sql: &str,
+    place: &str,
+) -> Result<crate::postgres::ResultSet, Short> {
+    match session::run(attempt, connection, sql).await {
+        Ok(mut results) => Ok(results.pop().unwrap_or_default()),
+        Err(Trouble::Server(error)) => Err(short(&error, place)),
+        Err(Trouble::NotSent | Trouble::Cancelled(_)) => {
+            Err(Short::Failed(session::cancelled("the transaction was rolled back")))
         }
     }
 }
@@ -292,7 +313,7 @@ fn count(changed: u64, last: &Rows) -> (u64, &'static str) {
 }
 
 /// Before the COMMIT every failure is certain: what was not committed is rolled back, whoever is lost.
-fn short(error: &Error, place: &str) -> Short {
+pub fn short(error: &Error, place: &str) -> Short {
     let failure = session::failure(error, place);
     match error.class() {
         Class::Retryable => Short::Lost(failure),
