@@ -492,8 +492,19 @@ impl Rules<'_, '_> {
 
     fn question(&mut self, question: &Sp<Question>) {
         match &question.value {
-            Question::Http(http) => self.http(http, question.span),
-            Question::Shell(shell) => self.shell(shell, question.span),
+            Question::Http(http) => {
+                self.only_asks(
+                    http.destructive || http.replaces.is_some(),
+                    http.changes.as_ref(),
+                    question.span,
+                );
+                self.http(http, question.span);
+            }
+            Question::Shell(shell) => {
+                let destroys = shell.destructive || shell.replaces.is_some();
+                self.only_asks(destroys, shell.changes.as_ref(), question.span);
+                self.shell(shell, question.span);
+            }
             Question::Amcheck(_) => self.findings.extend(Feature::Amcheck.missing(question.span)),
             Question::Sql(_)
             | Question::Schema(_)
@@ -501,6 +512,18 @@ impl Rules<'_, '_> {
             | Question::Backup(_)
             | Question::Counts(_)
             | Question::Lost(_) => {}
+        }
+    }
+
+    /// A check is run as often as it takes, and nobody is asked before it.
+    fn only_asks(&mut self, destroys: bool, changes: Option<&Changes>, span: Span) {
+        if destroys || matches!(changes, Some(Changes::Database(_))) {
+            self.error(
+                "runplan::check::check_writes",
+                span,
+                "a check only asks, and this says that it changes something",
+                "change things in a step of its own, and check here what came of it",
+            );
         }
     }
 

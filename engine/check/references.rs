@@ -382,12 +382,28 @@ fn named(context: &Context<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn handler(bare: &Bare, findings: &mut Vec<Finding>) {
-    if !matches!(&bare.action.value, Action::Notify(_) | Action::Shell(_) | Action::Http(_)) {
-        let message = format!("a handler cannot do {}", bare.action.kind().with_article());
+    let destroys = match &bare.action.value {
+        Action::Notify(_) => false,
+        Action::Shell(shell) => shell.destructive || shell.replaces.is_some(),
+        Action::Http(http) => http.destructive || http.replaces.is_some(),
+        _ => {
+            let message = format!("a handler cannot do {}", bare.action.kind().with_article());
+            findings.push(
+                Finding::error("runplan::check::bad_handler", bare.action.span, message)
+                    .label("not in a handler")
+                    .help(
+                        "a handler tells people: use notify, shell or http; what changes something is a step",
+                    ),
+            );
+            return;
+        }
+    };
+    if destroys {
+        let message = "a handler cannot destroy anything: no backup and no approval come before it";
         findings.push(
             Finding::error("runplan::check::bad_handler", bare.action.span, message)
-                .label("not in a handler")
-                .help("a handler tells people: use notify, shell or http; what changes something is a step"),
+                .label("declared destructive")
+                .help("make a step of it, behind a `backup` and an `approve`"),
         );
     }
 }

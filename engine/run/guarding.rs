@@ -28,8 +28,8 @@ fn is_dangerous(action: &Action) -> bool {
         Action::Swap(_) => true,
         Action::Restore(restore) => restore.into == action::restore::Into::InPlace,
         Action::Copy(copy) => copy.on_conflict == action::copy::OnConflict::Update,
-        Action::Shell(shell) => shell.destructive,
-        Action::Http(http) => http.destructive,
+        Action::Shell(shell) => shell.destructive || shell.replaces.is_some(),
+        Action::Http(http) => http.destructive || http.replaces.is_some(),
         Action::Sql(sql) => {
             let text = sql.statement.as_ref().map(|text| text.raw.as_str()).unwrap_or_default();
             // A text that cannot be read with its templates in it counts as the worst it could be.
