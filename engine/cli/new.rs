@@ -24,7 +24,7 @@ To start from:
   scenario-3         the schema does not fit after a rollback
   method-1           take the newest Prisma migration back
   method-2           a person restores the platform's backup
-  method-3           restore a backup of our own in place
+  method-3           restore a backup made by hand, beside or in place
   method-4           point-in-time recovery by the platform
   guarded-migration  a migration with backup, approval and reverse")]
 pub struct New {
@@ -65,7 +65,7 @@ impl From {
             Self::Scenario3 => include_str!("templates/scenario-3.yaml"),
             Self::Method1 => shipped(include_str!("../../plans/method-1.yaml")),
             Self::Method2 => include_str!("templates/method-2.yaml"),
-            Self::Method3 => include_str!("templates/method-3.yaml"),
+            Self::Method3 => shipped(include_str!("../../plans/method-3.yaml")),
             Self::Method4 => include_str!("templates/method-4.yaml"),
             Self::GuardedMigration => include_str!("templates/guarded-migration.yaml"),
         }

@@ -32,8 +32,8 @@ pub fn windows(state: &State) -> Vec<Downtime> {
     found
 }
 
-/// Databases that a finished freeze still keeps from being written to. After a swap it is the old one that is frozen,
-/// and that is meant.
+/// Databases that a finished freeze still keeps from being written to: no step has taken the setting away. After a swap
+/// it is the old one that is frozen, and that is meant.
 pub fn frozen(state: &State) -> Vec<(StepId, String)> {
     let done = || {
         state
@@ -41,9 +41,12 @@ pub fn frozen(state: &State) -> Vec<(StepId, String)> {
             .filter(|(_, entry)| entry.state == StepState::Done)
             .filter_map(|(id, _)| state.shape.flow.step(id.as_str()).map(|step| (id, &step.action.value)))
     };
-    let swapped: Vec<&str> = done()
+    let over: Vec<&str> = done()
         .filter_map(|(_, action)| match action {
             Action::Swap(swap) => Some(swap.database.raw.as_str()),
+            Action::Sql(sql) => {
+                sql.statement.as_ref().filter(|text| thaws(&text.raw)).map(|_| sql.database.raw.as_str())
+            }
             _ => None,
         })
         .collect();
@@ -52,8 +55,19 @@ pub fn frozen(state: &State) -> Vec<(StepId, String)> {
             Action::Freeze(freeze) => Some((id.clone(), freeze.database.raw.clone())),
             _ => None,
         })
-        .filter(|(_, database)| !swapped.contains(&database.as_str()))
+        .filter(|(_, database)| !over.contains(&database.as_str()))
         .collect()
+}
+
+/// `ALTER DATABASE ... RESET default_transaction_read_only`, or setting it off.
+fn thaws(statement: &str) -> bool {
+    let words = statement.to_lowercase();
+    let words: Vec<&str> =
+        words.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
+    let Some(at) = words.iter().position(|word| *word == "default_transaction_read_only") else {
+        return false;
+    };
+    words.contains(&"reset") || words.get(at + 1..).is_some_and(|rest| rest.contains(&"off"))
 }
 
 /// How long the swaps kept the database away, in milliseconds.

@@ -1,5 +1,6 @@
 //! The shipped plans, run by the program against the real PostgreSQL.
 
 mod method_1;
+mod method_3;
 mod scenario_1;
 mod scenario_2;

@@ -92,7 +92,8 @@ impl Work<'_> {
             Some(_) => Some(self.until_cancelled(self.second(&connection)).await?),
             None => None,
         };
-        let begin = if self.hold.is_none() { READ_ONLY } else { "BEGIN" };
+        // Said aloud: in a frozen database transactions are read-only unless they ask for more.
+        let begin = if self.hold.is_none() { READ_ONLY } else { "BEGIN READ WRITE" };
         send(self.attempt, &connection, begin, "").await?;
         match self.inside(&connection, second).await {
             Err(short) => {
