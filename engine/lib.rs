@@ -11,7 +11,7 @@
 //!
 //! - `plan`: what the author wrote. `graph`: its order. `sql`: reading SQL. `check`: what is proved before running.
 //!   `review`: what a dry run shows. `run`: what happened, and what is next. `report`: a run as a document. All pure.
-//! - `secret`, `clock`, `process`, `postgres`: the edge's tools. `steps`: how each action acts. `store`: where events
+//! - `secret`, `clock`, `process`, `postgres`: the edge's tools; `failpoint`: where a test can kill it. `steps`: how each action acts. `store`: where events
 //!   endure. `drive`: the only loop. `terminal`: how it looks. `cli`: one file for each command.
 //!
 //! What always holds:
@@ -26,9 +26,10 @@
 //! |---|---|
 //! | secret | - |
 //! | clock | - |
+//! | failpoint | - |
 //! | plan | secret |
 //! | sql | - |
-//! | process | secret, clock |
+//! | process | secret, clock, failpoint |
 //! | graph | plan |
 //! | run | plan, graph, sql |
 //! | check | plan, graph, sql, run |
@@ -36,7 +37,7 @@
 //! | report | plan, graph, run, review |
 //! | postgres | secret, process, clock |
 //! | steps | plan, sql, run, postgres, process, clock, secret |
-//! | store | run, postgres, plan, clock |
+//! | store | run, postgres, plan, clock, failpoint |
 //! | drive | plan, graph, run, steps, store, clock |
 //! | terminal | plan, check, review, run, report, drive, steps, clock |
 //! | cli | plan, sql, secret, clock, process, graph, check, review, run, report, postgres, steps, store, drive, terminal |
@@ -45,6 +46,7 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod drive;
+pub mod failpoint;
 pub mod graph;
 pub mod plan;
 pub mod postgres;

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 const TABLE: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("clock", &[]),
+    // A test can kill the program where it cannot aim from outside.
+    ("failpoint", &[]),
     ("plan", &["secret"]),
     ("sql", &[]),
-    ("process", &["secret", "clock"]),
+    ("process", &["secret", "clock", "failpoint"]),
     ("graph", &["plan"]),
     ("run", &["plan", "graph", "sql"]),
     // A check and a review say what a step does to the world: that is the run's knowledge.
@@ -20,7 +22,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("postgres", &["secret", "process", "clock"]),
     ("steps", &["plan", "sql", "run", "postgres", "process", "clock", "secret"]),
     // Run ids are the plan's names; a lock says since when it is held.
-    ("store", &["run", "postgres", "plan", "clock"]),
+    ("store", &["run", "postgres", "plan", "clock", "failpoint"]),
     ("drive", &["plan", "graph", "run", "steps", "store", "clock"]),
     // It is the driver's observer, and shows the steps' progress.
     ("terminal", &["plan", "check", "review", "run", "report", "drive", "steps", "clock"]),

@@ -1,6 +1,7 @@
 //! One test binary: it links once, and the real PostgreSQL is started once for all of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod chaos;
 mod check;
 mod cli;
 mod docs;

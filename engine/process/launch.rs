@@ -6,6 +6,7 @@ use super::tree::Tree;
 use super::wire::{Input, Refusal, Start};
 use super::{boot_id, proc};
 use crate::clock::{self, Stopwatch, Timestamp};
+use crate::failpoint;
 use rustix::fs::MemfdFlags;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use std::ffi::OsString;
@@ -58,8 +59,10 @@ pub(super) fn launch(
         token: format!("{:016x}", rand::random::<u64>()),
         started_at: clock::now(),
     };
-    let spawned = record::write_line(&mut file, &start)
-        .and_then(|()| spawn(request, environment, &start.token, &paths));
+    let spawned = record::write_line(&mut file, &start).and_then(|()| {
+        failpoint::passed("before_fork");
+        spawn(request, environment, &start.token, &paths)
+    });
     let (child, watch) = match spawned {
         Ok(spawned) => spawned,
         Err(error) => {
@@ -70,6 +73,7 @@ pub(super) fn launch(
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
     let start_time = proc::stat(pid).map(|stat| stat.start_time).unwrap_or_default();
     let group = GroupRecord { pgid: pid, start_time };
+    failpoint::passed("after_fork");
     let trouble = record::write_line(&mut file, &group).err();
     let trouble = trouble.map(|error| format!("{} could not be written: {error}", paths.record().display()));
     let tree = Tree::of(&start, Some(group), paths.record());

@@ -268,6 +268,9 @@ fn spawn(directory: &Path, exe: &Path) -> io::Result<(UnixStream, Child)> {
     for name in ["LD_LIBRARY_PATH", super::launch::MARK] {
         command.envs(std::env::var_os(name).map(|value| (name, value)));
     }
+    #[cfg(debug_assertions)]
+    command
+        .envs(std::env::var_os(crate::failpoint::VARIABLE).map(|value| (crate::failpoint::VARIABLE, value)));
     let child = command
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::from(OwnedFd::from(listener)))

@@ -7,6 +7,7 @@ use super::launch::launch;
 use super::record::{self, ExitRecord, Paths};
 use super::wire::{self, Refusal, Reply, Request, Start};
 use crate::clock;
+use crate::failpoint;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -246,12 +247,14 @@ impl Server {
     fn ended(&mut self, mut exit: ExitRecord) {
         let key = exit.key.clone();
         self.running -= 1;
+        failpoint::passed("before_exit_record");
         let recorded = Paths::new(&self.directory, &key)
             .map_err(|error| error.to_string())
             .and_then(|paths| record::write_exit(&paths, &exit).map_err(|error| error.to_string()));
         if let Err(reason) = recorded {
             exit.evidence.push(format!("the exit could not be recorded: {reason}"));
         }
+        failpoint::passed("after_exit_record");
         self.announce(&key, &Reply::Exited { key: key.clone(), exit: Box::new(exit) });
         self.attempts.remove(&key);
         self.launch_waiting();

@@ -60,6 +60,18 @@ pub fn remark(attempt: &Attempt, program: &Program) {
     }
 }
 
+/// Starts a program. When the supervisor dies over it, what it may have started is gone before anything else is said.
+pub async fn start(attempt: &Attempt, key: &str, command: &Command) -> Result<Running, Stop> {
+    match attempt.world.supervisor.start(key, command, None).await {
+        Ok(running) => Ok(running),
+        Err(error @ process::Error::SupervisorDied { .. }) => {
+            attempt.world.supervisor.end_orphans(key).await?;
+            Err(error.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Waits for a program's end while `watch` (which never ends by itself) looks at its progress. A cancelled attempt ends
 /// the whole tree of the program first.
 pub async fn wait(

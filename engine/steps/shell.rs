@@ -167,7 +167,7 @@ async fn by_probe(
 
 async fn orphaned(attempt: &Attempt, action: &Shell, key: &str, evidence: String) -> Outcome {
     match attempt.world.supervisor.end_orphans(key).await {
-        Ok(_) => by_probe(attempt, action, evidence, again).await,
+        Ok(_) => by_probe(attempt, action, format!("{evidence}; it was ended"), again).await,
         Err(error) => unknown(&evidence, vec![error.to_string()]),
     }
 }

@@ -7,6 +7,7 @@ use super::lock::Lock;
 use super::place::Place;
 use super::runway::Runway;
 use super::{Error, Journal, PostId, Posted, database, head, inbox};
+use crate::failpoint;
 use crate::run::Record;
 use rusqlite::{Connection, TransactionBehavior, params};
 use std::fs::File;
@@ -154,7 +155,10 @@ impl Writer {
         if self.lost.load(Ordering::Acquire) {
             return Err(Error::Lost);
         }
+        let numbers = expected + 1..=expected + lines.len() as u64;
+        failpoint::reached("before_append", numbers.clone());
         let done = self.commit(expected, lines, taken).and_then(|()| self.prove_place());
+        failpoint::reached("after_commit", numbers.clone());
         if done.is_err() {
             self.lost.store(true, Ordering::Release);
         }
@@ -163,6 +167,7 @@ impl Writer {
             // It is a second witness; what it testifies to is durable without it.
             let _ = head.write(&self.head);
         }
+        failpoint::reached("after_append", numbers);
         Ok(())
     }
 

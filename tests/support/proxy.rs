@@ -16,6 +16,8 @@ pub enum Cut {
 #[derive(Default)]
 struct Rules {
     cut: Option<Cut>,
+    /// So many bytes go through in both directions and all connections, then the one in which they end is cut.
+    budget: Option<u64>,
     /// After the cut nobody gets through any more.
     then_closed: bool,
     closed: bool,
@@ -57,7 +59,12 @@ impl Proxy {
 
     /// Cuts, and lets nobody through afterwards.
     pub fn cut_and_close(&self, cut: Cut) {
-        *self.rules.lock().unwrap() = Rules { cut: Some(cut), then_closed: true, closed: false };
+        *self.rules.lock().unwrap() = Rules { cut: Some(cut), then_closed: true, ..Rules::default() };
+    }
+
+    /// Cuts the connection that carries the byte of that number from now on, once.
+    pub fn cut_after(&self, bytes: u64) {
+        self.rules.lock().unwrap().budget = Some(bytes);
     }
 
     pub fn open(&self) {
@@ -65,31 +72,46 @@ impl Proxy {
     }
 }
 
+impl Rules {
+    /// How many of these may go through.
+    fn afford(&mut self, bytes: &[u8]) -> usize {
+        let Some(budget) = self.budget else { return bytes.len() };
+        let passes = budget.min(bytes.len() as u64);
+        self.budget = (passes == bytes.len() as u64).then_some(budget - passes);
+        passes as usize
+    }
+}
+
 fn carry(client: TcpStream, server: TcpStream, rules: &Arc<Mutex<Rules>>) {
     let muted = Arc::new(Mutex::new(false));
     let both = || (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
-    let ((mut from, mut to), rules, mute) = (both(), rules.clone(), muted.clone());
+    let ((mut from, mut to), shared, mute) = (both(), rules.clone(), muted.clone());
     std::thread::spawn(move || {
         pump(&mut from, &mut to, |bytes| {
-            let mut rules = rules.lock().unwrap();
+            let mut rules = shared.lock().unwrap();
             if !bytes.windows(COMMIT.len()).any(|window| window == COMMIT) {
-                return true;
+                return rules.afford(bytes);
             }
             let cut = rules.cut.take();
             rules.closed |= cut.is_some() && rules.then_closed;
             *mute.lock().unwrap() |= cut == Some(Cut::AfterCommit);
-            cut != Some(Cut::BeforeCommit)
+            if cut == Some(Cut::BeforeCommit) { 0 } else { rules.afford(bytes) }
         });
     });
-    let (mut to, mut from) = both();
-    std::thread::spawn(move || pump(&mut from, &mut to, |_| !*muted.lock().unwrap()));
+    let ((mut to, mut from), rules) = (both(), rules.clone());
+    std::thread::spawn(move || {
+        pump(&mut from, &mut to, |bytes| {
+            if *muted.lock().unwrap() { 0 } else { rules.lock().unwrap().afford(bytes) }
+        });
+    });
 }
 
-/// Carries bytes until one side ends or `passes` says no; then both sides are closed.
-fn pump(from: &mut TcpStream, to: &mut TcpStream, mut passes: impl FnMut(&[u8]) -> bool) {
+/// Carries bytes until one side ends or fewer of them may pass than came; then both sides are closed.
+fn pump(from: &mut TcpStream, to: &mut TcpStream, mut passes: impl FnMut(&[u8]) -> usize) {
     let mut chunk = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut chunk) {
-        if !passes(&chunk[..count]) || to.write_all(&chunk[..count]).is_err() {
+        let allowed = passes(&chunk[..count]);
+        if to.write_all(&chunk[..allowed]).is_err() || allowed < count {
             break;
         }
     }

@@ -90,7 +90,14 @@ impl Sandbox {
 
     /// Starts it and goes on.
     pub fn start(&self, line: &str) -> Started {
-        Started { child: Some(self.command(line).spawn().unwrap()), line: line.to_owned(), limit: self.limit }
+        self.start_with(line, &[])
+    }
+
+    /// Starts it with more in its environment.
+    pub fn start_with(&self, line: &str, variables: &[(&str, &str)]) -> Started {
+        let mut command = self.command(line);
+        command.envs(variables.iter().copied());
+        Started { child: Some(command.spawn().unwrap()), line: line.to_owned(), limit: self.limit }
     }
 
     /// Starts it on a terminal of this size.
@@ -164,6 +171,19 @@ impl Started {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Waits that long at most; whether it has ended.
+    pub fn ends_within(&mut self, limit: Duration) -> bool {
+        let began = Stopwatch::start();
+        let child = self.child.as_mut().unwrap();
+        while child.try_wait().unwrap().is_none() {
+            if began.elapsed() >= limit {
+                return false;
+            }
+            clock::block(Duration::from_millis(2));
+        }
+        true
+    }
+
     pub fn wait(mut self) -> Ran {
         let child = self.child.take().unwrap();
         let pid = rustix::process::Pid::from_child(&child);
@@ -205,7 +225,7 @@ impl Ran {
         }
     }
 
-    fn all(&self) -> String {
+    pub fn all(&self) -> String {
         format!("$ {}\n{}\n--- stderr\n{}\n--- {:?}", self.line, self.stdout, self.stderr, self.code)
     }
 

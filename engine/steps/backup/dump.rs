@@ -82,7 +82,7 @@ pub async fn run(
         })?;
     }
     let command = client::command(attempt, &program.path, arguments, &target.settings);
-    let running = attempt.world.supervisor.start(&key(attempt), &command, None).await?;
+    let running = client::start(attempt, &key(attempt), &command).await?;
     watch(attempt, chosen, running).await
 }
 

@@ -26,15 +26,24 @@ pub async fn ask(
         return Err(Unanswered::Cancelled);
     }
     let limit = limit.unwrap_or(LIMIT);
-    let failed = |error: &crate::process::Error| Unanswered::Failed(failure_of(error));
-    let mut running =
-        attempt.world.supervisor.start(&key, &command, Some(limit)).await.map_err(|error| failed(&error))?;
-    let exit = tokio::select! {
-        biased;
-        exit = running.wait() => exit.map_err(|error| failed(&error))?,
-        () = attempt.cancelled.cancelled() => {
-            running.cancel(GRACE).await.map_err(|error| failed(&error))?;
-            return Err(Unanswered::Cancelled);
+    let supervisor = &attempt.world.supervisor;
+    let asked = async {
+        let mut running = supervisor.start(&key, &command, Some(limit)).await?;
+        tokio::select! {
+            biased;
+            exit = running.wait() => exit.map(Some),
+            () = attempt.cancelled.cancelled() => running.cancel(GRACE).await.map(|()| None),
+        }
+    };
+    let exit = match asked.await {
+        Ok(Some(exit)) => exit,
+        Ok(None) => return Err(Unanswered::Cancelled),
+        Err(error) => {
+            // Nobody would watch what a dead supervisor left of it.
+            if let Err(left) = supervisor.end_orphans(&key).await {
+                attempt.warn(left.to_string());
+            }
+            return Err(Unanswered::Failed(failure_of(&error)));
         }
     };
     if exit.timed_out {

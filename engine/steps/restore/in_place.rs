@@ -69,7 +69,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
     };
     // The same host as ours, where the address names several.
     let command = load::feeder(attempt, &feed, inside.settings())?;
-    let mut running = attempt.world.supervisor.start(&load::key(attempt), &command, None).await?;
+    let mut running = client::start(attempt, &load::key(attempt), &command).await?;
     let mut outputs = Outputs::new();
     outputs.insert("database".to_owned(), target.name.clone().into());
     outputs.insert("tables".to_owned(), source.found.tables.len().into());

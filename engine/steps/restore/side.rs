@@ -141,7 +141,7 @@ impl Side<'_> {
             }
             _ => load::archive(self.attempt, action, source, &settings, major).await?,
         };
-        let running = self.attempt.world.supervisor.start(&load::key(self.attempt), &command, None).await?;
+        let running = client::start(self.attempt, &load::key(self.attempt), &command).await?;
         let manifest = source.found.manifest.as_ref();
         let total = manifest.map(|manifest| manifest.database_bytes).filter(|_| source.tables.is_none());
         let exit = load::watch(self.attempt, running, &self.server, &self.chosen.name, total).await?;

@@ -152,6 +152,16 @@ impl Exchange<'_> {
         let inside = Connection::connect(&quiet.settings, &name).await?;
         let written = inside.one(&self.written_sql()).await?;
         let now = Watch::take(&inside).await?.counters(self.leaves.oid);
+        if now.writes < quiet.counters.writes {
+            let message = format!(
+                "the server has forgotten what was written to {} before (it crashed, or its statistics were reset), so \
+                 nobody can prove any more that nothing was written since the freeze",
+                self.leaves.from
+            );
+            let help = "take this run back (`runplan undo`), or give it up (`runplan stop --for-good`), and run the plan \
+                        anew: it freezes and compares again";
+            return Err(Trouble::Final(Failure::new("runplan::swap::unproved", message).help(help).into()));
+        }
         match now == quiet.counters {
             true => Ok(Some(written)),
             false => Err(Trouble::Final(
