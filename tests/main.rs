@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod docs;
 mod fuzz;
+mod inject;
 mod layers;
 mod plans;
 mod postgres;

@@ -5,6 +5,7 @@ mod actions;
 mod availability;
 mod codes;
 mod context;
+mod evaluated;
 mod expectations;
 mod guard;
 mod ids;

@@ -2,6 +2,7 @@
 //! wrong inside quotes, here-documents and comments, and after a backslash.
 
 use super::context::Context;
+use super::evaluated::{Words, computes_in_braces};
 use super::uses::Use;
 use crate::plan::Finding;
 use crate::plan::template::{Piece, pieces};
@@ -15,7 +16,12 @@ pub fn check(context: &Context<'_>, one: &Use<'_>, findings: &mut Vec<Finding>) 
             Piece::Expression(expression, range) => {
                 let (within, help) = match scanner.place() {
                     Place::Open => {
-                        scanner.word = true;
+                        let rest = one.text.raw.get(range.end + 2..).unwrap_or_default();
+                        let read_as = scanner.reads_as(rest);
+                        scanner.value();
+                        if let Some(read_as) = read_as {
+                            findings.push(evaluated(context, one, expression, range, read_as));
+                        }
                         continue;
                     }
                     Place::Single => ("single quotes", "end the quotes before it: 'text '{{ value }}' text'"),
@@ -39,6 +45,21 @@ pub fn check(context: &Context<'_>, one: &Use<'_>, findings: &mut Vec<Finding>) 
             }
         }
     }
+}
+
+/// The shell would compute with the value, or read it as a script.
+fn evaluated(
+    context: &Context<'_>,
+    one: &Use<'_>,
+    expression: &str,
+    range: std::ops::Range<usize>,
+    read_as: &str,
+) -> Finding {
+    let span = context.place(one.text, range.start - 2..range.end + 2);
+    let message = format!("`{{{{{expression}}}}}` would be read as {read_as}, which can run commands");
+    Finding::error("runplan::check::template_evaluated", span, message)
+        .label("quotes do not help here")
+        .help("compute in the template (`{{ params.n + 1 }}`), or give it to a program as an argument: printf '%s' {{ value }}")
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +86,11 @@ enum Level {
     Backticks,
 }
 
-#[derive(Default)]
 struct Scanner {
+    /// The commands being read, the innermost last: one for the script, one for each `$( )`.
+    commands: Vec<Words>,
+    /// What was read of each `${`.
+    braces: Vec<String>,
     levels: Vec<Level>,
     comment: bool,
     escaped: bool,
@@ -78,7 +102,75 @@ struct Scanner {
     line: String,
 }
 
+impl Default for Scanner {
+    fn default() -> Self {
+        Self {
+            commands: vec![Words::default()],
+            braces: Vec::new(),
+            levels: Vec::new(),
+            comment: false,
+            escaped: false,
+            word: false,
+            coming: Vec::new(),
+            here: Vec::new(),
+            line: String::new(),
+        }
+    }
+}
+
 impl Scanner {
+    /// What a value here would be, if not a word.
+    fn reads_as(&self, rest: &str) -> Option<&'static str> {
+        if self.levels.last() == Some(&Level::Braces)
+            && self.braces.last().is_some_and(|text| computes_in_braces(text))
+        {
+            return Some("arithmetic");
+        }
+        self.commands.last().and_then(|words| words.reads_as(rest))
+    }
+
+    fn value(&mut self) {
+        self.word = true;
+        if let Some(words) = self.commands.last_mut() {
+            words.value();
+        }
+        if let Some(text) = self.braces.last_mut() {
+            text.push('x');
+        }
+    }
+
+    /// Follows the words of the commands; `depth` and `escaped` are as they were before these characters.
+    fn follow(&mut self, chars: &[char], before: Option<Level>, depth: usize, was_escaped: bool) {
+        let after = self.levels.last().copied();
+        let is_command = |level: Option<Level>| matches!(level, Some(Level::Command | Level::Backticks));
+        if self.levels.len() > depth {
+            if is_command(after) {
+                let arithmetic = chars == ['('] && self.commands.last().is_some_and(Words::is_empty);
+                self.commands.push(Words::within(arithmetic && is_command(before)));
+            } else if after == Some(Level::Braces) {
+                self.braces.push(String::new());
+            }
+            return;
+        }
+        if self.levels.len() < depth && is_command(before) {
+            self.commands.pop();
+        }
+        if self.levels.len() < depth && before == Some(Level::Braces) {
+            self.braces.pop();
+        }
+        let quoted = was_escaped || (before.is_some() && !is_command(before)) || self.levels.len() < depth;
+        for one in chars {
+            if let Some(text) = self.braces.last_mut() {
+                text.push(*one);
+            }
+            match self.commands.last_mut() {
+                Some(words) if quoted => words.quoted(*one),
+                Some(words) => words.plain(*one),
+                None => {}
+            }
+        }
+    }
+
     fn place(&self) -> Place {
         if !self.here.is_empty() {
             return Place::Here;
@@ -102,7 +194,17 @@ impl Scanner {
         let chars: Vec<char> = text.chars().collect();
         let mut at = 0;
         while at < chars.len() {
-            at += if self.here.is_empty() { self.step(&chars, at) } else { self.document(chars[at]) };
+            if !self.here.is_empty() {
+                at += self.document(chars[at]);
+                continue;
+            }
+            let (before, depth) = (self.levels.last().copied(), self.levels.len());
+            let (in_comment, was_escaped) = (self.comment, self.escaped);
+            let taken = self.step(&chars, at);
+            if !in_comment || !self.comment {
+                self.follow(&chars[at..(at + taken).min(chars.len())], before, depth, was_escaped);
+            }
+            at += taken;
         }
     }
 
@@ -246,6 +348,73 @@ mod tests {
             ("case a in (b) echo {{ x }}", Open),
         ] {
             assert_eq!(place(script), wanted, "{script}");
+        }
+    }
+
+    fn read_as(script: &str) -> Option<&'static str> {
+        let (before, after) = script.split_once("{{ x }}").unwrap();
+        let mut scanner = Scanner::default();
+        scanner.read(before);
+        scanner.reads_as(after)
+    }
+
+    #[test]
+    fn where_a_value_would_be_code() {
+        for script in [
+            "echo $(( {{ x }} ))",
+            "echo \"$((1 + {{ x }}))\"",
+            "echo $[{{ x }}]",
+            "(( {{ x }} > 1 ))",
+            "for (( i = 0; i < {{ x }}; i++ )); do :; done",
+            "echo ${a[{{ x }}]}",
+            "echo ${v:{{ x }}}",
+            "echo ${v:1:{{ x }}}",
+            "a[{{ x }}]=1",
+            "[[ {{ x }} -eq 1 ]]",
+            "[[ -n a && 1 -lt {{ x }} ]]",
+            "[[ -v {{ x }} ]]",
+            "test -v {{ x }}",
+            "if eval {{ x }}; then :; fi",
+            "A=b command eval echo {{ x }}",
+            "let i={{ x }}",
+            "declare -i i={{ x }}",
+            "export {{ x }}",
+            "printf -v {{ x }} a",
+            "sudo -n true; bash -c {{ x }}",
+            "/bin/sh -ec {{ x }}",
+            "a=$(eval {{ x }})",
+        ] {
+            assert!(read_as(script).is_some(), "{script}");
+        }
+        for script in [
+            "echo {{ x }}",
+            "echo a; echo eval {{ x }}",
+            "echo $(( 1 + 2 )) {{ x }}",
+            "(( i++ )); echo {{ x }}",
+            "[[ 1 -eq 1 ]] && echo {{ x }}",
+            "[[ {{ x }} == a ]]",
+            "[[ -f {{ x }} ]]",
+            "[ {{ x }} -gt 1 ]",
+            "grep -v {{ x }} file",
+            "export A={{ x }}",
+            "local a={{ x }}",
+            "declare -r A={{ x }}",
+            "echo ${v:-{{ x }}}",
+            "echo ${v:=a} {{ x }}",
+            "echo \"${a[1]}\" {{ x }}",
+            "a=({{ x }})",
+            "bash -c 'echo \"$1\"' x {{ x }}",
+            "bash {{ x }}",
+            "printf -v v '%s' {{ x }}",
+            "cat {{ x }} | while read -r line; do :; done",
+            "while read -r line; do echo {{ x }}; done",
+            "echo [{{ x }}]",
+            "psql -v a={{ x }}",
+            "a=$(cat {{ x }})",
+            "# eval\necho {{ x }}",
+            "echo 'eval' {{ x }}",
+        ] {
+            assert_eq!(read_as(script), None, "{script}");
         }
     }
 }

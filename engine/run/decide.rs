@@ -46,7 +46,9 @@ pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec
 pub fn next_wakeup(state: &State) -> Option<Timestamp> {
     // One that has to wait for a place is started when another step ends, not when its time comes.
     let retry = state.retrying.keys().next().map(|(at, _)| *at).filter(|_| may_retry(state));
-    let expiry = state.awaiting().filter_map(|id| state.entry(id)?.ask.as_ref()?.expires_at).min();
+    let forward = state.phase == Phase::Forward;
+    let asked = state.awaiting().filter(|_| forward);
+    let expiry = asked.filter_map(|id| state.entry(id)?.ask.as_ref()?.expires_at).min();
     [retry, expiry, deadline(state)].into_iter().flatten().min()
 }
 
@@ -232,7 +234,8 @@ fn tick(state: &State, now: Timestamp) -> Vec<Event> {
             reason: format!("the deadline of {limit} has passed"),
         });
     }
-    for id in state.awaiting() {
+    // On the way back, and at the end, nobody waits for the answer any more.
+    for id in state.awaiting().filter(|_| state.phase == Phase::Forward) {
         let Some(entry) = state.entry(id) else { continue };
         if is_expired(entry, now) {
             events.push(expired(id, entry.attempts));
@@ -315,6 +318,12 @@ fn posted(state: &State, actor: &Actor, post: Post, now: Timestamp) -> Vec<Event
         && let Post::Approve { step, .. } | Post::Reject { step, .. } | Post::Resolve { step, .. } = post
     {
         return refuse(step, actor, "the run is over");
+    }
+    // A step that became done now would stand in the way of the steps that are undone before it.
+    if state.phase == Phase::Backward
+        && let Post::Approve { step, .. } | Post::Reject { step, .. } = post
+    {
+        return refuse(step, actor, "the run is being undone, so nothing waits for it any more");
     }
     match post {
         Post::Approve { step, comment } => approve(state, actor, step, comment, now),

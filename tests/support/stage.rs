@@ -161,6 +161,16 @@ impl Stage {
         self.directory.path().join(name)
     }
 
+    pub fn plan(&self) -> &plan::Plan {
+        &self.shape.plan
+    }
+
+    /// The same run with other values of its parameters.
+    pub fn give(&mut self, params: Map<String, Value>) {
+        self.setting.params = params;
+        self.world = world(&self.setting, &self.shape, self.directory.path());
+    }
+
     /// An attempt of a step, with what its earlier tries under the same number noted.
     pub fn attempt(&self, id: &str, number: u32) -> Attempt {
         let prepare = self.shape.plan.rehearsal.iter().flat_map(|rehearsal| &rehearsal.prepare);

@@ -131,7 +131,7 @@ fn array(value: &Value) -> Result<String, String> {
         .iter()
         .map(|item| match (kind, item.kind()) {
             (_, ValueKind::None) => Ok("NULL".to_owned()),
-            ("text", ValueKind::Number | ValueKind::Bool) => quoted(&item.to_string()),
+            ("text", ValueKind::Number | ValueKind::Bool) => quoted(&argument(item)?),
             (_, ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) => {
                 Err("a list of lists or of mappings cannot be put into SQL".to_owned())
             }
@@ -317,6 +317,8 @@ fn unknown(expression: &str, range: Range<usize>, scope: &Scope) -> Result<Optio
 fn argument(value: &Value) -> Result<String, String> {
     let text = match value.kind() {
         ValueKind::None => String::new(),
+        // As it is written in a plan; the language of templates says `True`.
+        ValueKind::Bool => if value.is_true() { "true" } else { "false" }.to_owned(),
         ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
             serde_json::to_string(value).map_err(|error| error.to_string())?
         }
