@@ -24,8 +24,6 @@ pub enum Feature {
 
 const NOT_YET: &[Feature] = &[
     Feature::Amcheck,
-    Feature::RestoreElsewhere,
-    Feature::OwnersMap,
     Feature::Graphql,
     Feature::RehearsalSources,
     Feature::Email,

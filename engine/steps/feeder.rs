@@ -7,7 +7,7 @@ use super::archive::{Packing, unpack};
 use super::client;
 use crate::clock::{self, Stopwatch};
 use crate::process::plain;
-use crate::sql::dump::Scanner;
+use crate::sql::dump::{Changes, Scanner};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -33,6 +33,9 @@ pub struct Feed {
     /// Sent right after BEGIN.
     pub before: Vec<String>,
     pub handshake: Option<Handshake>,
+    /// How statements are changed on their way.
+    #[serde(default)]
+    pub changes: Changes,
 }
 
 /// Where the SQL comes from.
@@ -96,7 +99,7 @@ fn run(feed: &Feed) -> Result<(), String> {
         psql.send(statement.as_bytes())?;
         psql.send(b";\n")?;
     }
-    let mut scanner = Scanner::new();
+    let mut scanner = Scanner::with(feed.changes.clone());
     let checksum = match &feed.source {
         Source::Plain { path, packing } => pour_file(&mut psql, &mut scanner, path, *packing)?,
         Source::Program { argv } => pour_program(&mut psql, &mut scanner, argv)?,
@@ -222,7 +225,7 @@ impl Psql {
     fn start(feed: &Feed) -> Result<Self, String> {
         let said = |error: io::Error| format!("{}: {error}", feed.psql.display());
         let mut child = plain::command(&feed.psql)
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &feed.dbname])
+            .args(["-X", "-q", "-A", "-t", "-b", "-v", "ON_ERROR_STOP=1", "-d", &feed.dbname])
             .env("PGCLIENTENCODING", "UTF8")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,25 +1,25 @@
 //! `restore`: loads a backup, beside the live database or over it. A backup is proved before anything is touched. Must never
 //! leave half a database under the live name, and never drop a database that is not this step's own.
 
+mod elsewhere;
 mod in_place;
 mod load;
+mod needs;
 mod side;
 
 use super::archive::{self, Format, Inspection, Reading};
 use super::attempt::{Attempt, Unit};
-use super::failures::not_available;
 use super::stop::{self, Stop};
 use crate::plan::action::Restore;
-use crate::plan::action::restore::{Into, Owners};
+use crate::plan::action::restore::Into;
 use crate::run::{Failure, Outcome};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub async fn act(attempt: &Attempt, action: &Restore) -> Outcome {
     stop::outcome(match &action.into {
-        Into::Other(_) => return not_available("restoring into another database of the plan"),
         Into::Side => side::begin(attempt, action).await,
-        Into::InPlace => in_place::begin(attempt, action).await,
+        Into::InPlace | Into::Other(_) => in_place::begin(attempt, action).await,
     })
 }
 
@@ -27,17 +27,16 @@ pub async fn act(attempt: &Attempt, action: &Restore) -> Outcome {
 /// committed.
 pub async fn settle(attempt: &Attempt, action: &Restore) -> Outcome {
     let settled = match &action.into {
-        Into::Other(_) => return not_available("restoring into another database of the plan"),
         Into::Side => side::take_up(attempt, action).await,
-        Into::InPlace => in_place::ask(attempt, action).await,
+        Into::InPlace | Into::Other(_) => in_place::ask(attempt, action).await,
     };
     stop::outcome(settled.map_err(Stop::in_doubt))
 }
 
-/// Drops the side database; what was overwritten in place does not come back.
+/// Drops the side database, or empties the other one; what was overwritten in place does not come back.
 pub async fn undo(attempt: &Attempt, action: &Restore) -> Outcome {
     stop::outcome(match &action.into {
-        Into::Other(_) => return not_available("restoring into another database of the plan"),
+        Into::Other(_) => elsewhere::empty_again(attempt, action).await,
         Into::Side => side::remove(attempt, action).await,
         Into::InPlace => {
             Err(Failure::new("runplan::restore::no_way_back", "a restore in place cannot be undone")
@@ -90,12 +89,10 @@ async fn source(attempt: &Attempt, action: &Restore) -> Result<Source, Stop> {
 
 /// What only an archive can do.
 fn refuse_choice(action: &Restore, found: &Inspection) -> Result<(), Stop> {
-    let asked = match (action.tables.is_some(), action.owners == Owners::Skip) {
-        (true, _) => "`tables`",
-        (false, true) => "`owners: skip`",
-        (false, false) => return Ok(()),
-    };
-    let message = format!("{asked} needs an archive, and this backup is {}", found.format);
+    if action.tables.is_none() {
+        return Ok(());
+    }
+    let message = format!("`tables` needs an archive, and this backup is {}", found.format);
     Err(Failure::new("runplan::restore::plain", message)
         .help("make backups with `format: directory` or `custom` (pg_dump -Fd, -Fc)")
         .permanent()

@@ -237,10 +237,14 @@ fn whole_databases_programs_and_foreign_formats_are_refused() {
     refuse("create database x;", "line 1: `create database` acts on a whole database", 1);
     refuse("\n\nDROP /* a */ DATABASE x;", "line 3: `DROP /* a */ DATABASE` acts on a whole database", 3);
     refuse("alter database x set a to b;", "line 1: `alter database` acts on a whole database", 1);
-    refuse("copy t from program 'x';", "line 1: COPY with a program: `copy t from program 'x'`", 1);
+    refuse(
+        "copy t from program 'x';",
+        "line 1: COPY with a program or with a file of the server: `copy t from program 'x'`",
+        1,
+    );
     refuse(
         "copy (select 1) to program 'x';",
-        "line 1: COPY with a program: `copy (select 1) to program 'x'`",
+        "line 1: COPY with a program or with a file of the server: `copy (select 1) to program 'x'`",
         1,
     );
     for format in

@@ -1,7 +1,7 @@
 //! Restoring into a real server: beside the live database and over it.
 
 use super::backup::sample;
-use crate::support::cluster::connect;
+use crate::support::cluster::{connect, database, programs, unique};
 use crate::support::stage::{Stage, failed, plan};
 use runplan::postgres::Settings;
 
@@ -114,4 +114,200 @@ async fn a_feeder_that_is_killed_commits_nothing() {
     let failure = failed(outcome);
     assert!(failure.message.contains("signal 9"), "{}", failure.message);
     assert_eq!(app.one("SELECT count(*) FROM messages").await.unwrap(), before);
+}
+
+/// Runs one of the client programs of the version under test on a database.
+fn client(settings: &Settings, name: &str, arguments: &[&str]) -> Vec<u8> {
+    let program = programs().find(name, programs().server_programs(None).unwrap().major).unwrap();
+    let mut command = runplan::process::plain::command(program.path);
+    for (name, value) in settings.client_environment() {
+        command.env(name, value.expose());
+    }
+    let output = command.args(arguments).output().unwrap();
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// A plan that restores a file.
+fn foreign(settings: &Settings, more: &str) -> Stage {
+    plan(&format!(
+        "databases: {{ app: {{ url: unused }}, other: {{ url: unused }} }}
+params: {{ backup: {{ type: path, required: true }} }}
+steps:
+  - id: restored
+    restore: {{ from: '{{{{ params.backup }}}}', database: app{more} }}
+    unguarded: test
+"
+    ))
+    .database("app", settings)
+    .param("backup", "backup")
+    .set()
+}
+
+#[tokio::test]
+async fn backups_that_others_made_are_known_by_their_content() {
+    let settings = sample("foreign_formats").await;
+    let app = connect(&settings).await;
+    app.execute("SELECT lo_from_bytea(4711, 'a large object'); COMMENT ON TABLE users IS E'\\\\! rm -rf /'")
+        .await
+        .unwrap();
+    let sql = client(&settings, "pg_dump", &[]);
+    let gzip = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, &sql).unwrap();
+        encoder.finish().unwrap()
+    };
+    let lz4 = {
+        let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+        std::io::Write::write_all(&mut encoder, &sql).unwrap();
+        encoder.finish().unwrap()
+    };
+    let inserts = client(&settings, "pg_dump", &["--inserts", "--rows-per-insert=7"]);
+    for (what, bytes) in [
+        ("plain SQL", sql.clone()),
+        ("gzip", gzip),
+        ("zstd", zstd::encode_all(sql.as_slice(), 3).unwrap()),
+        ("lz4", lz4),
+        ("inserts", inserts),
+        ("custom", client(&settings, "pg_dump", &["-Fc"])),
+        ("tar", client(&settings, "pg_dump", &["-Ft"])),
+    ] {
+        let stage = foreign(&settings, "");
+        std::fs::write(stage.path("backup"), bytes).unwrap();
+        let outputs = stage.done("restored").await;
+        assert_eq!(outputs["tables"], 3, "{what}");
+        let inside = connect(&settings.with_database(outputs["database"].as_str().unwrap())).await;
+        let counts =
+            inside.one("SELECT (SELECT count(*) FROM users) || ' ' || (SELECT count(*) FROM messages)");
+        assert_eq!(counts.await.unwrap(), "100 100", "{what}");
+        let text = inside.one("SELECT convert_from(lo_get(4711), 'UTF8')").await.unwrap();
+        assert_eq!(text, "a large object", "{what}");
+        drop(inside);
+        crate::support::stage::done(stage.undo("restored").await);
+    }
+    let stage = foreign(&settings, "");
+    let everything = stage.path("backup").display().to_string();
+    client(&settings, "pg_dump", &["-Fd", "-j2", "-f", &everything]);
+    assert_eq!(stage.done("restored").await["tables"], 3);
+    crate::support::stage::done(stage.undo("restored").await);
+}
+
+/// A database whose tables belong to a role that is gone by the time of the restore.
+async fn of_a_lost_role(stem: &str, arguments: &[&str]) -> (Settings, String, String, Vec<u8>) {
+    let settings = sample(stem).await;
+    let (lost, heir) = (unique("lost_owner"), unique("heir"));
+    let app = connect(&settings).await;
+    app.execute(&format!(
+        "CREATE ROLE {lost}; CREATE ROLE {heir}; ALTER TABLE users OWNER TO {lost}; GRANT SELECT ON escrows TO {lost};
+         ALTER TABLE messages ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON messages TO {lost} USING (true)"
+    ))
+    .await
+    .unwrap();
+    let dump = client(&settings, "pg_dump", arguments);
+    app.execute(&format!("DROP OWNED BY {lost} CASCADE; DROP ROLE {lost}")).await.unwrap();
+    (settings, lost, heir, dump)
+}
+
+#[tokio::test]
+async fn roles_that_are_missing_are_told_before_anything_is_made_and_can_have_others_in_their_place() {
+    for arguments in [["-Fc"], ["-Fp"]] {
+        let (settings, lost, heir, dump) = of_a_lost_role("lost_role", &arguments).await;
+        let stage = foreign(&settings, "");
+        std::fs::write(stage.path("backup"), &dump).unwrap();
+        let failure = failed(stage.act("restored").await);
+        assert_eq!(failure.code, "runplan::restore::needs");
+        assert!(failure.message.contains(&lost) && failure.permanent, "{}", failure.message);
+        assert_eq!(stage.facts("restored", 1), [], "nothing was begun");
+
+        let stage = foreign(&settings, &format!(", owners: {{ map: {{ {lost}: {heir} }} }}"));
+        std::fs::write(stage.path("backup"), &dump).unwrap();
+        let outputs = stage.done("restored").await;
+        let inside = connect(&settings.with_database(outputs["database"].as_str().unwrap())).await;
+        let owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'users'";
+        assert_eq!(inside.one(owner).await.unwrap(), heir);
+        let may = format!("SELECT has_table_privilege('{heir}', 'escrows', 'SELECT')");
+        assert_eq!(inside.one(&may).await.unwrap(), "t");
+        let policy = "SELECT roles::text FROM pg_policies WHERE policyname = 'p'";
+        assert_eq!(inside.one(policy).await.unwrap(), format!("{{{heir}}}"));
+        assert_eq!(inside.one("SELECT count(*) FROM users").await.unwrap(), "100");
+    }
+}
+
+#[tokio::test]
+async fn without_owners_everything_belongs_to_whoever_restores() {
+    let settings = sample("no_owners").await;
+    let lost = unique("lost_owner");
+    let app = connect(&settings).await;
+    app.execute(&format!(
+        "CREATE ROLE {lost}; ALTER TABLE users OWNER TO {lost}; GRANT SELECT ON escrows TO {lost}"
+    ))
+    .await
+    .unwrap();
+    let dumps = [client(&settings, "pg_dump", &["-Fc"]), client(&settings, "pg_dump", &[])];
+    app.execute(&format!("DROP OWNED BY {lost} CASCADE; DROP ROLE {lost}")).await.unwrap();
+    for dump in dumps {
+        let stage = foreign(&settings, ", owners: skip");
+        std::fs::write(stage.path("backup"), &dump).unwrap();
+        let outputs = stage.done("restored").await;
+        let inside = connect(&settings.with_database(outputs["database"].as_str().unwrap())).await;
+        let owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'users'";
+        assert_eq!(inside.one(owner).await.unwrap(), "postgres");
+        assert_eq!(inside.one("SELECT count(*) FROM users").await.unwrap(), "100");
+    }
+}
+
+#[tokio::test]
+async fn an_extension_that_the_server_lacks_is_told_before() {
+    let settings = sample("no_extension").await;
+    let stage = foreign(&settings, "");
+    let text = "CREATE EXTENSION IF NOT EXISTS nowhere_to_be_found WITH SCHEMA public;\n";
+    std::fs::write(stage.path("backup"), text).unwrap();
+    let failure = failed(stage.act("restored").await);
+    assert_eq!(failure.code, "runplan::restore::needs");
+    assert!(failure.message.contains("nowhere_to_be_found"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn another_database_is_filled_when_it_is_empty_and_emptied_again() {
+    for arguments in [["-Fc"], ["-Fp"]] {
+        let settings = sample("elsewhere_from").await;
+        let dump = client(&settings, "pg_dump", &arguments);
+        let other = database("elsewhere_to").await;
+        let stage = plan(
+            "databases: { app: { url: unused }, other: { url: unused } }
+steps:
+  - id: restored
+    restore: { from: backup, database: app, into: other }
+",
+        )
+        .database("app", &settings)
+        .database("other", &other)
+        .set();
+        std::fs::write(stage.path("backup"), &dump).unwrap();
+        let inside = connect(&other).await;
+        inside.execute("CREATE TABLE mine ()").await.unwrap();
+        let failure = failed(stage.act("restored").await);
+        assert_eq!(failure.code, "runplan::restore::not_empty");
+        inside.execute("DROP TABLE mine").await.unwrap();
+        assert_eq!(stage.done("restored").await["database"], "other");
+        assert_eq!(inside.one("SELECT count(*) FROM messages").await.unwrap(), "100");
+        crate::support::stage::done(stage.undo("restored").await);
+        assert_eq!(inside.value("SELECT to_regclass('messages')").await.unwrap(), None);
+        let may = "SELECT has_schema_privilege('public', 'USAGE')";
+        assert_eq!(inside.one(may).await.unwrap(), "t");
+        drop(inside);
+        stage.end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_first_error_ends_it_in_words_with_its_statement() {
+    let settings = sample("first_error").await;
+    let stage = foreign(&settings, "");
+    let text = "CREATE TABLE a (n int);\nINSERT INTO a VALUES (1);\nCREATE TABLE b (n nonsense);\nCREATE TABLE c ();\n";
+    std::fs::write(stage.path("backup"), text).unwrap();
+    let failure = failed(stage.act("restored").await);
+    assert!(failure.message.contains("type \"nonsense\" does not exist"), "{}", failure.message);
+    assert!(failure.message.contains("CREATE TABLE b (n nonsense)"), "{}", failure.message);
+    assert_eq!(super::damage::sides(&settings).await, "0");
 }

@@ -1,7 +1,10 @@
 //! What touches databases, once more on every other version of PostgreSQL: this test program again, with that version's
 //! programs and a server of its own.
 
+use crate::support::cluster::{RUNPLAN, connect, database, programs};
+use crate::support::stage::plan;
 use crate::support::versions::version;
+use runplan::postgres::{Cluster, ClusterOptions, Programs};
 use runplan::process::plain;
 
 /// The tests that are repeated. Those of processes and HTTP do not care for the server.
@@ -39,4 +42,50 @@ fn everything_that_touches_databases_passes_on_16() {
 #[test]
 fn everything_that_touches_databases_passes_on_18() {
     pass_on(18);
+}
+
+/// From one server to one of another version, and back: the client programs are chosen to fit both.
+#[tokio::test]
+async fn a_backup_of_one_version_is_restored_into_another() {
+    let Some(version) = version(18) else { return };
+    let mine = super::backup::sample("versions_mine").await;
+    let server = version.programs().server_programs(None).unwrap();
+    let cluster = Cluster::launch(ClusterOptions::new(server, RUNPLAN.into())).await.unwrap();
+    let theirs = cluster.settings("app18").unwrap();
+    connect(&cluster.settings("postgres").unwrap()).await.execute("CREATE DATABASE app18").await.unwrap();
+    let directory = |programs: &Programs| programs.server_programs(None).unwrap().directory;
+    let path = std::env::join_paths([directory(&programs()), version.bin.clone()]).unwrap();
+    let both = Programs::new(None, Some(path));
+    for format in ["directory", "custom", "plain"] {
+        let back = database("versions_back").await;
+        let stage = plan(&format!(
+            "databases: {{ mine: {{ url: unused }}, theirs: {{ url: unused }}, back: {{ url: unused }} }}
+steps:
+  - {{ id: saved, backup: {{ database: mine, to: ./backups, format: {format} }} }}
+  - {{ id: over, restore: {{ from: '{{{{ steps.saved.path }}}}', database: mine, into: theirs }} }}
+  - {{ id: saved_there, backup: {{ database: theirs, to: ./backups, format: {format} }} }}
+  - {{ id: beside, restore: {{ from: '{{{{ steps.saved_there.path }}}}', database: mine }} }}
+  - {{ id: home, restore: {{ from: '{{{{ steps.saved_there.path }}}}', database: mine, into: back }} }}
+"
+        ))
+        .database("mine", &mine)
+        .database("theirs", &theirs)
+        .database("back", &back)
+        .programs(both.clone())
+        .set();
+        for id in ["saved", "over", "saved_there", "beside", "home"] {
+            let outputs = stage.done(id).await;
+            if id.starts_with("saved") {
+                assert_eq!(outputs["rows"], 300, "{format} {id}");
+            }
+        }
+        assert!(
+            stage.warnings().iter().any(|warning| warning.contains("only the newer one knows"))
+                || format == "plain"
+        );
+        assert_eq!(connect(&back).await.one("SELECT count(*) FROM messages").await.unwrap(), "100");
+        crate::support::stage::done(stage.undo("over").await);
+        stage.end().await;
+    }
+    cluster.stop().unwrap();
 }

@@ -6,7 +6,7 @@ use super::cluster::{self, RUNPLAN, connect, shared};
 use runplan::clock;
 use runplan::graph::Graph;
 use runplan::plan::{self, StepId, Table};
-use runplan::postgres::Settings;
+use runplan::postgres::{Programs, Settings};
 use runplan::run::{Actor, Fact, Outcome, Outputs, Shape};
 use runplan::secret::Secret;
 use runplan::steps::{self, Attempt, Progress, Secrets, Sent, Targets, World, WorldOptions};
@@ -28,6 +28,7 @@ pub struct Setting {
     rehearsal: Option<Map<String, Value>>,
     files: Vec<(String, String)>,
     exe: Option<PathBuf>,
+    programs: Option<Programs>,
     run: Option<String>,
 }
 
@@ -102,6 +103,12 @@ impl Setting {
         self
     }
 
+    /// Other client programs than those of the version under test.
+    pub fn programs(mut self, programs: Programs) -> Self {
+        self.programs = Some(programs);
+        self
+    }
+
     /// A file beside the plan.
     pub fn file(mut self, name: &str, text: &str) -> Self {
         self.files.push((name.to_owned(), text.to_owned()));
@@ -142,7 +149,7 @@ fn world(setting: &Setting, shape: &Shape, directory: &Path) -> Arc<World> {
         directory: directory.to_owned(),
         state: directory.join("state"),
         exe: setting.exe.clone().unwrap_or_else(|| RUNPLAN.into()),
-        programs: cluster::programs(),
+        programs: setting.programs.clone().unwrap_or_else(cluster::programs),
         secrets: Secrets::new(shape.plan.secrets.clone(), setting.secrets.clone(), directory.to_owned()),
         targets: Targets::new(databases, setting.databases.clone()),
         params: setting.params.clone(),

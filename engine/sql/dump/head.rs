@@ -22,6 +22,7 @@ pub(super) enum Verdict {
 pub(super) enum Why {
     TransactionControl,
     Database,
+    Server,
     Program,
     CopyFormat,
     Quoting,
@@ -47,13 +48,26 @@ pub(super) fn judge(words: &[Option<String>]) -> Verdict {
     let word = |place: usize| words.get(place).map(|word| word.as_deref().unwrap_or(""));
     match (word(0), word(1)) {
         (None, _) => Verdict::More,
-        (Some("BEGIN" | "COMMIT" | "COPY" | "SET" | "SELECT"), _) => Verdict::Whole,
+        (Some("BEGIN" | "COMMIT" | "COPY" | "SET" | "SELECT" | "GRANT" | "REVOKE"), _) => Verdict::Whole,
         (Some("END" | "ROLLBACK" | "ABORT" | "START" | "SAVEPOINT" | "RELEASE"), _) => {
             Verdict::Refuse(Why::TransactionControl)
         }
         (Some("PREPARE" | "CREATE" | "DROP" | "ALTER"), None) => Verdict::More,
         (Some("PREPARE"), Some("TRANSACTION")) => Verdict::Refuse(Why::TransactionControl),
         (Some("CREATE" | "DROP" | "ALTER"), Some("DATABASE")) => Verdict::Refuse(Why::Database),
+        (Some("CREATE" | "DROP" | "ALTER"), Some("USER")) => match word(2) {
+            None => Verdict::More,
+            Some("MAPPING") => Verdict::Pass,
+            Some(_) => Verdict::Refuse(Why::Server),
+        },
+        (Some("CREATE" | "DROP" | "ALTER"), Some("ROLE" | "GROUP" | "TABLESPACE" | "SYSTEM")) => {
+            Verdict::Refuse(Why::Server)
+        }
+        (Some("REASSIGN"), None) => Verdict::More,
+        (Some("DROP" | "REASSIGN"), Some("OWNED")) => Verdict::Refuse(Why::Server),
+        // They may name roles; of what is created, only these do.
+        (Some("ALTER"), _) => Verdict::Whole,
+        (Some("CREATE"), Some("POLICY" | "EXTENSION" | "SCHEMA")) => Verdict::Whole,
         (Some("INSERT"), _) => insert(words),
         _ => Verdict::Pass,
     }
@@ -131,6 +145,9 @@ fn copy(text: &str, words: &[String]) -> Whole {
     let source = (words.get(way).map(String::as_str), words.get(way + 1).map(String::as_str));
     match source {
         (_, Some("PROGRAM")) => Whole::Refuse(Why::Program),
+        (_, Some(file)) if file.starts_with(['\'', 'E', 'e', '$']) && file.contains('\'') => {
+            Whole::Refuse(Why::Program)
+        }
         (Some("FROM"), Some("STDIN" | "STDOUT")) => {
             if options.iter().any(foreign) || words.get(1).is_some_and(|word| word == "BINARY") {
                 return Whole::Refuse(Why::CopyFormat);

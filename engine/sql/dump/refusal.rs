@@ -53,7 +53,16 @@ pub enum Refusal {
     #[diagnostic(code(runplan::sql::dump_database), help("dump without `-C` (`--create`)"))]
     Database { at: Position },
 
-    #[error("line {}: COPY with a program: `{}`", at.line, at.text)]
+    #[error("line {}: `{}` acts on the whole server, not on one database", at.line, at.text)]
+    #[diagnostic(
+        code(runplan::sql::dump_server),
+        help(
+            "dump one database with `pg_dump`; roles, tablespaces and the server's settings are made by hand"
+        )
+    )]
+    Server { at: Position },
+
+    #[error("line {}: COPY with a program or with a file of the server: `{}`", at.line, at.text)]
     #[diagnostic(code(runplan::sql::dump_program), help("dump the rows with `pg_dump` instead"))]
     Program { at: Position },
 
@@ -92,6 +101,7 @@ impl Refusal {
             | Refusal::Restrict { at }
             | Refusal::TransactionControl { at }
             | Refusal::Database { at }
+            | Refusal::Server { at }
             | Refusal::Program { at }
             | Refusal::CopyFormat { at }
             | Refusal::CopyLine { at }

@@ -4,6 +4,7 @@
 
 use super::held::Held;
 use super::refusal::{Position, Refusal};
+use super::roles::Changes;
 use super::rows::Rows;
 use super::statement::Statement;
 use super::summary::{End, Summary};
@@ -26,6 +27,7 @@ pub struct Scanner {
     pub(super) held: Option<Held>,
     /// The rows of COPY are not handed on.
     drops_rows: bool,
+    pub(super) changes: Changes,
 }
 
 /// Where the current chunk begins, and how far its line breaks are counted.
@@ -123,7 +125,13 @@ impl Scanner {
             line_start: true,
             held: None,
             drops_rows: false,
+            changes: Changes::default(),
         }
+    }
+
+    /// Passes statements on as they are changed.
+    pub fn with(changes: Changes) -> Scanner {
+        Scanner { changes, ..Scanner::new() }
     }
 
     /// One that hands on statements only: what follows COPY ... FROM stdin is read and left out.

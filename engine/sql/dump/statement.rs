@@ -2,6 +2,7 @@
 
 use super::head::{self, Verdict, Whole, Why};
 use super::refusal::Refusal;
+use super::roles::{self, Changed};
 use super::scanner::{Blobs, Chunk, Scanner};
 use crate::sql::cutter::Cutter;
 
@@ -129,6 +130,8 @@ impl Scanner {
         self.check_held(chunk.pending())?;
         let text = self.held_text(chunk);
         let text = text.strip_suffix(';').unwrap_or(&text);
+        self.summary.roles.extend(roles::roles(text));
+        self.summary.extensions.extend(roles::extension(text));
         match (head::judge_whole(text), self.blobs.clone()) {
             (Whole::Refuse(why), _) => Err(self.refuse(chunk, why)),
             (Whole::Begin, Blobs::No) => {
@@ -155,6 +158,18 @@ impl Scanner {
                 self.expect_rows(table);
                 self.pass_on(chunk)
             }
+            (Whole::Pass, Blobs::No) => {
+                match self.changes.of(text) {
+                    Changed::Same => self.release(chunk),
+                    Changed::LeftOut => self.discard(chunk),
+                    Changed::Instead(other) => {
+                        self.discard(chunk);
+                        (chunk.pass)(other.as_bytes());
+                        (chunk.pass)(b";");
+                    }
+                }
+                Ok(())
+            }
             (Whole::Pass, _) => self.pass_on(chunk),
         }
     }
@@ -175,6 +190,7 @@ impl Scanner {
         match why {
             Why::TransactionControl => Refusal::TransactionControl { at },
             Why::Database => Refusal::Database { at },
+            Why::Server => Refusal::Server { at },
             Why::Program => Refusal::Program { at },
             Why::CopyFormat => Refusal::CopyFormat { at },
             Why::Quoting => Refusal::Quoting { at },

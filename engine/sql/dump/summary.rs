@@ -1,6 +1,7 @@
 //! What a dump was, as far as its text tells: its rows, and whether it is all there.
 
 use indexmap::IndexMap;
+use std::collections::BTreeSet;
 
 /// A stream that was read to its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub struct Summary {
     /// A `\restrict` was never followed by its `\unrestrict`.
     pub restricted: bool,
     pub end: End,
+    /// The roles that owners, privileges and policies name.
+    pub roles: BTreeSet<String>,
+    /// Those that it creates.
+    pub extensions: BTreeSet<String>,
 }
 
 /// What the stream ended in.

@@ -2,6 +2,7 @@
 
 use super::unusable;
 use crate::run::Failure;
+use crate::sql::lex;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Read;
@@ -97,10 +98,45 @@ pub fn refuse_binary(path: &Path, head: &[u8]) -> Result<(), Failure> {
         return Err(unusable("packed_archive", path, why)
             .help("unpack it first: pg_restore reads archives by itself"));
     }
-    match head.contains(&0) {
-        true => Err(unusable("not_a_backup", path, "neither an archive of pg_dump nor SQL text").help(help)),
-        false => Ok(()),
+    if String::from_utf8_lossy(head).contains("PostgreSQL database cluster dump") {
+        let why = "the dump of a whole server by pg_dumpall: it makes roles and other databases too";
+        return Err(unusable("whole_server", path, why).help(
+            "restore it with psql on a server of its own, and take a backup of the one database there",
+        ));
     }
+    if head.contains(&0) {
+        return Err(unusable("not_a_backup", path, "neither an archive of pg_dump nor SQL text").help(help));
+    }
+    match other_than_sql(head) {
+        Some(word) => {
+            let why = format!("text, but not SQL: it begins with `{word}`");
+            Err(unusable("not_a_backup", path, why).help(help))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What the first statement of a dump can begin with.
+const STATEMENTS: [&str; 34] = [
+    "ABORT", "ALTER", "ANALYZE", "BEGIN", "CALL", "CLUSTER", "COMMENT", "COMMIT", "COPY", "CREATE", "DELETE",
+    "DISCARD", "DO", "DROP", "END", "GRANT", "IMPORT", "INSERT", "LOCK", "MERGE", "REASSIGN", "REFRESH",
+    "REINDEX", "RESET", "REVOKE", "ROLLBACK", "SECURITY", "SELECT", "SET", "START", "TRUNCATE", "UPDATE",
+    "VACUUM", "WITH",
+];
+
+/// The first word of a text that cannot be SQL. Commands of psql are the scanner's to refuse.
+fn other_than_sql(head: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(head);
+    let text = text.trim_start_matches('\u{feff}');
+    let tokens = lex::tokens(text);
+    let first = tokens.iter().find(|token| !token.is_trivia() && token.text(text) != ";")?;
+    // Of a long comment only the beginning may be here.
+    if first.kind == lex::Kind::Meta {
+        return None;
+    }
+    let word = first.text(text);
+    let known = STATEMENTS.iter().any(|statement| word.eq_ignore_ascii_case(statement));
+    (!known).then(|| word.chars().take(30).filter(|c| !c.is_control()).collect())
 }
 
 #[cfg(test)]
@@ -115,6 +151,20 @@ mod tests {
         assert_eq!(of_head(path, &[0x1f, 0x8b, 8, 0]).unwrap(), Format::Plain(Packing::Gzip));
         assert_eq!(of_head(path, b"").unwrap_err().code, "runplan::archive::empty");
         assert_eq!(of_head(path, b"\x7fELF\0\0").unwrap_err().code, "runplan::archive::not_a_backup");
+        let all = b"--\n-- PostgreSQL database cluster dump\n--\n";
+        assert_eq!(of_head(path, all).unwrap_err().code, "runplan::archive::whole_server");
+        for garbage in ["hello, this is a letter", "{\"json\": 1}", "<html>", "-- a comment\n%PDF"] {
+            assert_eq!(
+                of_head(path, garbage.as_bytes()).unwrap_err().code,
+                "runplan::archive::not_a_backup",
+                "{garbage}"
+            );
+        }
+        for sql in
+            ["insert into t values (1)", "/* x */ BEGIN", "-- only a comment", "\\! rm", ";\nSET a = 1"]
+        {
+            assert_eq!(of_head(path, sql.as_bytes()).unwrap(), Format::Plain(Packing::None), "{sql}");
+        }
         assert_eq!(refuse_binary(path, b"PGDMP\x01").unwrap_err().code, "runplan::archive::packed_archive");
     }
 }

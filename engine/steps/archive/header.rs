@@ -22,20 +22,30 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Of the server that was dumped.
+    pub fn server_major(&self) -> Option<u32> {
+        major(&self.server_version)
+    }
+
+    /// Of pg_dump.
+    pub fn dump_major(&self) -> Option<u32> {
+        major(&self.dump_version)
+    }
+
     /// The oldest major version whose pg_restore reads this archive format.
     pub fn readable_from(&self) -> u32 {
         match self.version {
             (1, ..=14) => 13,
             (1, 15) => 16,
             (1, 16) => 17,
-            _ => self
-                .dump_version
-                .split(|c: char| !c.is_ascii_digit())
-                .next()
-                .and_then(|n| n.parse().ok())
-                .unwrap_or(18),
+            _ => self.dump_major().unwrap_or(18),
         }
     }
+}
+
+/// `15.18 (Debian ...)` is 15.
+fn major(version: &str) -> Option<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// Reads the header; None when there is none that can be read.

@@ -4,10 +4,11 @@
 use super::format::{self, Format, Packing};
 use super::header::{self, Origin};
 use super::manifest::Manifest;
+use super::needs::Needs;
 use super::sums;
 use super::unpack::unpack;
 use super::unusable;
-use crate::postgres::Programs;
+use crate::postgres::{Program, Programs};
 use crate::process;
 use crate::run::Failure;
 use crate::sql::dump::{End, Refusal, Scanner, Summary};
@@ -15,7 +16,7 @@ use crate::steps::client;
 use crate::steps::failures::failure_of;
 use serde_json::{Map, Value};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,8 @@ pub struct Inspection {
     pub tables: Map<String, Value>,
     pub manifest: Option<Manifest>,
     pub origin: Option<Origin>,
+    /// What a server must have for it; None: it was not read for that.
+    pub needs: Option<Needs>,
     /// Over all its files.
     pub sha256: String,
 }
@@ -70,6 +73,7 @@ pub async fn inspect(reading: &Reading, path: &Path) -> Result<Inspection, Failu
             bytes: manifest.bytes,
             tables: manifest.tables.clone(),
             sha256: manifest.sha256.clone(),
+            needs: manifest.needs.clone(),
             manifest: Some(manifest),
             origin,
         });
@@ -83,6 +87,7 @@ pub async fn inspect(reading: &Reading, path: &Path) -> Result<Inspection, Failu
         bytes: sums.iter().map(|file| file.bytes).sum(),
         tables: summary.rows.iter().map(|(name, rows)| (name.clone(), (*rows).into())).collect(),
         sha256: sums::whole(&sums),
+        needs: Some(Needs::of(&summary)),
         manifest: None,
         origin,
     })
@@ -193,7 +198,7 @@ fn read_text(reading: &Reading, path: &Path, packing: Packing) -> Result<Summary
 
 /// Has pg_restore write the archive as SQL, all of it: `pg_restore -l` does not notice a damaged one.
 async fn read_archive(reading: &Reading, path: &Path, format: Format) -> Result<Summary, Failure> {
-    let pg_restore = restorer(&reading.programs, header::read(path, format).as_ref(), 0)?;
+    let pg_restore = restorer(&reading.programs, header::read(path, format).as_ref(), 0)?.path;
     let argv = [pg_restore.as_os_str(), "-f".as_ref(), "-".as_ref(), "--".as_ref(), path.as_os_str()];
     let argv = argv.map(std::ffi::OsStr::to_owned).to_vec();
     let progress = reading.progress.clone();
@@ -219,10 +224,9 @@ async fn read_archive(reading: &Reading, path: &Path, format: Format) -> Result<
 }
 
 /// The pg_restore that fits both the archive and a server of that major version (0: no server).
-pub fn restorer(programs: &Programs, origin: Option<&Origin>, server: u32) -> Result<PathBuf, Failure> {
+pub fn restorer(programs: &Programs, origin: Option<&Origin>, server: u32) -> Result<Program, Failure> {
     let needed = origin.map_or(13, Origin::readable_from).max(server);
-    let found = programs.find("pg_restore", needed).map_err(|error| failure_of(&error))?;
-    Ok(found.path)
+    programs.find("pg_restore", needed).map_err(|error| failure_of(&error))
 }
 
 /// Work that blocks, on a thread of its own.

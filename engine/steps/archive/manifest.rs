@@ -2,6 +2,7 @@
 //! alike. Must never be believed without its checksums.
 
 use super::format::Format;
+use super::needs::Needs;
 use super::sums::{self, FileSum};
 use super::unusable;
 use crate::postgres::Identity;
@@ -42,6 +43,9 @@ pub struct Manifest {
     /// The values of named checks at that time.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub record: Map<String, Value>,
+    /// What a server must have for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Needs>,
     /// At least until then, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_until: Option<String>,

@@ -68,6 +68,7 @@ async fn verify(attempt: &Attempt, action: &Backup, chosen: &Chosen) -> Result<M
         database_bytes: chosen.database_bytes,
         scope: scope(attempt, action).await?,
         record: chosen.record.clone(),
+        needs: Some(archive::Needs::of(&summary)),
         kept_until: kept.map(|at| at.to_string()),
     })
 }

@@ -156,6 +156,7 @@ mod tests {
             database_bytes: 0,
             scope: serde_json::Map::new(),
             record: serde_json::Map::new(),
+            needs: None,
             kept_until: None,
         }
     }

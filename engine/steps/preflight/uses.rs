@@ -147,7 +147,10 @@ impl Walk<'_> {
                     in_place: restore.into == Into::InPlace,
                     keeps_owners: restore.owners == action::restore::Owners::Keep,
                 };
-                self.database(&restore.database, what);
+                match &restore.into {
+                    Into::Other(name) => self.database(&Text::made(name.value.as_str()), what),
+                    Into::Side | Into::InPlace => self.database(&restore.database, what),
+                }
                 self.archive(&restore.from, None, restore.tables.as_deref());
             }
             Action::Swap(swap) => self.database(&swap.database, What::Swap),

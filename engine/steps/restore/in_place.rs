@@ -4,19 +4,18 @@
 //! If the engine dies before it said go, the feeder gives the transaction up after a short while: a production database must
 //! not stay locked for a run that may be resumed tomorrow. If it dies after, the server knows what became of the transaction.
 
-use super::super::archive::{self, Format};
-use super::super::attempt::Attempt;
+use super::super::attempt::{Attempt, Unit};
 use super::super::client;
 use super::super::database::Database;
 use super::super::failures::file;
-use super::super::feeder::{Feed, Handshake, Ready, Source as Feeding};
+use super::super::feeder::{Feed, Handshake, Ready};
 use super::super::hold::Hold;
 use super::super::stop::{self, Stop};
 use super::super::targets::application_name;
-use super::{Source, load, source};
+use super::{Source, elsewhere, load, needs, source};
 use crate::clock;
 use crate::plan::action::Restore;
-use crate::plan::action::restore::Owners;
+use crate::plan::action::restore::Into;
 use crate::postgres::witness::{self, Verdict};
 use crate::postgres::{
     self, Backend, Connection, Settings, Witness, escape_identifier, escape_literal, identity,
@@ -46,18 +45,25 @@ struct Intended {
 }
 
 pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
-    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    let target = elsewhere::goal(attempt, action).await?;
     let source = source(attempt, action).await?;
     refuse_partial(&source)?;
     let inside = stop::unless_cancelled(attempt, connect(attempt, &target.settings)).await?;
     let live = Database::expect(&inside, &target.database).await?;
-    let before = clear(attempt, &inside, &source).await?;
+    needs::check(attempt, action, &inside, &source).await?;
+    let before = match action.into {
+        Into::Other(_) => {
+            elsewhere::prove_empty(attempt, &inside, &live).await?;
+            Vec::new()
+        }
+        Into::Side | Into::InPlace => clear(attempt, &inside, &source).await?,
+    };
     let hold = attempt.world.targets.claim(&attempt.world, &target).await?;
     attempt.note(LOADING, json!({ "database": live.name, "oid": live.oid })).await?;
     hold.check().await?;
     let handshake = handshake(attempt, &hold)?;
     let major = identity::server_version(&inside).await? / 10_000;
-    let (feeding, sha256) = feeding(attempt, action, &source, major)?;
+    let (feeding, sha256) = load::feeding(attempt, action, &source, major)?;
     let feed = Feed {
         psql: load::psql(attempt, major)?,
         dbname: client::dbname(target.settings.database()),
@@ -66,6 +72,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         must_end: source.found.complete,
         before,
         handshake: Some(handshake.clone()),
+        changes: needs::changes(action, major),
     };
     // The same host as ours, where the address names several.
     let command = load::feeder(attempt, &feed, inside.settings())?;
@@ -92,7 +99,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         witness::ask(&server, &intended.witness, GRACE).await
     };
     match asked.await {
-        Ok(Verdict::Committed) => Ok(intended.outputs),
+        Ok(Verdict::Committed) => finish(attempt, action, inside.settings(), intended.outputs).await,
         Ok(Verdict::Aborted) => Err(match (told, ended) {
             (Err(error), _) => file(&handshake.go, &error).into(),
             (Ok(()), Ok(exit)) => load::judge(&exit).err().unwrap_or_else(|| aborted().into()),
@@ -101,6 +108,32 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         Ok(Verdict::Unknown(why)) => Err(unknown(&intended, why)),
         Err(error) => Err(unknown(&intended, error.message().to_owned())),
     }
+}
+
+/// After COMMIT. What fails here is said; the backup is in.
+async fn finish(
+    attempt: &Attempt,
+    action: &Restore,
+    server: &Settings,
+    mut outputs: Outputs,
+) -> Result<Outputs, Stop> {
+    let inside = connect(attempt, server).await;
+    let analysed = async {
+        let inside = inside?;
+        attempt.progress("analysing", 0, None, Unit::Items);
+        elsewhere::analyse(attempt, &inside).await?;
+        let size = inside.one("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())").await?;
+        Ok::<u64, Stop>(size.parse().unwrap_or(0))
+    };
+    match analysed.await {
+        Ok(size) => drop(outputs.insert("bytes".to_owned(), size.into())),
+        Err(Stop::Ending) => return Err(Stop::Ending),
+        Err(stop) => attempt.warn(format!("it is restored, but was not analysed: {}", stop.message())),
+    }
+    if let Into::Other(name) = &action.into {
+        outputs.insert("database".to_owned(), name.value.as_str().into());
+    }
+    Ok(outputs)
 }
 
 /// Everything but COMMIT is done, and what will be committed is journaled.
@@ -151,10 +184,10 @@ pub async fn ask(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
         let _ = running.wait().await;
     }
     attempt.world.supervisor.end_orphans(&key).await?;
-    let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    let target = elsewhere::goal(attempt, action).await?;
     let inside = stop::unless_cancelled(attempt, connect(attempt, &target.settings)).await?;
     match witness::ask(&inside, &intended.witness, GRACE).await? {
-        Verdict::Committed => Ok(intended.outputs),
+        Verdict::Committed => finish(attempt, action, inside.settings(), intended.outputs).await,
         Verdict::Aborted => Err(Stop::Again(aborted().message)),
         Verdict::Unknown(why) => Err(unknown(&intended, why)),
     }
@@ -175,25 +208,6 @@ fn handshake(attempt: &Attempt, hold: &Hold) -> Result<Handshake, Stop> {
         check_sql: hold.check_sql(),
         patience_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
     })
-}
-
-fn feeding(
-    attempt: &Attempt,
-    action: &Restore,
-    source: &Source,
-    major: u32,
-) -> Result<(Feeding, Option<String>), Stop> {
-    if let Format::Plain(packing) = source.found.format {
-        let feeding = Feeding::Plain { path: source.path.clone(), packing };
-        return Ok((feeding, Some(source.found.sha256.clone())));
-    }
-    let program = archive::restorer(&attempt.world.programs, source.found.origin.as_ref(), major)?;
-    let mut argv = vec![program.display().to_string(), "--file=-".to_owned()];
-    if action.owners == Owners::Skip {
-        argv.extend(["--no-owner".to_owned(), "--no-privileges".to_owned()]);
-    }
-    argv.extend(["--".to_owned(), source.path.display().to_string()]);
-    Ok((Feeding::Program { argv }, None))
 }
 
 /// Waits until the feeder has sent everything but COMMIT.
@@ -280,6 +294,17 @@ async fn clear(attempt: &Attempt, inside: &Connection, source: &Source) -> Resul
     }
     statements.push("SET LOCAL lock_timeout = 0".to_owned());
     Ok(statements)
+}
+
+/// What makes the schema `public` again as it is; None: it is not there.
+pub async fn public_again(inside: &Connection) -> Result<Option<Vec<String>>, Stop> {
+    let sql = "SELECT pg_catalog.pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace \
+               WHERE nspname OPERATOR(pg_catalog.=) 'public'";
+    let Some(owner) = inside.row_if_any(sql).await? else { return Ok(None) };
+    let mut statements =
+        vec![format!("CREATE SCHEMA public AUTHORIZATION {}", escape_identifier(&owner.text(0)?))];
+    statements.extend(grants(inside).await?);
+    Ok(Some(statements))
 }
 
 /// The privileges on `public` as they are.

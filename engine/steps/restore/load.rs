@@ -6,9 +6,9 @@ use super::super::attempt::{Attempt, Unit};
 use super::super::backup::jobs;
 use super::super::client;
 use super::super::failures::failure_of;
-use super::super::feeder::{FEED, Feed};
+use super::super::feeder::{FEED, Feed, Source as Feeding};
 use super::super::stop::Stop;
-use super::Source;
+use super::{Source, needs};
 use crate::plan::action::Restore;
 use crate::plan::action::restore::Owners;
 use crate::postgres::{Connection, Settings, escape_literal};
@@ -30,7 +30,7 @@ pub async fn archive(
     settings: &Settings,
     major: u32,
 ) -> Result<Command, Stop> {
-    let program = archive::restorer(&attempt.world.programs, source.found.origin.as_ref(), major)?;
+    let program = archive::restorer(&attempt.world.programs, source.found.origin.as_ref(), major)?.path;
     let jobs = match source.found.format {
         Format::Tar => 1,
         _ => action.jobs.as_ref().map_or_else(jobs, |jobs| jobs.value.max(1)),
@@ -109,6 +109,35 @@ fn chosen(list: &str, tables: &[String]) -> Result<String, String> {
         Some(missing) => Err((*missing).clone()),
         None => Ok(kept),
     }
+}
+
+/// What the feeder reads, and its checksum where the file itself is read.
+pub fn feeding(
+    attempt: &Attempt,
+    action: &Restore,
+    source: &Source,
+    major: u32,
+) -> Result<(Feeding, Option<String>), Stop> {
+    if let Format::Plain(packing) = source.found.format {
+        let feeding = Feeding::Plain { path: source.path.clone(), packing };
+        return Ok((feeding, Some(source.found.sha256.clone())));
+    }
+    let program = archive::restorer(&attempt.world.programs, source.found.origin.as_ref(), major)?;
+    let mut argv = vec![program.path.display().to_string(), "--file=-".to_owned()];
+    if action.owners == Owners::Skip {
+        argv.extend(["--no-owner".to_owned(), "--no-privileges".to_owned()]);
+    }
+    argv.extend(["--".to_owned(), source.path.display().to_string()]);
+    Ok((Feeding::Program { argv }, None))
+}
+
+/// Whether the pg_restore that reads the archive sends settings that the server does not know.
+pub fn is_ahead(attempt: &Attempt, source: &Source, major: u32) -> Result<bool, Stop> {
+    if !source.found.format.is_archive() {
+        return Ok(false);
+    }
+    let program = archive::restorer(&attempt.world.programs, source.found.origin.as_ref(), major)?;
+    Ok(needs::is_ahead(program.major, major))
 }
 
 /// psql for a server.

@@ -5,15 +5,16 @@ use super::super::archive::Format;
 use super::super::attempt::{Attempt, Unit};
 use super::super::client;
 use super::super::database::{Database, comment_sql, name_with};
-use super::super::feeder::{Feed, Source as Feeding};
+use super::super::feeder::Feed;
 use super::super::mark::{self, Mark};
 use super::super::sessions;
 use super::super::stop::{self, Stop};
 use super::super::targets::{Target, application_name};
-use super::{Source, load, source};
+use super::{Source, load, needs, source};
 use crate::plan::action::Restore;
-use crate::postgres::{Backend, Connection, escape_identifier, identity};
-use crate::process::Found;
+use crate::plan::action::restore::Owners;
+use crate::postgres::{Backend, Connection, Settings, escape_identifier, identity};
+use crate::process::{Command, Found};
 use crate::run::{Evidence, Failure, Outputs};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -58,6 +59,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
     let source = source(attempt, action).await?;
     let server = connect(attempt, &target).await?;
     let live = Database::expect(&server, &target.database).await?;
+    needs::check(attempt, action, &server, &source).await?;
     let hold = attempt.world.targets.claim(&attempt.world, &target).await?;
     let chosen = Chosen {
         name: free_name(attempt, &server, &live.name).await?,
@@ -126,19 +128,11 @@ impl Side<'_> {
     async fn load(&self, action: &Restore, source: &Source) -> Result<(), Stop> {
         let settings = self.target.settings.with_database(&self.chosen.name);
         let major = identity::server_version(&self.server).await? / 10_000;
+        let changed = matches!(action.owners, Owners::Map(_)) || load::is_ahead(self.attempt, source, major)?;
         let command = match source.found.format {
-            Format::Plain(packing) => {
-                let feed = Feed {
-                    psql: load::psql(self.attempt, major)?,
-                    dbname: client::dbname(settings.database()),
-                    source: Feeding::Plain { path: source.path.clone(), packing },
-                    sha256: Some(source.found.sha256.clone()),
-                    must_end: source.found.complete,
-                    before: Vec::new(),
-                    handshake: None,
-                };
-                load::feeder(self.attempt, &feed, &settings)?
-            }
+            Format::Plain(_) => self.feeder(action, source, &settings, major)?,
+            // pg_restore cannot change what it sends.
+            _ if changed && source.tables.is_none() => self.feeder(action, source, &settings, major)?,
             _ => load::archive(self.attempt, action, source, &settings, major).await?,
         };
         let running = client::start(self.attempt, &load::key(self.attempt), &command).await?;
@@ -146,6 +140,28 @@ impl Side<'_> {
         let total = manifest.map(|manifest| manifest.database_bytes).filter(|_| source.tables.is_none());
         let exit = load::watch(self.attempt, running, &self.server, &self.chosen.name, total).await?;
         load::judge(&exit)
+    }
+
+    /// Through psql, in one transaction and one session.
+    fn feeder(
+        &self,
+        action: &Restore,
+        source: &Source,
+        settings: &Settings,
+        major: u32,
+    ) -> Result<Command, Stop> {
+        let (feeding, sha256) = load::feeding(self.attempt, action, source, major)?;
+        let feed = Feed {
+            psql: load::psql(self.attempt, major)?,
+            dbname: client::dbname(settings.database()),
+            source: feeding,
+            sha256,
+            must_end: source.found.complete,
+            before: Vec::new(),
+            handshake: None,
+            changes: needs::changes(action, major),
+        };
+        load::feeder(self.attempt, &feed, settings)
     }
 
     /// Everything is in: statistics, then the mark that makes it count.

@@ -42,7 +42,7 @@ pub async fn of_backup(attempt: &Attempt, path: &Path) -> Result<Source, Failure
     let format = archive::recognise(path)?;
     let Format::Plain(packing) = format else {
         let origin = archive::origin(path, format);
-        let program = archive::restorer(&reading.programs, origin.as_ref(), 0)?;
+        let program = archive::restorer(&reading.programs, origin.as_ref(), 0)?.path;
         let mut argv = vec![program.into_os_string()];
         argv.extend(ONLY.iter().filter(|flag| **flag != "--no-sync").map(OsString::from));
         argv.extend(["-f", "-", "--"].map(OsString::from));

@@ -1,0 +1,132 @@
+//! What a backup needs of the server that it goes to: roles, extensions, a version that understands it. Told before anything
+//! is touched, all at once. Reads only; what it cannot know the server says while the backup is loaded.
+
+use super::super::attempt::Attempt;
+use super::super::stop::Stop;
+use super::Source;
+use crate::plan::action::Restore;
+use crate::plan::action::restore::Owners;
+use crate::postgres::{Connection, escape_literal, identity};
+use crate::run::Failure;
+use crate::sql::dump;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Settings that dumps of newer versions set first, and the version that knew them first.
+const NEWER_SETTINGS: [(&str, u32); 1] = [("transaction_timeout", 17)];
+
+/// How the backup's statements are changed on their way, for what the author asked and for the server.
+pub fn changes(action: &Restore, server: u32) -> dump::Changes {
+    let unknown = NEWER_SETTINGS.iter().filter(|(_, since)| server < *since);
+    dump::Changes {
+        owners: match &action.owners {
+            Owners::Keep => dump::Owners::Keep,
+            Owners::Skip => dump::Owners::Skip,
+            Owners::Map(roles) => dump::Owners::Map(renamed(roles)),
+        },
+        unknown_settings: unknown.map(|(name, _)| (*name).to_owned()).collect(),
+    }
+}
+
+/// Whether a pg_restore of that version sends settings that a server of the other does not know.
+pub fn is_ahead(client: u32, server: u32) -> bool {
+    NEWER_SETTINGS.iter().any(|(_, since)| client >= *since && server < *since)
+}
+
+fn renamed(roles: &crate::plan::Roles) -> BTreeMap<String, String> {
+    roles.iter().map(|(from, to)| (from.value.clone(), to.value.clone())).collect()
+}
+
+/// Everything that is missing, in one failure.
+///
+/// # Errors
+/// Something is missing, or the server cannot be asked.
+pub async fn check(
+    attempt: &Attempt,
+    action: &Restore,
+    server: &Connection,
+    source: &Source,
+) -> Result<(), Stop> {
+    let major = identity::server_version(server).await? / 10_000;
+    if let Some(origin) = source.found.origin.as_ref().filter(|origin| origin.server_major() > Some(major)) {
+        attempt.warn(format!(
+            "the backup is of PostgreSQL {}, and the server is {major}: what only the newer one knows will be an error",
+            origin.server_version
+        ));
+    }
+    let Some(needs) = &source.found.needs else { return Ok(()) };
+    let roles = match &action.owners {
+        Owners::Skip => BTreeSet::new(),
+        Owners::Keep => needs.roles.clone(),
+        Owners::Map(map) => mapped(attempt, &needs.roles, &renamed(map)),
+    };
+    let mut missing = Vec::new();
+    let mut help = Vec::new();
+    let (absent, foreign) = missing_roles(server, &roles).await?;
+    if !absent.is_empty() {
+        missing.push(format!("it names roles that are not there: {}", absent.join(", ")));
+        help.push("create them, or give `owners: skip`, or `owners: { map: { OLD: NEW } }`");
+    }
+    if !foreign.is_empty() {
+        let user = server.one("SELECT current_user").await?;
+        missing.push(format!("{user} is not a member of {}, to whom it gives objects", foreign.join(", ")));
+        help.push("restore as a superuser, or give `owners: skip`");
+    }
+    let unavailable = missing_extensions(server, &needs.extensions).await?;
+    if !unavailable.is_empty() {
+        missing.push(format!("it needs extensions that are not installed there: {}", unavailable.join(", ")));
+        help.push("install their packages on the server");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} cannot be restored: {}", source.path.display(), missing.join("; "));
+    Err(Failure::new("runplan::restore::needs", message).help(help.join("; ")).permanent().into())
+}
+
+/// The roles under their new names; a name that the backup does not have is said to be so.
+fn mapped(attempt: &Attempt, roles: &BTreeSet<String>, map: &BTreeMap<String, String>) -> BTreeSet<String> {
+    for from in map.keys().filter(|from| !roles.contains(*from)) {
+        attempt.warn(format!("the backup names no role {from}: nothing of it is changed"));
+    }
+    roles.iter().map(|role| map.get(role).unwrap_or(role).clone()).collect()
+}
+
+/// Those that are not there, and those that this user may not give objects to.
+async fn missing_roles(
+    server: &Connection,
+    roles: &BTreeSet<String>,
+) -> Result<(Vec<String>, Vec<String>), Stop> {
+    if roles.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let values =
+        roles.iter().map(|role| format!("({})", escape_literal(role))).collect::<Vec<_>>().join(", ");
+    let found = server
+        .last(&format!(
+            "SELECT n.name, r.oid IS NULL, r.oid IS NOT NULL AND NOT pg_catalog.pg_has_role(r.oid, 'MEMBER') \
+             FROM (VALUES {values}) AS n(name) LEFT JOIN pg_catalog.pg_roles r \
+             ON r.rolname OPERATOR(pg_catalog.=) n.name::pg_catalog.name ORDER BY 1"
+        ))
+        .await?;
+    let with = |column: usize| {
+        let is =
+            |row: &&Vec<Option<String>>| row.get(column).is_some_and(|cell| cell.as_deref() == Some("t"));
+        found.rows.iter().filter(is).filter_map(|row| row.first().cloned().flatten()).collect::<Vec<_>>()
+    };
+    Ok((with(1), with(2)))
+}
+
+async fn missing_extensions(server: &Connection, needed: &BTreeSet<String>) -> Result<Vec<String>, Stop> {
+    if needed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let values =
+        needed.iter().map(|name| format!("({})", escape_literal(name))).collect::<Vec<_>>().join(", ");
+    let found = server
+        .last(&format!(
+            "SELECT n.name FROM (VALUES {values}) AS n(name) WHERE NOT EXISTS (SELECT 1 FROM \
+             pg_catalog.pg_available_extensions a WHERE a.name OPERATOR(pg_catalog.=) n.name::pg_catalog.name) ORDER BY 1"
+        ))
+        .await?;
+    Ok(found.rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+}
