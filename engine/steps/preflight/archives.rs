@@ -132,7 +132,7 @@ async fn holds(
 async fn contents(world: &World, path: &Path, signs: &Signs) -> Result<Vec<String>, Failure> {
     let origin = archive::origin(path, signs.format);
     let program = archive::restorer(&world.programs, origin.as_ref(), 0)?;
-    let mut argv: Vec<OsString> = vec![program.into(), "-l".into(), "--".into()];
+    let mut argv: Vec<OsString> = vec![program.path.into(), "-l".into(), "--".into()];
     argv.push(path.as_os_str().to_owned());
     let keep = |text: &mut Vec<u8>, bytes: &[u8]| {
         text.extend_from_slice(bytes);
