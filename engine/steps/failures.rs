@@ -11,12 +11,6 @@ pub fn failure_of(error: &(impl Diagnostic + ?Sized)) -> Failure {
     failure
 }
 
-/// What `check` refuses; a run whose plan got round it stops here, having changed nothing.
-pub fn not_available(what: &str) -> Outcome {
-    let message = format!("{what} is not available in this version");
-    Outcome::Failed(Failure::new("runplan::step::not_available", message).permanent())
-}
-
 /// A file of the run that cannot be used.
 pub fn file(path: &std::path::Path, error: &std::io::Error) -> Failure {
     Failure::new("runplan::step::files", format!("{}: {error}", path.display()))
