@@ -1,6 +1,6 @@
 //! The errors of the layers below, as a step's failure: data that the journal keeps.
 
-use crate::run::{Failure, Outcome};
+use crate::run::Failure;
 use miette::Diagnostic;
 
 /// Any diagnostic as a failure, with its code and help.
