@@ -30,6 +30,17 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         rules.action(&bare.action);
         rules.times(bare.timeout, bare.retry.as_ref(), bare.action.span);
     }
+    let rehearsal = context.plan.rehearsal.iter();
+    for step in rehearsal.clone().flat_map(|rehearsal| &rehearsal.prepare) {
+        let mut rules = Rules { context, findings, timeout: step.timeout };
+        rules.action(&step.action);
+        rules.times(step.timeout, step.retry.as_ref(), step.id.span);
+    }
+    for stand_in in rehearsal.flat_map(|rehearsal| &rehearsal.stand_ins) {
+        let mut rules = Rules { context, findings, timeout: stand_in.with.timeout };
+        rules.action(&stand_in.with.action);
+        rules.times(stand_in.with.timeout, stand_in.with.retry.as_ref(), stand_in.step.span);
+    }
     for checks in context.plan.checks.values() {
         let mut rules = Rules { context, findings, timeout: None };
         checks.iter().for_each(|check| rules.check(check));
@@ -351,6 +362,16 @@ impl Rules<'_, '_> {
         if http.until.is_some() && self.timeout.is_none() {
             let message = "`until` asks again and again; without a `timeout` it may never end";
             self.error("runplan::check::until_without_timeout", span, message, "give the step a `timeout:`");
+        }
+        let asks = matches!(http.method, Method::Get | Method::Head);
+        if http.until.is_some() && !asks && !http.repeatable {
+            let message = format!("`until` sends the {} request again and again", http.method);
+            self.error(
+                "runplan::check::until_repeats",
+                span,
+                message,
+                "write `repeatable: true` if sending it often does no harm; else send it once, and wait in a step with GET",
+            );
         }
         self.zero(http.until.is_some() && http.every.ms == 0, span, "every", "it would ask without a pause");
         if matches!(http.method, Method::Get | Method::Head) && http.destructive {

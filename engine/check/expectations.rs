@@ -10,6 +10,10 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             of_action(action, findings);
         }
     }
+    if let Some(rehearsal) = &context.plan.rehearsal {
+        rehearsal.prepare.iter().for_each(|step| of_action(&step.action, findings));
+        rehearsal.stand_ins.iter().for_each(|stand_in| of_action(&stand_in.with.action, findings));
+    }
     for checks in context.plan.checks.values() {
         checks.iter().for_each(|check| of_check(check, findings));
     }

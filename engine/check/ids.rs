@@ -4,7 +4,7 @@ use super::context::Context;
 use crate::graph::Cycle;
 use crate::plan::finding::suggest;
 use crate::plan::{Finding, Flow, Made, Span, Step, StepId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     written(&context.plan.steps, findings);
@@ -18,6 +18,7 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         );
     }
     needs(context, findings);
+    prepared(context, findings);
     windows(context, findings);
     if let Err(found) = &context.graph {
         findings.push(cycle(context, found));
@@ -62,6 +63,23 @@ fn needs(context: &Context<'_>, findings: &mut Vec<Finding>) {
                 );
             }
             seen.push(&need.value);
+        }
+    }
+}
+
+/// The steps that prepare a rehearsal wait for one another alone.
+fn prepared(context: &Context<'_>, findings: &mut Vec<Finding>) {
+    let Some(rehearsal) = &context.plan.rehearsal else { return };
+    let known: HashSet<&str> = rehearsal.prepare.iter().map(|step| step.id.as_str()).collect();
+    for step in &rehearsal.prepare {
+        for need in step.needs.iter().flatten().filter(|need| !known.contains(need.as_str())) {
+            let message = format!("`{}` needs `{}`, which is not under `prepare`", step.id.value, need.value);
+            let known = rehearsal.prepare.iter().map(|step| step.id.as_str());
+            findings.push(
+                Finding::error("runplan::check::unknown_need", need.span, message)
+                    .label("no step of the preparation has this id")
+                    .help(suggest(need.as_str(), known)),
+            );
         }
     }
 }

@@ -5,6 +5,7 @@ mod actions;
 mod availability;
 mod codes;
 mod context;
+mod copies;
 mod evaluated;
 mod expectations;
 mod guard;
@@ -78,7 +79,7 @@ pub fn check(loaded: &Loaded, options: &CheckOptions) -> Vec<Finding> {
             }
         }
     }
-    sort(findings, options.most)
+    sort(copies::joined(findings, loaded), options.most)
 }
 
 /// By place, errors first at the same place, each once; the copies that a window or a list makes tell nothing new.

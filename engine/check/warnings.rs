@@ -6,7 +6,7 @@ use super::uses::Place;
 use crate::graph::Graph;
 use crate::plan::action::http::Method;
 use crate::plan::action::restore::Into;
-use crate::plan::{Action, Changes, Finding, Step, Table, action};
+use crate::plan::{Action, Changes, Finding, Step, StepId, Table, action};
 use std::collections::{HashMap, HashSet};
 
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
@@ -137,6 +137,14 @@ fn beside(context: &Context<'_>, graph: &Graph, findings: &mut Vec<Finding>) {
         if !before {
             let (one, other) = (context.id(pair.0), context.id(pair.1));
             let span = context.steps()[pair.1].id.span;
+            if let (Some(base), true) = (copied(one), copied(one) == copied(other)) {
+                let message =
+                    format!("the copies of `{base}` run side by side and change the same database, {name}");
+                findings.push(Finding::warning("runplan::check::side_by_side", span, message).help(
+                    "write it as one step, or each copy as a step of its own that needs the one before",
+                ));
+                continue;
+            }
             let message =
                 format!("`{one}` and `{other}` can run side by side and change the same database, {name}");
             findings.push(
@@ -145,6 +153,11 @@ fn beside(context: &Context<'_>, graph: &Graph, findings: &mut Vec<Finding>) {
             );
         }
     }
+}
+
+/// `dump` of `dump[users]`.
+fn copied(id: &StepId) -> Option<&str> {
+    id.as_str().split_once('[').map(|(base, _)| base)
 }
 
 fn unused(context: &Context<'_>, findings: &mut Vec<Finding>) {

@@ -1,19 +1,22 @@
 //! Findings and errors: the fault at its place in the file, what it is, and what to do. All of a file in one go.
 
+use super::excerpt::Excerpt;
 use super::screen::{Format, Screen};
 use crate::plan::{Finding, Placed, Severity, Sources};
-use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode, SourceSpan,
-};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode, SourceSpan};
 use serde_json::{Value, json};
 use std::fmt;
-use std::sync::Arc;
+
+/// What miette puts before a line: its number and a rule.
+const MARGIN: usize = 12;
+/// On the narrowest screens too.
+const LEAST: usize = 40;
 
 /// A finding with the text it is about, as miette draws it.
 #[derive(Debug)]
 struct Shown<'f> {
     finding: &'f Finding,
-    source: Option<NamedSource<Arc<str>>>,
+    excerpt: Option<Excerpt>,
 }
 
 impl fmt::Display for Shown<'_> {
@@ -41,13 +44,13 @@ impl Diagnostic for Shown<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn SourceCode)
+        self.excerpt.as_ref().map(|excerpt| excerpt as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.finding.span.filter(|_| self.source.is_some())?;
+        let at = &self.excerpt.as_ref()?.label;
         let label = (!self.finding.label.is_empty()).then(|| self.finding.label.clone());
-        let range = SourceSpan::from((span.start, span.end.saturating_sub(span.start)));
+        let range = SourceSpan::from((at.start, at.len()));
         Some(Box::new(std::iter::once(LabeledSpan::new_primary_with_span(label, range))))
     }
 }
@@ -67,12 +70,12 @@ fn handler(screen: &Screen) -> GraphicalReportHandler {
 /// All findings as text; empty when there are none.
 pub fn findings(screen: &Screen, findings: &[Finding], sources: &Sources) -> String {
     let handler = handler(screen);
+    let width = screen.width.saturating_sub(MARGIN).max(LEAST);
     let mut text = String::new();
     for finding in findings {
-        let source = finding.span.and_then(|span| sources.get(span.file));
-        let source = source.map(|source| NamedSource::new(&source.name, source.text.clone()));
+        let excerpt = finding.span.and_then(|span| Excerpt::new(sources, span, width));
         // A string takes whatever is written to it.
-        let _ = handler.render_report(&mut text, &Shown { finding, source });
+        let _ = handler.render_report(&mut text, &Shown { finding, excerpt });
         text.push('\n');
     }
     text

@@ -4,6 +4,7 @@
 mod asking;
 mod board;
 mod diagnostics;
+mod excerpt;
 mod keyboard;
 mod line;
 mod live;
