@@ -26,7 +26,7 @@ To start from:
   method-2           a person restores the platform's backup
   method-3           restore a backup made by hand, beside or in place
   method-4           point-in-time recovery by the platform
-  guarded-migration  a migration with backup, approval and reverse")]
+  guarded-migration  Prisma migrations, tried, read and backed up before")]
 pub struct New {
     /// The plan's name, or the path of its file
     #[arg(value_name = "NAME")]
@@ -62,12 +62,12 @@ impl From {
             Self::Blank => include_str!("templates/blank.yaml"),
             Self::Scenario1 => shipped(include_str!("../../plans/scenario-1.yaml")),
             Self::Scenario2 => shipped(include_str!("../../plans/scenario-2.yaml")),
-            Self::Scenario3 => include_str!("templates/scenario-3.yaml"),
+            Self::Scenario3 => shipped(include_str!("../../plans/scenario-3.yaml")),
             Self::Method1 => shipped(include_str!("../../plans/method-1.yaml")),
             Self::Method2 => include_str!("templates/method-2.yaml"),
             Self::Method3 => shipped(include_str!("../../plans/method-3.yaml")),
             Self::Method4 => include_str!("templates/method-4.yaml"),
-            Self::GuardedMigration => include_str!("templates/guarded-migration.yaml"),
+            Self::GuardedMigration => shipped(include_str!("../../plans/guarded-migration.yaml")),
         }
     }
 }

@@ -55,7 +55,7 @@ fn an_applied_migration_is_taken_back_and_marked() {
     assert_eq!(project.outputs("safety_backup")["rows"], 405, "with the dispute");
     // It was not taken out of the project yet: the next deployment would apply it again, and the run says so.
     let early = project.approve("corrected", "forgot it").code(4);
-    early.says("have not yet been applied");
+    early.says("does not agree with the database");
     std::fs::remove_file(project.path(&down())).unwrap();
     project.git("revert --no-edit HEAD");
     let run = project.sandbox.only_run();

@@ -7,7 +7,7 @@ use super::sandbox::{Ran, Sandbox};
 use runplan::postgres::Settings;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 /// The migration that the tests take back: what it leaves when it fails was committed by itself.
@@ -108,6 +108,23 @@ impl Project {
         project
     }
 
+    /// Another database as the project's was made: a local one, staging.
+    pub fn another(&mut self, variable: &str) -> Settings {
+        let database = block(cluster::database("another"));
+        let admin = cluster::shared().settings("postgres").unwrap();
+        block(async {
+            let connection = cluster::connect(&admin).await;
+            let name = database.database();
+            connection.execute(&format!("DROP DATABASE {name}")).await.unwrap();
+            connection
+                .execute(&format!("CREATE DATABASE {name} TEMPLATE {}", self.database.database()))
+                .await
+                .unwrap();
+        });
+        self.sandbox.set(variable, cluster::shared().url(database.database()).expose());
+        database
+    }
+
     /// What Prisma, npm and git need around them, and that nobody is asked nor told anything.
     fn surroundings(sandbox: Sandbox) -> Sandbox {
         let engine = root("tests/plans/prisma/schema-engine.mjs");
@@ -153,7 +170,7 @@ impl Project {
     }
 
     pub fn prisma(&self, line: &str) -> Ran {
-        self.types(&format!("npx --no prisma {line}"))
+        self.types(&format!("npx --no -- prisma {line}"))
     }
 
     pub fn git(&self, line: &str) -> String {
@@ -224,4 +241,38 @@ impl Project {
         let found = status["steps"].as_array().unwrap().iter().find(|one| one["id"] == step).unwrap();
         found["outputs"].clone()
     }
+}
+
+/// The application, serving.
+pub struct Serving {
+    child: Child,
+}
+
+impl Serving {
+    /// What was built last, on this port.
+    pub fn start(project: &Project, port: u16) -> Self {
+        let mut command = Command::new("node");
+        command.arg("dist/src/server.js").current_dir(project.path(""));
+        project.sandbox.surround(&mut command);
+        Self {
+            child: command
+                .env("PORT", port.to_string())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap(),
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
