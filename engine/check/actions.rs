@@ -526,9 +526,9 @@ impl Rules<'_, '_> {
                 self.only_asks(destroys, shell.changes.as_ref(), question.span);
                 self.shell(shell, question.span);
             }
-            Question::Amcheck(_) => self.findings.extend(Feature::Amcheck.missing(question.span)),
             Question::Sql(_)
             | Question::Schema(_)
+            | Question::Amcheck(_)
             | Question::File(_)
             | Question::Backup(_)
             | Question::Counts(_)

@@ -7,7 +7,6 @@ use crate::plan::{Finding, Span};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feature {
     Copy,
-    Amcheck,
     RestoreElsewhere,
     OwnersMap,
     Graphql,
@@ -23,7 +22,6 @@ pub enum Feature {
 }
 
 const NOT_YET: &[Feature] = &[
-    Feature::Amcheck,
     Feature::Graphql,
     Feature::RehearsalSources,
     Feature::Email,
@@ -44,7 +42,6 @@ impl Feature {
                 "copying rows from one database into another",
                 "bring the rows over with `pg_dump --data-only` in a `shell` step, or swap the whole database in",
             ),
-            Self::Amcheck => ("a check by amcheck", "run `pg_amcheck` in a `shell` check"),
             Self::RestoreElsewhere => (
                 "restoring into another database of the plan",
                 "restore to the side, or run `pg_restore` in a `shell` step",

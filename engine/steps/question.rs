@@ -1,6 +1,7 @@
 //! A question to the world, put once: what a check and a probe ask. Only ever reads what it asks a database. Whether the
 //! answer is right is not its business.
 
+mod amcheck;
 mod backup;
 mod counts;
 mod file;
@@ -92,10 +93,7 @@ impl<'a> Asker<'a> {
             Question::Counts(check) => Box::pin(counts::ask(self.attempt, check, database)).await,
             Question::Lost(check) => Box::pin(lost::ask(self.attempt, check, database)).await,
             Question::Schema(check) => Box::pin(schema::ask(self.attempt, check, database)).await,
-            Question::Amcheck(_) => {
-                let message = "an `amcheck` is not known to this version";
-                Err(Failure::new("runplan::verify::question", message).permanent().into())
-            }
+            Question::Amcheck(check) => Box::pin(amcheck::ask(self.attempt, check, database)).await,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Checks: all of them run, each says what it wanted and what it found, and none changes anything.
 
+mod amcheck;
 mod schema;
 
 use super::backup::sample;

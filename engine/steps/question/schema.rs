@@ -5,7 +5,6 @@
 //! superuser for many an extension), and works on a frozen database. What pg_dump keeps silent about, invalid indexes and
 //! constraints that were never validated, the catalog is asked for. Only ever reads.
 
-mod amcheck;
 mod catalog;
 mod source;
 
@@ -52,9 +51,7 @@ pub async fn ask(
     let mut differences = compare(&wanted, &now);
     let is_chosen =
         |table: &str| chosen.as_ref().is_none_or(|chosen| chosen.iter().any(|name| is_called(table, name)));
-    let mut invalid = catalog::invalid(&connection).await?;
-    let indexes = amcheck::ask(attempt, &connection).await.map_err(|failure| ended(attempt, failure))?;
-    invalid.extend(indexes.damaged);
+    let invalid = catalog::invalid(&connection).await?;
     for (_, fault) in invalid.into_iter().filter(|(table, _)| is_chosen(table)) {
         // pg_dump leaves an invalid index out, which does not make it missing.
         differences.retain(|known| {
@@ -64,7 +61,7 @@ pub async fn ask(
     }
     differences.sort();
     let versions = backup.major.filter(|then| *then != major);
-    Ok(answer(&differences, of, is_part, &indexes.note, versions.map(|then| (then, major))))
+    Ok(answer(&differences, of, is_part, versions.map(|then| (then, major))))
 }
 
 /// A program that was ended because the attempt was cancelled gave no answer.
@@ -96,13 +93,7 @@ fn choose(wanted: &mut Schema, now: &mut Schema, chosen: Option<&[String]>, is_p
     None
 }
 
-fn answer(
-    differences: &[Difference],
-    of: usize,
-    is_part: bool,
-    indexes: &str,
-    versions: Option<(u32, u32)>,
-) -> Answer {
+fn answer(differences: &[Difference], of: usize, is_part: bool, versions: Option<(u32, u32)>) -> Answer {
     let counts: Vec<String> = Fault::ALL
         .iter()
         .filter_map(|fault| match differences.iter().filter(|one| one.fault == *fault).count() {
@@ -124,7 +115,6 @@ fn answer(
     let rows = Rows { columns: COLUMNS.map(str::to_owned).to_vec(), rows: rows.collect(), affected: 0 };
     let mut details = Map::new();
     details.insert("objects".to_owned(), of.into());
-    details.insert("indexes".to_owned(), indexes.into());
     let note = versions.filter(|_| !differences.is_empty()).map_or_else(String::new, |(then, now)| {
         format!("; the backup is of PostgreSQL {then}, this is {now}, which may write a definition otherwise")
     });
@@ -133,9 +123,7 @@ fn answer(
             expected: "the schema of the backup".to_owned(),
             actual: format!("{}{part}{note}", counts.join(", ")),
         }),
-        summary: differences
-            .is_empty()
-            .then(|| format!("{of} objects are as in the backup{part}; {indexes}")),
+        summary: differences.is_empty().then(|| format!("{of} objects are as in the backup{part}")),
         value: differences.len().into(),
         rows: Some(rows),
         details,
