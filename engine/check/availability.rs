@@ -10,7 +10,6 @@ pub enum Feature {
     RestoreElsewhere,
     OwnersMap,
     Graphql,
-    RehearsalSources,
     Email,
     Pagerduty,
     CommandChannel,
@@ -23,7 +22,6 @@ pub enum Feature {
 
 const NOT_YET: &[Feature] = &[
     Feature::Graphql,
-    Feature::RehearsalSources,
     Feature::Email,
     Feature::Pagerduty,
     Feature::CommandChannel,
@@ -53,10 +51,6 @@ impl Feature {
             Self::Graphql => (
                 "a GraphQL request",
                 "write the request as `json: { query: ..., variables: ... }`, with `expect: { json: ... }`",
-            ),
-            Self::RehearsalSources => (
-                "loading a rehearsal from a backup, a clone or a seed",
-                "fill the databases with steps under `rehearsal: { prepare: [...] }`",
             ),
             Self::Email => ("notifying by mail", "use a webhook or Slack"),
             Self::Pagerduty => ("notifying by PagerDuty", "use a webhook or Slack"),

@@ -1,7 +1,6 @@
 //! Names that are used -> what they mean: parameters, secrets, databases, channels, roles, named checks, steps and
 //! their outputs; and whether a step is certainly finished where its outputs are read.
 
-use super::availability::Feature;
 use super::context::Context;
 use super::site;
 use super::uses::{Owner, Place, Use};
@@ -514,10 +513,7 @@ fn beginnings(name: &Sp<String>, beginning: &Beginning, findings: &mut Vec<Findi
     let given = [beginning.backup.is_some(), beginning.clone.is_some(), beginning.seed.is_some()];
     let message = match given.iter().filter(|given| **given).count() {
         0 => "neither `backup`, `clone` nor `seed` is given",
-        1 => {
-            findings.extend(Feature::RehearsalSources.missing(name.span));
-            return;
-        }
+        1 => return,
         _ => "more than one of `backup`, `clone` and `seed` is given",
     };
     findings.push(

@@ -4,6 +4,7 @@
 mod actor;
 mod backups;
 mod bare;
+mod beginning;
 mod check;
 mod command;
 mod completions;
@@ -17,6 +18,7 @@ mod files;
 mod graph;
 mod hidden;
 mod launch;
+mod leftover;
 mod logs;
 mod matrix;
 mod new;

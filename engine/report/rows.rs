@@ -6,10 +6,21 @@ use serde_json::Value;
 /// Characters of a cell.
 const WIDEST: usize = 60;
 const MOST_ROWS: usize = 20;
+const FEW_ROWS: usize = 3;
 const MOST_COLUMNS: usize = 8;
 
 /// A line for the names of the columns, and one for each row of a check's result; empty when it kept no rows.
 pub fn table(result: &Value) -> Vec<String> {
+    told(result, MOST_ROWS)
+}
+
+/// The same for a log: of rows that only show what is wrong a few are enough, of differences all are wanted.
+pub fn brief(result: &Value) -> Vec<String> {
+    let differs = result.pointer("/rows/0/difference").is_some();
+    told(result, if differs { MOST_ROWS } else { FEW_ROWS })
+}
+
+fn told(result: &Value, most: usize) -> Vec<String> {
     let rows: Vec<&Value> = result.get("rows").and_then(Value::as_array).into_iter().flatten().collect();
     let Some(Value::Object(first)) = rows.first() else { return Vec::new() };
     let is_told =
@@ -17,7 +28,7 @@ pub fn table(result: &Value) -> Vec<String> {
     let columns: Vec<&String> = first.keys().filter(is_told).take(MOST_COLUMNS).collect();
     let mut cells: Vec<Vec<String>> =
         vec![columns.iter().map(|name| cell(&Value::String((*name).clone()))).collect()];
-    for row in rows.iter().take(MOST_ROWS) {
+    for row in rows.iter().take(most) {
         cells.push(columns.iter().map(|name| row.get(name.as_str()).map(cell).unwrap_or_default()).collect());
     }
     let widths: Vec<usize> = (0..columns.len())
@@ -55,7 +66,7 @@ fn cell(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::table;
+    use super::{brief, table};
     use serde_json::{Value, json};
 
     #[test]
@@ -75,6 +86,7 @@ mod tests {
         let rows: Vec<Value> = (0..100).map(|n| json!({ "n": n, "text": "ä".repeat(1000) })).collect();
         let lines = table(&json!({ "rows": rows }));
         assert_eq!((lines.len(), lines[21].as_str()), (22, "and 80 more"));
+        assert_eq!(brief(&json!({ "rows": rows })).len(), 5);
         assert!(lines[1].chars().count() < 70 && lines[1].ends_with('…'), "{}", lines[1]);
     }
 }

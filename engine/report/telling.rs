@@ -162,7 +162,7 @@ fn found(mut told: Told, state: &State, step: &StepId) -> Told {
         return told;
     };
     for result in evidence::results(entry).filter(|result| result["passed"] == false) {
-        let table = rows::table(result);
+        let table = rows::brief(result);
         if !table.is_empty() {
             told.more.push(format!("{}:", result["name"].as_str().unwrap_or("check")));
             told.more.extend(table.into_iter().map(|line| format!("  {line}")));

@@ -10,6 +10,7 @@ mod changes;
 mod client;
 mod copy;
 mod database;
+mod definitions;
 mod earlier;
 mod expectation;
 mod failures;
@@ -43,6 +44,7 @@ pub use archive::{
 };
 pub use attempt::{Attempt, Ending, Noted, Progress, Sender, Sent, Unit, broken};
 pub use backup::readable_size;
+pub use definitions::{copy_in, copy_out, roles};
 pub use failures::failure_of;
 pub use feeder::{FEED, feed_main};
 pub use hands::{Hands, Job, Verb, Work};

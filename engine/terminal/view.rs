@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub enum View {
     Live(Box<Live>),
     Plain(Box<Plain>),
+    /// Nothing is shown.
+    Silent,
     /// The journal's own lines.
     Lines(Screen),
 }
@@ -42,6 +44,7 @@ impl Observer for View {
             Self::Live(live) => live.recorded(record, state),
             Self::Plain(plain) => plain.recorded(record, state),
             Self::Lines(screen) => screen.line(&record.line),
+            Self::Silent => {}
         }
     }
 
@@ -49,7 +52,7 @@ impl Observer for View {
         match self {
             Self::Live(live) => live.progress(step, progress),
             Self::Plain(plain) => plain.progress(step, progress),
-            Self::Lines(_) => {}
+            Self::Lines(_) | Self::Silent => {}
         }
     }
 
@@ -57,7 +60,7 @@ impl Observer for View {
         match self {
             Self::Live(live) => live.said(step, level, message),
             Self::Plain(plain) => plain.said(step, level, message),
-            Self::Lines(_) => {}
+            Self::Lines(_) | Self::Silent => {}
         }
     }
 }

@@ -8,6 +8,7 @@ mod dry_run;
 mod housekeeping;
 mod pages;
 mod preflight;
+mod rehearsals;
 mod reports;
 mod runs;
 mod terminal;

@@ -6,10 +6,10 @@
 //! constraints that were never validated, the catalog is asked for. Only ever reads.
 
 mod catalog;
-mod source;
 
-use super::super::archive::Manifest;
+use super::super::archive::{Manifest, Reading};
 use super::super::attempt::Attempt;
+use super::super::definitions;
 use super::super::expectation::{Answer, Doubt};
 use super::super::sql::rows::Rows;
 use super::super::sql::session::{self, Limits};
@@ -33,7 +33,8 @@ pub async fn ask(
     let path = attempt.path(&check.matches).await?;
     let chosen = plain_list(attempt, check.tables.as_deref()).await?;
     let is_part = Manifest::read(&path)?.is_some_and(|manifest| !manifest.scope.is_empty());
-    let backup = source::of_backup(attempt, &path).await.map_err(|failure| ended(attempt, failure))?;
+    let reading = Reading::new(&attempt.world.programs, &attempt.cancelled);
+    let backup = definitions::of_backup(&reading, &path).await.map_err(|failure| ended(attempt, failure))?;
     let limits = Limits { lock_timeout: Some(LOCKS), statement_timeout: None };
     let connection =
         session::open(attempt, &target, limits).await.map_err(|error| session::failure(&error, ""))?;
@@ -41,7 +42,7 @@ pub async fn ask(
         identity::server_version(&connection).await.map_err(|error| session::failure(&error, ""))?;
     let major = version / 10_000;
     let mut now =
-        source::of_database(attempt, &target, major).await.map_err(|failure| ended(attempt, failure))?;
+        definitions::of_database(attempt, &target, major).await.map_err(|failure| ended(attempt, failure))?;
     let mut wanted = backup.schema;
     if let Some(missing) = choose(&mut wanted, &mut now, chosen.as_deref(), is_part) {
         let message = format!("the backup holds no table {missing}");
