@@ -5,3 +5,4 @@ mod codes;
 mod corpus;
 mod language;
 mod reader;
+mod rules;
