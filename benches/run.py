@@ -23,7 +23,7 @@ sys.path.insert(0, str(HERE))
 
 from bench import Bench  # noqa: E402
 
-ORDER = ["steps", "dry_run", "growth"]
+ORDER = ["steps", "dry_run", "growth", "downtime"]
 
 
 def sections():

@@ -63,7 +63,8 @@ pub struct Reject {
 Examples:
   runplan resolve k7f3 switched --done --reason 'the new database is there'
   runplan resolve k7f3 deploy --retry --reason 'nothing was deployed'
-  runplan resolve k7f3 notify_team --skip --reason 'told them by phone'")]
+  runplan resolve k7f3 notify_team --skip --reason 'told them by phone'
+  runplan resolve k7f3 switched --retry --accept-loss 3f9a12c4 --reason 'the four messages are copied'")]
 pub struct Resolve {
     /// The run: its id, or the beginning or end of it
     run: String,
@@ -84,6 +85,9 @@ pub struct Resolve {
     /// How you know, for the report
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    /// Undo a swap although that loses what was written since: the code that the refusal gave
+    #[arg(long, value_name = "CODE", requires = "retry")]
+    accept_loss: Option<String>,
 }
 
 /// Stops a run that is under way: nothing new is started, running steps finish, then it parks.
@@ -140,7 +144,12 @@ impl Resolve {
             (_, _, true) => Resolution::Skip,
             _ => Resolution::Failed,
         };
-        say(screen, &store, &run, Post::Resolve { step, resolution, reason: self.reason })
+        say(
+            screen,
+            &store,
+            &run,
+            Post::Resolve { step, resolution, reason: self.reason, loss: self.accept_loss },
+        )
     }
 }
 

@@ -65,6 +65,7 @@ impl<H: Hands> Jobs<H> {
             attempt,
             facts: entry.facts.clone(),
             outputs: entry.outputs.clone(),
+            accepted_loss: entry.accepted_loss.clone(),
             started_at: entry.attempt_at.unwrap_or_else(clock::now),
             cancelled: cancelled.clone(),
             send: self.tell.clone(),

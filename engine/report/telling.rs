@@ -89,9 +89,10 @@ pub fn tell(record: &Record, state: &State) -> Told {
         Event::DecisionRefused { by, reason, .. } => {
             told(Mark::Caution, format!("what {by} said was not accepted: {reason}"))
         }
-        Event::StepResolved { resolution, reason, .. } => {
+        Event::StepResolved { resolution, reason, loss, .. } => {
             let (by, word) = (&record.actor.name, resolution.word());
-            told(Mark::Note, format!("resolved by {by} as {word}{}", quoted(reason)))
+            let loss = loss.as_ref().map_or_else(String::new, |loss| format!(", with the loss {loss}"));
+            told(Mark::Note, format!("resolved by {by} as {word}{loss}{}", quoted(reason)))
         }
         Event::StopRequested { hard: false, reason } => {
             told(Mark::Caution, format!("stopping ({reason}): nothing new is started, what runs may finish"))

@@ -328,7 +328,9 @@ fn posted(state: &State, actor: &Actor, post: Post, now: Timestamp) -> Vec<Event
     match post {
         Post::Approve { step, comment } => approve(state, actor, step, comment, now),
         Post::Reject { step, reason } => reject(state, actor, step, reason),
-        Post::Resolve { step, resolution, reason } => resolve(state, actor, step, resolution, reason),
+        Post::Resolve { step, resolution, reason, loss } => {
+            resolve(state, actor, step, resolution, reason, loss)
+        }
         Post::Stop { hard, reason } => stop(state, hard, reason),
         Post::Undo { to, reason } => undo(state, actor, to, reason),
         Post::End { reason } => end(state, reason),
@@ -403,7 +405,14 @@ fn reject(state: &State, actor: &Actor, step: StepId, reason: String) -> Vec<Eve
     ]
 }
 
-fn resolve(state: &State, actor: &Actor, step: StepId, resolution: Resolution, reason: String) -> Vec<Event> {
+fn resolve(
+    state: &State,
+    actor: &Actor,
+    step: StepId,
+    resolution: Resolution,
+    reason: String,
+    loss: Option<String>,
+) -> Vec<Event> {
     let Some(entry) = state.entry(&step) else { return Vec::new() };
     if resolution == Resolution::Skip
         && state.phase == Phase::Forward
@@ -414,7 +423,7 @@ fn resolve(state: &State, actor: &Actor, step: StepId, resolution: Resolution, r
         );
         return refuse(step, actor, why);
     }
-    let event = Event::StepResolved { step: step.clone(), resolution, reason };
+    let event = Event::StepResolved { step: step.clone(), resolution, reason, loss };
     match super::transition::transition(entry.state, &event) {
         Ok(_) => vec![event],
         Err(_) => {

@@ -91,6 +91,9 @@ pub enum Event {
         step: StepId,
         resolution: Resolution,
         reason: String,
+        /// What an undo said that it would lose, agreed to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        loss: Option<String>,
     },
     StopRequested {
         hard: bool,

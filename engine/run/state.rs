@@ -71,6 +71,8 @@ pub struct Entry {
     pub skipped_because: Option<String>,
     pub resolved: Option<(Resolution, String)>,
     pub undo_note: Option<String>,
+    /// What the undo may lose, as it said itself and a person agreed.
+    pub accepted_loss: Option<String>,
     /// Needs that are not satisfied yet.
     pending: usize,
     cancelled: bool,
@@ -133,6 +135,7 @@ impl State {
                 skipped_because: None,
                 resolved: None,
                 undo_note: None,
+                accepted_loss: None,
                 pending: shape.graph.needs(at).len(),
                 cancelled: false,
             })
@@ -474,7 +477,8 @@ impl State {
                 comment: reason.clone(),
                 at: record.at,
             }),
-            Event::StepResolved { resolution, reason, .. } => {
+            Event::StepResolved { resolution, reason, loss, .. } => {
+                entry.accepted_loss.clone_from(loss);
                 entry.resolved = Some((*resolution, reason.clone()));
                 match resolution {
                     Resolution::Skip => entry.skipped_because = Some(reason.clone()),

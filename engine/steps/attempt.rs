@@ -68,6 +68,8 @@ pub struct Attempt {
     pub facts: Vec<Fact>,
     /// What the step gave (undo).
     pub outputs: Outputs,
+    /// What an undo may lose: the code that its refusal gave, and a person agreed to.
+    pub accepted_loss: Option<String>,
     /// When it began.
     pub started_at: Timestamp,
     /// Set by a second Ctrl-C, a stop, or the step's timeout: clean up, say what is certain, return.

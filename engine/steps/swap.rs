@@ -3,6 +3,7 @@
 //! in a transaction of its own: a crash then would lock everybody out.
 
 mod exchange;
+mod loss;
 mod pooled;
 mod refusals;
 mod replicas;
@@ -23,10 +24,14 @@ use crate::run::{Evidence, Failure, Outcome, Outputs};
 use exchange::{Exchange, Move, Quiet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The fact: which databases change names, and what stood in their comments.
 const SWAPPING: &str = "swapping";
+
+/// So many tables' counts are journaled.
+const MOST_TABLES: usize = 500;
 
 /// How long the session of an attempt that died may take to be gone.
 const ENDING: Duration = Duration::from_secs(20);
@@ -44,6 +49,9 @@ struct Swapping {
     keep_until: Option<String>,
     /// What had been written to the side when it went live; an undo is refused when there is more.
     counters: Counters,
+    /// The same by table, where there are not too many: to say how much more there is.
+    #[serde(default)]
+    written: BTreeMap<String, u64>,
     /// Our session that renames: after a crash it may still be at it.
     backend: Backend,
 }
@@ -113,6 +121,7 @@ async fn begin(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
     let now = clock::now();
     let keep_until = now.checked_add(action.keep_old.std()).ok().map(|at| at.to_string());
     stop::unless_cancelled(attempt, sequences::raise(attempt, &target, &with, live.open)).await?;
+    let watch = watch(attempt, &with).await?;
     let swapping = Swapping {
         live: live.name.clone(),
         side: side.name.clone(),
@@ -122,7 +131,8 @@ async fn begin(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
         side_comment: side.comment.clone(),
         live_open: live.open,
         keep_until,
-        counters: counters(attempt, &with, side.oid).await?,
+        counters: watch.counters(side.oid),
+        written: watch.by_table().into_iter().take(MOST_TABLES).collect(),
         backend: sessions.renamer.backend().clone(),
     };
     attempt.note(SWAPPING, json!(swapping)).await?;
@@ -169,10 +179,10 @@ fn quiet(target: &Target, frozen: Option<&Value>) -> Result<Option<Quiet>, Stop>
     Ok(Some(Quiet { settings: target.settings.clone(), counters, why }))
 }
 
-async fn counters(attempt: &Attempt, with: &Target, oid: u32) -> Result<Counters, Stop> {
+async fn watch(attempt: &Attempt, with: &Target) -> Result<Watch, Stop> {
     let name = application_name(&attempt.world, attempt.step.id.value.as_str());
     let inside = stop::unless_cancelled(attempt, Connection::connect(&with.settings, &name)).await?;
-    Ok(Watch::take(&inside).await?.counters(oid))
+    Ok(Watch::take(&inside).await?)
 }
 
 /// `<database>_old_<run>`.
@@ -308,6 +318,7 @@ async fn go_back(attempt: &Attempt, target: &Target, swapping: &Swapping) -> Res
     let now = Database::expect(&sessions.other, &swapping.live).await?;
     refusals::check_back(attempt, target, &sessions.other, &now, &old).await?;
     let hold = world.targets.claim(world, target).await?;
+    let counters = loss::expect_agreed(attempt, target, &sessions, swapping, &old).await?;
     let mut after =
         vec![comment_sql(&swapping.live, &now.comment), comment_sql(&swapping.side, &swapping.side_comment)];
     after.extend(settings::claim_again(&sessions.other, now.oid, &swapping.live).await?);
@@ -323,7 +334,7 @@ async fn go_back(attempt: &Attempt, target: &Target, swapping: &Swapping) -> Res
         before: vec![open],
         after,
         check_sql: hold.check_sql(),
-        quiet: Some(Quiet { settings: target.settings.clone(), counters: swapping.counters.clone(), why }),
+        quiet: Some(Quiet { settings: target.settings.clone(), counters, why }),
     };
     let exchanged = exchange.run_pooled(target).await?;
     outputs.insert("downtime_ms".to_owned(), exchanged.downtime_ms.into());

@@ -137,7 +137,7 @@ impl Question {
         }
         Answer::Post(match resolution {
             None => Post::Reject { step, reason },
-            Some(resolution) => Post::Resolve { step, resolution, reason },
+            Some(resolution) => Post::Resolve { step, resolution, reason, loss: None },
         })
     }
 }
@@ -184,6 +184,7 @@ mod tests {
             step: StepId::from("s"),
             resolution: Resolution::Retry,
             reason: "the file is not there".to_owned(),
+            loss: None,
         };
         assert_eq!(read(Kind::Unknown, "retry: the file is not there"), Answer::Post(retry));
         assert!(matches!(read(Kind::Unknown, "stop"), Answer::Post(Post::Stop { hard: false, .. })));

@@ -3,6 +3,7 @@
 mod guarded_migration;
 mod method_1;
 mod method_3;
+mod salvage;
 mod scenario_1;
 mod scenario_2;
 mod scenario_3;

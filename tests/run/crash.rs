@@ -266,6 +266,7 @@ steps:
     let reject = Post::Reject { step: StepId::from("go"), reason: "no".to_owned() };
     block(drive::post(&journal.reopen(), &mut state, &ann(), reject)).unwrap();
     let skip = |step: &str| Post::Resolve {
+        loss: None,
         step: StepId::from(step),
         resolution: runplan::run::Resolution::Skip,
         reason: "it is late".to_owned(),

@@ -80,8 +80,38 @@ async fn the_side_takes_the_name_and_what_belongs_to_it() {
     assert!(outputs["downtime_ms"].as_u64().unwrap() < 5_000);
     app.execute("DELETE FROM escrows WHERE id = 102").await.unwrap();
     drop(app);
-    // It was written to, so the way back is shut.
-    assert_eq!(failed(stage.undo("switched").await).code, "runplan::swap::written");
+    // It was written to, so the way back is shut, until somebody agrees to that very loss.
+    let failure = failed(stage.undo("switched").await);
+    assert_eq!(failure.code, "runplan::swap::written");
+    for said in [
+        "2 rows were inserted, changed or deleted (2 of public.escrows); swapping back would lose that",
+        "against the old database going back would bring back 1 row of escrows: see ",
+    ] {
+        assert!(failure.message.contains(said), "{}", failure.message);
+    }
+    println!("{}\n  help: {}", failure.message, failure.help.as_ref().unwrap());
+    let open = format!("SELECT datallowconn FROM pg_database WHERE datname = '{old}'");
+    assert_eq!(server.one(&open).await.unwrap(), "f", "it was open for the comparison only");
+    let help = failure.help.unwrap();
+    let code = help.split("--accept-loss ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let agreed = |code: &str| runplan::steps::Attempt {
+        undoing: true,
+        accepted_loss: Some(code.to_owned()),
+        ..stage.attempt("switched", 1)
+    };
+    assert_eq!(failed(runplan::steps::undo(&agreed("00000000")).await).code, "runplan::swap::written");
+    connect(&settings).await.execute("DELETE FROM messages WHERE body LIKE '%7'").await.unwrap();
+    let failure = failed(runplan::steps::undo(&agreed(&code)).await);
+    assert!(
+        failure.message.contains("12 rows were"),
+        "more was written than was agreed to: {}",
+        failure.message
+    );
+    let help = failure.help.unwrap();
+    let code = help.split("--accept-loss ").nth(1).unwrap().split(' ').next().unwrap();
+    done(runplan::steps::undo(&agreed(code)).await);
+    assert_eq!(oid_of(&server, &name).await, live_oid);
+    assert_eq!(connect(&settings).await.one("SELECT count(*) FROM messages").await.unwrap(), "100");
 }
 
 #[tokio::test]

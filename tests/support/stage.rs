@@ -191,6 +191,7 @@ impl Stage {
             number,
             facts: self.facts(id, number),
             outputs: self.outputs(id),
+            accepted_loss: None,
             started_at: clock::now(),
             cancelled: CancellationToken::new(),
             key: format!("{id}.{number}"),

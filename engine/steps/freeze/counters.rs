@@ -63,6 +63,12 @@ impl Watch {
         self.tables == other.tables
     }
 
+    /// The writes to each table that is not the server's own.
+    pub fn by_table(&self) -> BTreeMap<String, u64> {
+        let own = |name: &str| name.starts_with("pg_");
+        self.tables.values().filter(|(name, _)| !own(name)).cloned().collect()
+    }
+
     pub fn counters(&self, oid: u32) -> Counters {
         let mut text = String::new();
         for (table, (_, writes)) in &self.tables {

@@ -28,7 +28,7 @@ impl Play<'_> {
                 Post::Approve { step, comment: if self.chance.one_in(2) { reason() } else { String::new() } }
             }
             2 => Post::Reject { step, reason: reason() },
-            3..=5 => Post::Resolve { step, resolution: self.any_resolution(), reason: reason() },
+            3..=5 => Post::Resolve { step, resolution: self.any_resolution(), reason: reason(), loss: None },
             6 => Post::Stop { hard: self.chance.one_in(2), reason: reason() },
             7 | 8 => {
                 let to = if self.chance.one_in(2) { Some(step) } else { None };
@@ -58,7 +58,10 @@ impl Play<'_> {
             self.post(&who, post);
         } else if let Some(step) = stuck {
             let resolution = self.any_resolution();
-            self.post(&actor("ann"), Post::Resolve { step, resolution, reason: "looked".to_owned() });
+            self.post(
+                &actor("ann"),
+                Post::Resolve { step, resolution, reason: "looked".to_owned(), loss: None },
+            );
         }
     }
 

@@ -288,7 +288,10 @@ impl<'m> Play<'m> {
                     (false, false) => runplan::run::Resolution::Retry,
                 };
                 let reason = "looked".to_owned();
-                self.post(&actor("ann"), runplan::run::Post::Resolve { step, resolution, reason });
+                self.post(
+                    &actor("ann"),
+                    runplan::run::Post::Resolve { step, resolution, reason, loss: None },
+                );
             }
             if self.world.jobs.is_empty() && self.state.phase != Phase::Finished {
                 match next_wakeup(&self.state).filter(|_| self.state.parked.is_none()) {
