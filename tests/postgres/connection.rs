@@ -1,7 +1,7 @@
 //! Sessions: results as text, and every failure in words and with its class.
 
-use crate::support::cluster::{connect, database, programs, shared, unique};
-use runplan::postgres::{Class, Connection, Error, Kind, Settings, identity};
+use crate::support::cluster::{connect, database, options, programs, shared, unique};
+use runplan::postgres::{Class, Cluster, Connection, Error, Kind, Settings, Stop, identity};
 use std::time::Duration;
 
 async fn refused(text: &str) -> Error {
@@ -94,6 +94,60 @@ async fn the_first_host_that_answers_is_taken() {
     assert!(standby.message().contains("is a primary, which target_session_attrs excludes"), "{standby}");
     let text = format!("{text}&target_session_attrs=prefer-standby");
     connect(&Settings::parse(&text, &|_| None).unwrap()).await;
+}
+
+/// A primary and a standby, each with a password of its own, found by a service and the password file.
+#[tokio::test]
+async fn of_several_servers_the_wanted_one_is_taken_with_its_own_password() {
+    let primary = shared();
+    let mut standby = Cluster::start(options()).unwrap();
+    standby.stop_server(Stop::Fast).unwrap();
+    std::fs::write(standby.directory().join("data/standby.signal"), "").unwrap();
+    standby.start_server().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    };
+    let line = |cluster: &Cluster| {
+        format!("127.0.0.1:{}:*:postgres:{}\n", cluster.port(), cluster.password().expose())
+    };
+    let passfile = write("pgpass", format!("{}{}", line(primary), line(&standby)));
+    let (one, other) = (primary.port(), standby.port());
+    let services = write(
+        "services",
+        format!("[both]\nhost=127.0.0.1,127.0.0.1\nport={one},{other}\nuser=postgres\nsslmode=disable\n"),
+    );
+    let env = |name: &str| match name {
+        "PGSERVICEFILE" => Some(services.clone()),
+        "PGSERVICE" => Some("both".to_owned()),
+        "PGPASSFILE" => Some(passfile.clone()),
+        "PGDATABASE" => Some("postgres".to_owned()),
+        _ => None,
+    };
+    for (wanted, port) in [
+        ("any", one),
+        ("primary", one),
+        ("read-write", one),
+        ("standby", other),
+        ("read-only", other),
+        ("prefer-standby", other),
+    ] {
+        let settings = Settings::parse(&format!("target_session_attrs={wanted}"), &env).unwrap();
+        let connection = connect(&settings).await;
+        assert_eq!(connection.endpoint(), format!("127.0.0.1:{port}"), "{wanted}");
+        // Client programs, which see only the environment, end up at the same server.
+        let psql = programs().find("psql", 15).unwrap();
+        let mut command = runplan::process::plain::command(psql.path);
+        command.env_clear();
+        for (name, value) in connection.settings().client_environment() {
+            command.env(name, value.expose());
+        }
+        let output = command.args(["-XAtc", "SHOW port"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), port.to_string(), "{wanted}");
+    }
 }
 
 #[tokio::test]

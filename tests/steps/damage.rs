@@ -77,7 +77,7 @@ async fn a_thousand_flipped_bits_are_all_found() {
             std::fs::write(file, &bad).unwrap();
             let found = inspect(&reading(), &path).await;
             assert!(found.is_err(), "{saved}: byte {at} of {}", file.display());
-            if flip / ways.len() % every == 0 {
+            if (flip / ways.len()).is_multiple_of(every) {
                 asked += 1;
                 std::fs::rename(&manifest, &away).unwrap();
                 if let Ok(read) = inspect(&reading(), &path).await {
