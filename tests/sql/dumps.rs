@@ -258,7 +258,12 @@ fn whole_databases_programs_and_foreign_formats_are_refused() {
         "line 1: text between COPY and its data: `COPY t`",
         1,
     );
-    accept("copy t to '/tmp/x'; copy (select a from t) to stdout;");
+    refuse(
+        "copy t to '/tmp/x';",
+        "line 1: COPY with a program or with a file of the server: `copy t to '/tmp/x'`",
+        1,
+    );
+    accept("copy (select a from t) to stdout;");
 }
 
 #[test]

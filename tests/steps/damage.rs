@@ -38,9 +38,9 @@ fn files(path: &Path) -> Vec<PathBuf> {
     }
 }
 
-/// A thousand random bits in backups of every format and compression, one at a time. By the manifest every one is found,
-/// also those that change nothing that is read, as the name of the operating system in the head of a gzip file. Read back
-/// without the manifest, what is not found is harmless: the rows and the statements that come out are the same.
+/// A thousand random bits in backups of every format and compression, one at a time: by the manifest every one is found.
+/// Read back without it, text that pg_dump wrote bare, and the table of contents of an archive, show nothing of a letter
+/// that became another; packed text does, but for what its head says of the machine that packed it.
 #[tokio::test]
 #[allow(clippy::print_stdout, reason = "counts, for whoever asks with --nocapture")]
 async fn a_thousand_flipped_bits_are_all_found() {
@@ -65,8 +65,7 @@ async fn a_thousand_flipped_bits_are_all_found() {
         let path = PathBuf::from(stage.done("saved").await["path"].as_str().unwrap());
         let manifest = path.with_file_name(format!("{}.manifest.json", path.file_name().unwrap().display()));
         let away = stage.path("manifest.json");
-        let good_reading = inspect(&reading(), &path).await.unwrap();
-        assert!(good_reading.complete);
+        assert!(inspect(&reading(), &path).await.unwrap().complete);
         let files = files(&path);
         for flip in (turn..FLIPS).step_by(ways.len()) {
             let file = &files[chance.below(files.len())];
@@ -80,14 +79,10 @@ async fn a_thousand_flipped_bits_are_all_found() {
             if (flip / ways.len()).is_multiple_of(every) {
                 asked += 1;
                 std::fs::rename(&manifest, &away).unwrap();
-                if let Ok(read) = inspect(&reading(), &path).await {
+                if inspect(&reading(), &path).await.is_ok() {
                     unread.push(format!("{saved}: byte {at} of {}", file.display()));
-                    // Text without a checksum shows nothing of a letter that became another: only the manifest does.
-                    let bare = saved.contains("compress: none");
-                    assert!(
-                        bare || (read.rows, &read.tables) == (good_reading.rows, &good_reading.tables),
-                        "{unread:?}"
-                    );
+                    let packed = saved.contains("plain") && !saved.contains("none");
+                    assert!(!packed || at < 10, "{unread:?}");
                 }
                 std::fs::rename(&away, &manifest).unwrap();
             }
