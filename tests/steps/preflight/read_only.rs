@@ -153,6 +153,11 @@ async fn nothing_is_changed_by_a_superusers_preflight() {
         "changed",
         "`INSERT INTO users SELECT g, 'new' FROM generate_series(1, 5)…` changes about 5 rows",
     );
+    has_fact(
+        &all,
+        "changed",
+        "locks ROW EXCLUSIVE on users, which blocks neither readers nor writers of other rows",
+    );
     has_fact(&all, "changed", "locks ACCESS EXCLUSIVE on users, which blocks all reading and writing");
     has_fact(&all, "side", "not checkable before backed_up");
     // A function that lies about itself is run by the planner: it cannot write there, and that is told.
