@@ -372,9 +372,7 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
     }
 
     fn handle(&mut self, occasion: Occasion) {
-        if self.jobs.handle(occasion, &self.state) {
-            self.handling += 1;
-        }
+        self.handling += self.jobs.handle(occasion, &self.state);
     }
 
     /// Waits for the handlers, within their limit, and lets go of the targets when the run is over.
@@ -394,6 +392,18 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
                 break;
             }
         }
+        let left = HANDLERS.saturating_sub(began.elapsed());
+        tokio::select! {
+            () = self.jobs.hands.flush() => {}
+            () = clock::sleep(left) => {}
+        }
+        // What a late message came to.
+        let mut inputs = VecDeque::new();
+        while let Ok(message) = messages.try_recv() {
+            self.take(message, &mut inputs, &mut Vec::new());
+        }
+        inputs.retain(|(_, input)| matches!(input, Input::Warning { .. }));
+        let _ = self.batch(inputs, Vec::new()).await;
         if self.state.phase == Phase::Finished {
             let problems = self.jobs.hands.release().await;
             let mut inputs: Inputs = problems

@@ -21,6 +21,7 @@ mod support {
     pub mod bouncer;
     pub mod chance;
     pub mod cluster;
+    pub mod mail;
     pub mod prisma;
     pub mod proxy;
     pub mod pty;

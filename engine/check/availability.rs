@@ -22,12 +22,6 @@ pub enum Feature {
 
 const NOT_YET: &[Feature] = &[
     Feature::Graphql,
-    Feature::Email,
-    Feature::Pagerduty,
-    Feature::CommandChannel,
-    Feature::SignedWebhooks,
-    Feature::Occasions,
-    Feature::Pace,
     Feature::SignedApprovals,
     Feature::Escalation,
 ];

@@ -2,8 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "the steps' tasks are spawned here")]
 
 use crate::clock;
-use crate::plan::{Duration, StepId};
-use crate::run::{Failure, Occasion, Outcome, Post, State};
+use crate::plan::{Bare, Duration, StepId};
+use crate::run::{Failure, Occasion, Outcome, Post, State, notices};
 use crate::steps::{Hands, Job, Sender, Sent, Verb, Work};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -88,15 +88,31 @@ impl<H: Hands> Jobs<H> {
         self.tokens.remove(step);
     }
 
-    /// Runs the handlers of an occasion one after the other. Whether there are any.
-    pub fn handle(&self, occasion: Occasion, state: &State) -> bool {
-        let handlers = &state.shape.plan.handlers;
-        let (name, actions) = match occasion {
-            Occasion::Waiting => ("waiting", &handlers.waiting),
-            Occasion::Parked => ("parked", &handlers.parked),
-            Occasion::Failed => ("failed", &handlers.failed),
-            Occasion::Finished => ("finished", &handlers.finished),
-        };
+    /// Runs the plan's handlers of an occasion one after the other, and tells the site's channels beside them. How many
+    /// of these are under way.
+    pub fn handle(&self, occasion: Occasion, state: &State) -> usize {
+        self.notify(occasion, state) + usize::from(self.run_handlers(occasion, state))
+    }
+
+    fn notify(&self, occasion: Occasion, state: &State) -> usize {
+        let all = notices(state, occasion);
+        let count = all.len();
+        for (index, notice) in all.into_iter().enumerate() {
+            let name = format!("notice_{}_{index}_{}", notice.occasion.word(), state.seq);
+            let work = self.hands.notice(name, notice, self.tell.clone());
+            let out = self.sender.clone();
+            let index = u32::try_from(index + handlers_of(state, occasion).len()).unwrap_or(u32::MAX);
+            tokio::spawn(async move {
+                let failure = work.await;
+                let _ = out.send(Message::Handled { occasion, index, failure, last: true });
+            });
+        }
+        count
+    }
+
+    fn run_handlers(&self, occasion: Occasion, state: &State) -> bool {
+        let actions = handlers_of(state, occasion);
+        let name = occasion.word();
         let seq = state.seq;
         let works: Vec<Work<Option<Failure>>> = actions
             .iter()
@@ -117,6 +133,18 @@ impl<H: Hands> Jobs<H> {
             }
         });
         count > 0
+    }
+}
+
+/// What the plan does on an occasion.
+fn handlers_of(state: &State, occasion: Occasion) -> &[Bare] {
+    let handlers = &state.shape.plan.handlers;
+    match occasion {
+        Occasion::Started => &[],
+        Occasion::Waiting => &handlers.waiting,
+        Occasion::Parked => &handlers.parked,
+        Occasion::Failed => &handlers.failed,
+        Occasion::Finished => &handlers.finished,
     }
 }
 

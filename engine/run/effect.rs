@@ -64,8 +64,8 @@ impl Effect {
                 });
                 effects
             }
-            Event::RunStarted(_)
-            | Event::RunResumed { .. }
+            Event::RunStarted(_) => vec![Self::Handle { occasion: Occasion::Started }],
+            Event::RunResumed { .. }
             | Event::StepSkipped { .. }
             | Event::FactNoted { .. }
             | Event::StepDone { .. }

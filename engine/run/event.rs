@@ -216,10 +216,23 @@ impl Finish {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Occasion {
+    Started,
     Waiting,
     Parked,
     Failed,
     Finished,
+}
+
+impl Occasion {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Waiting => "waiting",
+            Self::Parked => "parked",
+            Self::Failed => "failed",
+            Self::Finished => "finished",
+        }
+    }
 }
 
 impl Event {

@@ -3,8 +3,9 @@
 use super::attempt::{Attempt, Sender};
 use super::world::World;
 use crate::clock::Timestamp;
-use crate::plan::{Bare, Step, StepId, expand};
-use crate::run::{Fact, Failure, Outcome, Outputs};
+use crate::plan::action::Notify;
+use crate::plan::{Action, Bare, Sp, Step, StepId, expand};
+use crate::run::{Fact, Failure, Notice, Outcome, Outputs};
 use serde_json::Value;
 use std::future::Future;
 use std::pin::Pin;
@@ -47,6 +48,15 @@ pub trait Hands {
     fn tell_run(&self, values: Value);
     /// Runs one action of a handler.
     fn handle(&self, name: String, action: &Bare, send: Sender) -> Work<Option<Failure>>;
+    /// Tells a channel of the site what happened.
+    fn notice(&self, name: String, notice: Notice, send: Sender) -> Work<Option<Failure>> {
+        let _ = (name, notice, send);
+        Box::pin(async { None })
+    }
+    /// Waits for the messages that are still under way.
+    fn flush(&self) -> Work<()> {
+        Box::pin(async {})
+    }
     /// The run is over: lets go of the targets. What could not be done, in words.
     fn release(&self) -> Work<Vec<String>>;
 }
@@ -75,18 +85,7 @@ impl Hands for Arc<World> {
 
     fn handle(&self, name: String, action: &Bare, send: Sender) -> Work<Option<Failure>> {
         let step = expand::step_of(StepId::new(name), crate::plan::Span::default(), action);
-        let job = Job {
-            verb: Verb::Act,
-            step: Arc::new(step),
-            attempt: 1,
-            facts: Vec::new(),
-            outputs: Outputs::new(),
-            accepted_loss: None,
-            started_at: crate::clock::now(),
-            cancelled: CancellationToken::new(),
-            send,
-        };
-        let work = self.start(job);
+        let work = self.start(job_of(step, send));
         Box::pin(async move {
             match work.await {
                 Outcome::Done(_) | Outcome::Skipped(_) => None,
@@ -99,6 +98,20 @@ impl Hands for Arc<World> {
                 }
             }
         })
+    }
+
+    fn notice(&self, name: String, notice: Notice, send: Sender) -> Work<Option<Failure>> {
+        let span = crate::plan::Span::default();
+        let action = Sp::new(Action::Notify(Notify::made()), span);
+        let bare = Bare { timeout: None, retry: None, action };
+        let step = expand::step_of(StepId::new(name), span, &bare);
+        let attempt = self.attempt(job_of(step, send));
+        Box::pin(async move { super::notify::notice(&attempt, &notice).await })
+    }
+
+    fn flush(&self) -> Work<()> {
+        let world = self.clone();
+        Box::pin(async move { world.courier.idle().await })
     }
 
     fn release(&self) -> Work<Vec<String>> {
@@ -123,6 +136,21 @@ impl World {
             undoing,
             send: job.send,
         }
+    }
+}
+
+/// What is done beside the graph: nothing of it was done before, and nobody cancels it.
+fn job_of(step: Step, send: Sender) -> Job {
+    Job {
+        verb: Verb::Act,
+        step: Arc::new(step),
+        attempt: 1,
+        facts: Vec::new(),
+        outputs: Outputs::new(),
+        accepted_loss: None,
+        started_at: crate::clock::now(),
+        cancelled: CancellationToken::new(),
+        send,
     }
 }
 

@@ -1,29 +1,37 @@
 //! `notify`: tells people, on every channel, at least once. A message carries a key by which a receiver can tell a
-//! repeated one. Must never put a secret into a message, nor an address into an error.
+//! repeated one. Must never hold up a rollback for a receiver that is slow, nor put a secret into a message.
+
+mod command;
+pub mod courier;
+mod deliver;
+mod email;
+mod message;
+mod pagerduty;
+mod slack;
+mod webhook;
 
 use super::attempt::{Attempt, broken};
-use super::http::exchange::{self, Request};
 use crate::clock;
 use crate::plan::action::Notify;
-use crate::plan::site::{Channel, ChannelType};
-use crate::plan::{Text, digest, template};
-use crate::run::{Failure, Outcome, Outputs};
-use serde_json::{Map, Value, json};
+use crate::plan::action::notify::Level;
+use crate::plan::site::ChannelType;
+use crate::plan::{Text, template};
+use crate::run::{Failure, Notice, Outcome, Outputs};
+use message::Message;
+use serde_json::Map;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// The channel that every site has.
 pub const CONSOLE: &str = "console";
-const TRIES: u32 = 3;
-/// Before the second try; it doubles.
-const PAUSE: Duration = Duration::from_secs(1);
-/// How long a receiver may take.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long a step waits for receivers; then the run goes on and the message is still tried.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is said, the same on every channel.
-struct Message {
-    text: String,
-    details: Map<String, Value>,
-    key: String,
+/// What became of a message on a channel.
+enum Arrival {
+    Delivered,
+    StillTried,
+    Lost(String),
 }
 
 pub async fn act(attempt: &Attempt, action: &Notify) -> Outcome {
@@ -31,19 +39,30 @@ pub async fn act(attempt: &Attempt, action: &Notify) -> Outcome {
         Ok(message) => message,
         Err(failure) => return Outcome::Failed(failure),
     };
-    let mut undelivered = Vec::new();
-    for channel in &action.channels {
-        let name = channel.value.as_str();
-        if let Err(why) = deliver(attempt, action, name, &message).await {
-            undelivered.push(format!("{name}: {why}"));
+    let channels: Vec<&str> = action.channels.iter().map(|channel| channel.value.as_str()).collect();
+    let patience = (!action.required).then_some(PATIENCE);
+    let arrivals = tell(attempt, &channels, &message, patience).await;
+    let mut late = Vec::new();
+    let mut lost = Vec::new();
+    for (channel, arrival) in channels.iter().zip(arrivals) {
+        match arrival {
+            Arrival::Delivered => {}
+            Arrival::StillTried => late.push((*channel).to_owned()),
+            Arrival::Lost(why) => lost.push(format!("{channel}: {why}")),
         }
     }
     let mut outputs = Outputs::new();
-    outputs.insert("delivered".to_owned(), undelivered.is_empty().into());
-    if undelivered.is_empty() {
+    outputs.insert("delivered".to_owned(), (lost.is_empty() && late.is_empty()).into());
+    if !late.is_empty() {
+        let (late, seconds) = (late.join(", "), PATIENCE.as_secs());
+        attempt.warn(format!(
+            "no answer of {late} within {seconds} s: the run goes on, the message is still tried"
+        ));
+    }
+    if lost.is_empty() {
         return Outcome::Done(outputs);
     }
-    let why = format!("the notification was not delivered: {}", undelivered.join("; "));
+    let why = format!("the notification was not delivered: {}", lost.join("; "));
     if action.required {
         return Outcome::Failed(Failure::new("runplan::notify::undelivered", why));
     }
@@ -51,130 +70,111 @@ pub async fn act(attempt: &Attempt, action: &Notify) -> Outcome {
     Outcome::Done(outputs)
 }
 
-async fn message(attempt: &Attempt, action: &Notify) -> Result<Message, Failure> {
-    let texts: Vec<&Text> = std::iter::once(&action.message).chain(action.details.values()).collect();
-    let scope = attempt.scope(texts).await?;
-    let redactor = attempt.world.secrets.redactor();
-    let render = |text: &Text| {
-        let rendered = template::message(&text.raw, &scope).map_err(|error| broken(text, &error))?;
-        Ok::<_, Failure>(redactor.clean(rendered.trim()))
+/// Tells a channel of the site what happened, however long it takes: nothing waits for it.
+pub async fn notice(attempt: &Attempt, notice: &Notice) -> Option<Failure> {
+    let failed =
+        |why: String| Failure::new("runplan::notify::undelivered", format!("{}: {why}", notice.channel));
+    let text = match &notice.template {
+        Some(text) => match rendered(attempt, text).await {
+            Ok(text) => text,
+            Err(failure) => return Some(failure),
+        },
+        None => attempt.world.secrets.redactor().clean(&notice.text),
     };
-    let text = render(&action.message)?;
+    let subject = notice.occasion.word().to_owned();
+    let run = attempt.world.run.as_str();
+    let message = Message {
+        // The same thing may happen twice in a run: two approvals are two messages.
+        key: Message::key(run, attempt.step.id.as_str(), &text),
+        subject,
+        level: notice.level,
+        text,
+        details: Map::new(),
+        occasion: Some(notice.occasion),
+        ..blank(attempt)
+    };
+    let arrivals = tell(attempt, &[&notice.channel], &message, None).await;
+    arrivals.into_iter().find_map(|arrival| match arrival {
+        Arrival::Lost(why) => Some(failed(why)),
+        Arrival::Delivered | Arrival::StillTried => None,
+    })
+}
+
+fn blank(attempt: &Attempt) -> Message {
+    Message {
+        run: attempt.world.run.to_string(),
+        plan: attempt.world.shape.plan.name.as_str().to_owned(),
+        subject: attempt.step.id.as_str().to_owned(),
+        level: Level::Info,
+        text: String::new(),
+        details: Map::new(),
+        occasion: None,
+        key: String::new(),
+    }
+}
+
+async fn rendered(attempt: &Attempt, text: &Text) -> Result<String, Failure> {
+    let scope = attempt.scope([text]).await?;
+    let rendered = template::message(&text.raw, &scope).map_err(|error| broken(text, &error))?;
+    Ok(attempt.world.secrets.redactor().clean(rendered.trim()))
+}
+
+async fn message(attempt: &Attempt, action: &Notify) -> Result<Message, Failure> {
+    let text = rendered(attempt, &action.message).await?;
     let mut details = Map::new();
     for (name, value) in &action.details {
-        details.insert(name.value.clone(), render(value)?.into());
+        details.insert(name.value.clone(), rendered(attempt, value).await?.into());
     }
-    let identity = json!([attempt.world.run.as_str(), attempt.step.id.as_str(), text]);
-    let key = digest::sha256(identity.to_string().as_bytes())[..32].to_owned();
-    Ok(Message { text, details, key })
+    let key = Message::key(attempt.world.run.as_str(), attempt.step.id.as_str(), &text);
+    Ok(Message { level: action.level, text, details, key, ..blank(attempt) })
 }
 
-async fn deliver(attempt: &Attempt, action: &Notify, name: &str, message: &Message) -> Result<(), String> {
-    let site = attempt.world.shape.site.as_ref();
-    let channel = match site.and_then(|site| site.channels.get(name)) {
-        Some(channel) => channel,
-        None if name == CONSOLE => return say(attempt, action, message),
-        None => return Err("the site file has no such channel".to_owned()),
-    };
-    let body = match channel.type_ {
-        ChannelType::Console => return say(attempt, action, message),
-        ChannelType::Webhook => webhook(attempt, action, message),
-        ChannelType::Slack => slack(attempt, action, message),
-        ChannelType::Email | ChannelType::Pagerduty | ChannelType::Command => {
-            return Err(format!("{} channels are not available in this version", channel.type_));
-        }
-    };
-    let request = request(attempt, channel, message, &body).await?;
-    let mut pause = PAUSE;
-    for number in 1..=TRIES {
-        let why = match exchange::send(&request, &attempt.cancelled).await {
-            Ok(reply) if (200..300).contains(&reply.status) => return Ok(()),
-            Ok(reply) => format!("it answered with status {}", reply.status),
-            Err(trouble) => trouble.message().to_owned(),
-        };
-        if number == TRIES || attempt.cancelled.is_cancelled() {
-            return Err(why);
-        }
-        tokio::select! {
-            () = clock::sleep(pause) => pause *= 2,
-            () = attempt.cancelled.cancelled() => return Err(why),
-        }
-    }
-    Ok(())
-}
-
-fn say(attempt: &Attempt, action: &Notify, message: &Message) -> Result<(), String> {
-    let details: String = message
-        .details
-        .iter()
-        .map(|(name, value)| format!("\n  {name}: {}", value.as_str().unwrap_or_default()))
-        .collect();
-    attempt.say(action.level, format!("{}{details}", message.text));
-    Ok(())
-}
-
-async fn request(
+/// Hands the message to every channel at once and waits: for a while, or until each has it or has it not.
+async fn tell(
     attempt: &Attempt,
-    channel: &Channel,
+    channels: &[&str],
     message: &Message,
-    body: &Value,
-) -> Result<Request, String> {
-    let Some(url) = &channel.url else { return Err("the channel has no `url`".to_owned()) };
-    let texts: Vec<&Text> = std::iter::once(url).chain(channel.headers.values()).collect();
-    let scope = attempt.scope(texts).await.map_err(|failure| failure.message)?;
-    let mut headers = vec![
-        ("Content-Type".to_owned(), "application/json".to_owned()),
-        ("Idempotency-Key".to_owned(), message.key.clone()),
-    ];
-    for (name, text) in channel.headers.iter() {
-        headers.push((
-            name.value.clone(),
-            template::plain(&text.raw, &scope).map_err(|error| error.to_string())?,
-        ));
-    }
-    let url = template::url(&url.raw, &scope).map_err(|error| error.to_string())?;
-    Ok(Request {
-        method: "POST",
-        // The path of a webhook is its password.
-        shown: exchange::shown(&url, true),
-        url,
-        headers,
-        body: Some(body.to_string().into_bytes()),
-        limit: LIMIT,
-    })
-}
-
-fn webhook(attempt: &Attempt, action: &Notify, message: &Message) -> Value {
-    json!({
-        "format": 1,
-        "run": attempt.world.run.as_str(),
-        "plan": attempt.world.shape.plan.name.as_str(),
-        "step": attempt.step.id.as_str(),
-        "level": action.level.word(),
-        "message": message.text,
-        "details": message.details,
-        "idempotency_key": message.key,
-    })
-}
-
-fn slack(attempt: &Attempt, action: &Notify, message: &Message) -> Value {
-    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let text = escape(&message.text);
-    let mut blocks = vec![json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } })];
-    // Slack takes ten fields in a block.
-    let fields: Vec<Value> = message
-        .details
+    patience: Option<Duration>,
+) -> Vec<Arrival> {
+    let waited = clock::Stopwatch::start();
+    let sent: Vec<Option<oneshot::Receiver<_>>> = channels
         .iter()
-        .take(10)
-        .map(|(name, value)| {
-            let value = escape(value.as_str().unwrap_or_default());
-            json!({ "type": "mrkdwn", "text": format!("*{}*\n{value}", escape(name)) })
+        .map(|channel| {
+            if is_console(attempt, channel) {
+                attempt.say(message.level, message.whole());
+                return None;
+            }
+            Some(attempt.world.courier.send(attempt, channel, message.clone()))
         })
         .collect();
-    if !fields.is_empty() {
-        blocks.push(json!({ "type": "section", "fields": fields }));
+    let mut arrivals = Vec::new();
+    for reply in sent {
+        let Some(reply) = reply else {
+            arrivals.push(Arrival::Delivered);
+            continue;
+        };
+        let limit = async {
+            match patience {
+                Some(patience) => clock::sleep(patience.saturating_sub(waited.elapsed())).await,
+                None => std::future::pending().await,
+            }
+        };
+        arrivals.push(tokio::select! {
+            biased;
+            reply = reply => match reply {
+                Ok(Ok(())) => Arrival::Delivered,
+                Ok(Err(why)) => Arrival::Lost(why),
+                Err(_) => Arrival::Lost("the run ended before".to_owned()),
+            },
+            () = limit => Arrival::StillTried,
+            () = attempt.cancelled.cancelled() => Arrival::StillTried,
+        });
     }
-    let context = format!("{} · {} · {}", action.level.word(), attempt.world.run, attempt.step.id.value);
-    blocks.push(json!({ "type": "context", "elements": [{ "type": "plain_text", "text": context }] }));
-    json!({ "text": text, "blocks": blocks })
+    arrivals
+}
+
+fn is_console(attempt: &Attempt, channel: &str) -> bool {
+    let site = attempt.world.shape.site.as_ref();
+    let named = site.and_then(|site| site.channels.get(channel));
+    named.map_or(channel == CONSOLE, |found| found.type_ == ChannelType::Console)
 }

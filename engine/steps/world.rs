@@ -1,5 +1,6 @@
 //! What all steps of a run share: places, programs, secrets, databases, the results so far.
 
+use super::notify::courier::Courier;
 use super::secrets::Secrets;
 use super::targets::Targets;
 use crate::clock;
@@ -8,7 +9,7 @@ use crate::plan::{RunId, StepId};
 use crate::postgres::Programs;
 use crate::process::Supervisor;
 use crate::run::{Actor, Failure, Outputs, Shape};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
@@ -33,6 +34,8 @@ pub struct World {
     pub rehearsal: Option<Map<String, Value>>,
     /// `run` in templates, kept up to date by the driver.
     run_values: RwLock<Value>,
+    /// Notifications under way.
+    pub courier: Courier,
 }
 
 /// What a world is made from.
@@ -70,6 +73,7 @@ impl World {
             results: Results::default(),
             rehearsal: options.rehearsal,
             run_values: RwLock::new(Value::Null),
+            courier: Courier::default(),
         })
     }
 
@@ -82,6 +86,16 @@ impl World {
         std::fs::create_dir_all(&path)
             .map_err(|error| Failure::new("runplan::step::files", format!("{}: {error}", path.display())))?;
         Ok(path)
+    }
+
+    /// Whom to call, for messages.
+    fn contacts(&self) -> Value {
+        let site = self.shape.site.as_ref();
+        let all = site.into_iter().flat_map(|site| &site.contacts);
+        let contacts = all.map(|(name, contact)| {
+            (name.value.clone(), json!({ "name": contact.name, "call": contact.call }))
+        });
+        Value::Object(contacts.collect())
     }
 
     pub fn set_run_values(&self, values: Value) {
@@ -132,6 +146,7 @@ impl World {
             ("databases".to_owned(), value_of(&Value::Object(databases))),
             ("steps".to_owned(), self.results.value()),
             ("run".to_owned(), value_of(&run)),
+            ("site".to_owned(), value_of(&json!({ "contacts": self.contacts() }))),
             ("now".to_owned(), minijinja::Value::from_function(move || now.clone())),
         ];
         if let Some(rehearsal) = &self.rehearsal {

@@ -6,6 +6,7 @@ mod check;
 mod codes;
 mod dry_run;
 mod housekeeping;
+mod notices;
 mod pages;
 mod preflight;
 mod rehearsals;

@@ -28,3 +28,16 @@ record! {
         required: bool = false,
     }
 }
+
+impl Notify {
+    /// What the program says by itself.
+    pub fn made() -> Self {
+        Self {
+            channels: Vec::new(),
+            message: Text::made(""),
+            level: Level::Info,
+            details: Table::new(),
+            required: false,
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What people are told without a plan asking for it, on every kind of channel, by receivers that check what they get.
+
+use crate::support::mail::MailServer;
+use crate::support::sandbox::Sandbox;
+use crate::support::server::{Asked, Server};
+use hmac::{Hmac, KeyInit, Mac};
+use runplan::clock::Stopwatch;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::time::Duration;
+
+const APPROVED: &str = "title: Data corruption\nseverity: critical\nsteps:\n  \
+    - { id: go, approve: { message: \"Swap it?\" } }\n";
+
+fn site(channels: &str) -> String {
+    format!(
+        "runplan: 1\nsecrets: {{ HOOK: {{ env: HOOK }}, KEY: {{ env: KEY }} }}\nchannels:\n{channels}\n\
+         contacts: {{ lead: {{ name: Ada, call: \"+49 30 1234567\" }} }}\nseverities: {{ critical: {{ impact: Data loss, allow_requester: true }} }}\n"
+    )
+}
+
+/// What was told: preflight asks every channel whether it is there, and that tells nobody anything.
+fn told(server: &Server) -> Vec<Asked> {
+    server.asked().into_iter().filter(|asked| asked.method == "POST").collect()
+}
+
+fn ok() -> Server {
+    Server::start(|_| Some((200, "ok".to_owned())))
+}
+
+#[test]
+fn a_channel_is_told_of_the_events_it_wants_and_of_no_others() {
+    let server = ok();
+    let sandbox = Sandbox::new().variable("HOOK", &server.url).variable("KEY", "hunter2-long");
+    sandbox.write(
+        "runplan.yaml",
+        &site(
+            "  all: { type: webhook, url: \"{{ secrets.HOOK }}/all\", secret: \"{{ secrets.KEY }}\", events: [start, waiting, parked, failed, done] }\n  \
+             calm: { type: webhook, url: \"{{ secrets.HOOK }}/calm\", events: [done], message: \"{{ run.id }} over; {{ site.contacts.lead.name }}\" }\n  \
+             minor: { type: webhook, url: \"{{ secrets.HOOK }}/minor\", events: [start, done], severities: [low] }",
+        ),
+    );
+    sandbox.plan(APPROVED);
+    sandbox.run("plan.yaml --reason 'wallets are empty'").code(4);
+    let run = sandbox.only_run();
+    sandbox.run(&format!("approve {run} go --comment yes"));
+    sandbox.run("resume").code(0);
+
+    let to =
+        |path: &str| told(&server).into_iter().filter(|asked| asked.path == path).collect::<Vec<Asked>>();
+    let events: Vec<Value> = to("/all").iter().map(|asked| asked.json()["event"].clone()).collect();
+    assert_eq!(
+        events,
+        ["start", "waiting", "done"],
+        "no second word when a run parks for the approval it told of"
+    );
+    let bodies: Vec<String> =
+        to("/all").iter().map(|asked| asked.json()["message"].as_str().unwrap().to_owned()).collect();
+    assert!(bodies[0].contains("has begun: Data corruption\nreason: wallets are empty"), "{}", bodies[0]);
+    assert!(
+        bodies[1].contains(&format!("Swap it?\nrunplan approve {run} go\ncall Ada: +49 30 1234567")),
+        "{}",
+        bodies[1]
+    );
+    assert!(bodies[2].contains(&format!("runplan report {run}")), "{}", bodies[2]);
+    assert!(to("/all").iter().all(|asked| signed(asked, "hunter2-long")));
+    let calm = to("/calm");
+    assert_eq!(calm.len(), 1);
+    assert_eq!(calm[0].json()["message"], format!("{run} over; Ada"));
+    assert!(to("/minor").is_empty());
+}
+
+/// As a receiver checks it.
+fn signed(asked: &Asked, secret: &str) -> bool {
+    let header = asked.header("x-runplan-signature").unwrap();
+    let (at, given) = header.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(format!("{at}.{}", asked.body).as_bytes());
+    let mut hex = String::new();
+    mac.finalize().into_bytes().iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
+    hex == given
+}
+
+#[test]
+fn pagerduty_has_one_incident_for_a_run_and_closes_it() {
+    let server = Server::start(|_| Some((202, json!({ "status": "success" }).to_string())));
+    let sandbox = Sandbox::new().variable("HOOK", &server.url).variable("KEY", "R0UT1NGKEYR0UT1NGKEY");
+    sandbox.write(
+        "runplan.yaml",
+        &site("  pager: { type: pagerduty, routing_key: \"{{ secrets.KEY }}\", url: \"{{ secrets.HOOK }}/v2/enqueue\", events: [failed, done] }"),
+    );
+    sandbox.plan(
+        "steps:\n  - { id: made, shell: { argv: [test, -e, flag], repeatable: true, changes: none } }\n",
+    );
+    sandbox.run("plan.yaml --yes").code(4);
+    sandbox.write("flag", "");
+    sandbox.run("resume").code(0);
+    let [opened, closed] = &told(&server)[..] else { panic!("two events: {:?}", told(&server)) };
+    let (opened, closed) = (opened.json(), closed.json());
+    // What the Events API v2 requires.
+    for body in [&opened, &closed] {
+        assert_eq!(body["routing_key"], "R0UT1NGKEYR0UT1NGKEY");
+        assert_eq!(body["dedup_key"], format!("runplan/{}", sandbox.only_run()));
+    }
+    assert_eq!((&opened["event_action"], &closed["event_action"]), (&json!("trigger"), &json!("resolve")));
+    let payload = &opened["payload"];
+    assert!(payload["summary"].as_str().unwrap().contains("step made failed"), "{payload}");
+    assert!(payload["source"].as_str().is_some_and(|source| !source.is_empty()));
+    assert_eq!(payload["severity"], "critical");
+    assert!(payload["custom_details"]["message"].as_str().unwrap().contains("runplan resume"));
+}
+
+#[test]
+fn a_program_reads_the_message() {
+    let sandbox = Sandbox::new().variable("KEY", "hunter2-long").variable("HOOK", "x");
+    sandbox.write(
+        "runplan.yaml",
+        &site("  page: { type: command, argv: [sh, -c, 'cat > told; echo $TOKEN $RUNPLAN_NOTIFY_LEVEL $RUNPLAN_NOTIFY_WHAT >> told'], env: { TOKEN: \"{{ secrets.KEY }}\" } }"),
+    );
+    sandbox.plan("steps:\n  - { id: told, notify: { channels: [page], level: critical, message: \"it is $(down)\", details: { what: \"all of it\" } } }\n");
+    sandbox.run("plan.yaml").code(0);
+    assert_eq!(sandbox.read("told"), "it is $(down)\n  what: all of ithunter2-long critical all of it\n");
+}
+
+#[test]
+fn a_mail_is_sent_with_tls_and_password_and_only_to_a_trusted_server() {
+    for mode in ["starttls", "tls", "none"] {
+        let server = MailServer::start(mode);
+        let trusted = server.certificate().display().to_string();
+        let sandbox = Sandbox::new()
+            .variable("KEY", "hunter2-of-mail")
+            .variable("HOOK", "x")
+            .variable("SSL_CERT_FILE", &trusted);
+        let account = if mode == "none" { "" } else { "user: runplan, password: \"{{ secrets.KEY }}\", " };
+        sandbox.write(
+            "runplan.yaml",
+            &site(&format!(
+                "  mail: {{ type: email, server: localhost, port: {}, tls: {mode}, {account}from: \"runplan <runplan@example.com>\", to: [\"a@example.com\", \"Bob <b@example.com>\"] }}",
+                server.port
+            )),
+        );
+        sandbox.plan("steps:\n  - { id: told, notify: { channels: [mail], level: critical, message: \"Ünser <b>plan</b>\\nstands\", required: true } }\n");
+        sandbox.run("plan.yaml").code(0);
+        let mails = server.mails();
+        let [mail] = &mails[..] else { panic!("{mode}: {mails:?}") };
+        assert_eq!(mail["to"], json!(["a@example.com", "b@example.com"]));
+        assert_eq!(mail["tls"], mode != "none", "{mode}");
+        assert_eq!(mail["user"], if mode == "none" { Value::Null } else { "runplan".into() });
+        let data = mail["data"].as_str().unwrap();
+        for wanted in [
+            "Message-ID: <",
+            ".runplan@example.com>",
+            "X-Runplan-Run: plan-",
+            "Auto-Submitted: auto-generated",
+            "Subject: [runplan] CRITICAL: =?utf-8?b?",
+        ] {
+            assert!(data.contains(wanted), "{wanted}\n{data}");
+        }
+        assert!(!data.contains("hunter2"));
+    }
+    let server = MailServer::start("starttls");
+    let sandbox = Sandbox::new().variable("KEY", "wrong-password").variable("HOOK", "x");
+    let plan = |tls: &str| {
+        sandbox.write(
+            "runplan.yaml",
+            &site(&format!(
+                "  mail: {{ type: email, server: localhost, port: {}, tls: {tls}, user: runplan, password: \"{{{{ secrets.KEY }}}}\", from: r@example.com, to: [a@example.com] }}",
+                server.port
+            )),
+        );
+        sandbox.plan("steps:\n  - { id: told, notify: { channels: [mail], message: m, required: true } }\n");
+    };
+    plan("starttls");
+    sandbox.run("plan.yaml").code(4).says("the mail server is not trusted");
+    let sandbox = sandbox.variable("SSL_CERT_FILE", &server.certificate().display().to_string());
+    let refused = sandbox.run("plan.yaml").code(4);
+    refused.says("the mail server refused it (535)");
+    assert!(server.mails().is_empty());
+}
+
+#[test]
+fn a_dead_receiver_holds_up_nothing_and_a_late_failure_is_told() {
+    // It takes the connection and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/secret-part", silent.local_addr().unwrap());
+    let sandbox = Sandbox::new().variable("HOOK", &address).variable("KEY", "x-long-enough");
+    sandbox.write(
+        "runplan.yaml",
+        &site("  hook: { type: webhook, url: \"{{ secrets.HOOK }}\", events: [start] }"),
+    );
+    sandbox.plan(
+        "steps:\n  - { id: told, notify: { channels: [hook], message: m } }\n  \
+         - { id: made, shell: { argv: [touch, flag], repeatable: true, changes: none } }\n",
+    );
+    let watch = Stopwatch::start();
+    let started = sandbox.start("plan.yaml --yes");
+    sandbox.until("the step after the notification is done", |sandbox| sandbox.exists("flag"));
+    // Nine seconds: the patience of a step, and a slow machine; one try alone takes ten.
+    assert!(watch.elapsed() < Duration::from_secs(30), "{:?}", watch.elapsed());
+    drop(silent);
+    let ran = started.wait().code(0);
+    let text = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(text.contains("the run goes on, the message is still tried"), "{text}");
+    assert!(text.contains("the notification was not delivered"), "{text}");
+    assert!(!text.contains("secret-part"), "{text}");
+}
+
+#[test]
+fn a_busy_receiver_is_tried_again_when_it_wants_to_be() {
+    let mut count = 0;
+    let server = Server::with_headers(move |asked| {
+        count += u32::from(asked.method == "POST");
+        let wait = vec![("Retry-After".to_owned(), "2".to_owned())];
+        Some(if count == 1 { (429, wait, String::new()) } else { (200, Vec::new(), String::new()) })
+    });
+    let sandbox = Sandbox::new().variable("HOOK", &server.url).variable("KEY", "x-long-enough");
+    sandbox.write("runplan.yaml", &site("  hook: { type: webhook, url: \"{{ secrets.HOOK }}\" }"));
+    sandbox.plan("steps:\n  - { id: told, notify: { channels: [hook], message: m, required: true } }\n");
+    let watch = Stopwatch::start();
+    sandbox.run("plan.yaml").code(0);
+    assert!(watch.elapsed() >= Duration::from_secs(2));
+    let [first, second] = &told(&server)[..] else { panic!("{:?}", told(&server)) };
+    assert_eq!(first.header("idempotency-key"), second.header("idempotency-key"));
+}
+
+#[test]
+fn what_comes_too_soon_is_put_together() {
+    let server = ok();
+    let sandbox = Sandbox::new().variable("HOOK", &server.url).variable("KEY", "x-long-enough");
+    sandbox.write(
+        "runplan.yaml",
+        &site("  hook: { type: webhook, url: \"{{ secrets.HOOK }}\", at_most_every: 2s }"),
+    );
+    let step = |name: &str| {
+        format!("  - {{ id: {name}, needs: [], notify: {{ channels: [hook], message: {name} }} }}\n")
+    };
+    sandbox.plan(&format!("limits: {{ parallel: 4 }}\nsteps:\n{}", ["a", "b", "c", "d"].map(step).concat()));
+    sandbox.run("plan.yaml").code(0);
+    let texts: Vec<String> =
+        told(&server).iter().map(|asked| asked.json()["message"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    for name in ["a", "b", "c", "d"] {
+        assert!(texts.iter().any(|text| text.split("\n\n").any(|part| part == name)), "{name} in {texts:?}");
+    }
+}
+
+#[test]
+fn a_rehearsal_is_nobodys_incident() {
+    let server = ok();
+    let sandbox = Sandbox::new().variable("HOOK", &server.url).variable("KEY", "x-long-enough");
+    sandbox.write(
+        "runplan.yaml",
+        &site("  hook: { type: webhook, url: \"{{ secrets.HOOK }}\", events: [start, done] }"),
+    );
+    sandbox.plan(
+        "rehearsal: { stand_ins: [] }\nsteps:\n  - { id: told, notify: { channels: [hook], message: m } }\n",
+    );
+    sandbox.run("rehearse plan.yaml").code(0);
+    assert!(told(&server).is_empty(), "{:?}", told(&server));
+}
