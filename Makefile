@@ -19,9 +19,14 @@ bench: setup
 # Changed and broken input for every reader, from a new seed, on every processor: `make fuzz SECONDS=3600`. Built as the
 # tests are, with the checks for overflow that a release leaves out. A failure prints how to make its input again.
 SECONDS ?= 600
-fuzz:
+# Then hostile values through the real server and shells, events through the core, and every byte of a journal.
+HOSTILE_VALUES ?= 2000000
+SIMULATED ?= 20000000
+fuzz: setup
 	FUZZ_SECONDS=$(SECONDS) FUZZ_JOBS=$$(nproc) SEED=$${SEED:-$$(date +%s)} \
 		cargo test --quiet --test main fuzz::no_input_breaks_a_reader -- --nocapture
+	HOSTILE_VALUES=$(HOSTILE_VALUES) SIMULATE=$(SIMULATED) HOSTILE_BYTES=1 SEED=$${SEED:-$$(date +%s)} \
+		cargo test --quiet --test main -- inject:: run::simulation store::damage::every_byte --nocapture
 
 # A run with every action, interrupted at every event and at random instants: about an hour on four processors. What fails
 # prints the line that plays it again: `make chaos SEED=7 CASE=forward/instant/17`; `KILLS=100` is a tenth of it.

@@ -69,7 +69,8 @@ pub fn is_null(text: &str) -> bool {
 /// # Errors
 /// Findings: not YAML, more than one document, an unknown alias, a duplicate key, over a limit.
 pub fn read(text: &str, file: FileId) -> Result<Node, Vec<Finding>> {
-    let whole = Span::new(file, 0..text.len().min(1));
+    // The first character, which may be a mark of several bytes.
+    let whole = Span::new(file, 0..text.chars().next().map_or(0, char::len_utf8));
     if text.len() > LARGEST_FILE {
         let message = format!("the file has {} bytes; a plan may have {LARGEST_FILE}", text.len());
         return Err(vec![

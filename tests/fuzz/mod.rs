@@ -36,6 +36,18 @@ fn no_input_breaks_a_reader() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// What it found once, as small as it is.
+#[test]
+fn what_was_found_stays_mended() {
+    for (target, text) in [
+        // The place of `the file holds no YAML document` was inside this mark.
+        (input::Target::Plan, "\u{feff}"),
+        (input::Target::Site, "\u{feff}"),
+    ] {
+        targets::run(&input::Input { target, bytes: text.as_bytes().to_vec(), choice: 0 });
+    }
+}
+
 /// What would make all of the above worthless: a fuzzer that does not notice.
 #[test]
 fn a_broken_reader_is_noticed() {

@@ -149,6 +149,46 @@ fn flipped_bytes_of_the_database_never_shorten_it() {
     assert!(found > 60, "only {found} were found");
 }
 
+/// Not a sample: each byte of the file, and the file cut at each. HOSTILE_BYTES=1 does it for every byte in the place of
+/// every third.
+#[test]
+fn every_byte_of_a_small_journal() {
+    let step = if std::env::var_os("HOSTILE_BYTES").is_some() { 1 } else { 3 };
+    let counts = std::thread::scope(|scope| {
+        let parts: Vec<_> =
+            (0..4).map(|part| scope.spawn(move || flip_and_cut(part * step, 4 * step))).collect();
+        parts
+            .into_iter()
+            .map(|part| part.join().unwrap())
+            .fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    });
+    println!("{} of {} damages were found; the others touch no line", counts.1, counts.0);
+    assert!(counts.1 > counts.0 / 3, "{counts:?}");
+}
+
+/// How many were tried, and found.
+fn flip_and_cut(first: usize, step: usize) -> (usize, usize) {
+    let (state, records) = journal(3);
+    let path = state.file("journal.db");
+    let sound = std::fs::read(&path).unwrap();
+    let (mut tried, mut found) = (0, 0);
+    for at in (first..sound.len()).step_by(step) {
+        let mut flipped = sound.clone();
+        flipped[at] ^= 1 << (at % 8);
+        for (bytes, what) in [(&flipped[..], "flipped"), (&sound[..at], "cut")] {
+            std::fs::write(&path, bytes).unwrap();
+            prove_never_shorter(&state, &records, 3, &format!("{what} at {at}"));
+            let sees = state.store.verify(&run_id()).map_or(true, |verdict| verdict.damage.is_some());
+            // What `verify` does not name is no damage to a line.
+            let lets_in = state.store.load(&run_id()).is_ok_and(|loaded| loaded.whole().is_ok());
+            assert!(sees || lets_in, "{what} at {at}");
+            tried += 1;
+            found += usize::from(sees);
+        }
+    }
+    (tried, found)
+}
+
 #[test]
 fn a_torn_database_never_shortens_it() {
     let (state, records) = journal(60);

@@ -6,6 +6,8 @@ mod damage;
 mod helper;
 mod history;
 mod holds;
+mod kept;
 mod lists;
 mod places;
+mod pressed;
 mod support;
