@@ -10,6 +10,7 @@ mod inject;
 mod layers;
 mod plans;
 mod postgres;
+mod procedure;
 mod process;
 mod review;
 mod run;
