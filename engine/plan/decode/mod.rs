@@ -1,12 +1,16 @@
 //! The tree -> typed values, field by field: a fault in one field never hides the next one.
 //! The `record!` and `choice!` macros make the type, its decoder and its JSON Schema from one definition.
 
+mod schemas;
+mod values;
+
+pub use schemas::Schemas;
+
 use super::finding::{Finding, suggest};
-use super::node::{Kind, Node, Style, is_null};
+use super::node::{Kind, Node};
 use super::source::{Sp, Span};
 use indexmap::IndexMap;
-use schemars::Schema;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 pub type Table<T> = IndexMap<Sp<String>, T>;
@@ -145,74 +149,6 @@ pub fn visible(node: &Node) -> Span {
         Kind::List(items) => items.first().map_or(node.span, visible),
         Kind::Scalar { .. } => node.span,
     }
-}
-
-/// The named schemas that the pages refer to.
-#[derive(Debug, Default)]
-pub struct Schemas {
-    pub definitions: Map<String, Value>,
-}
-
-impl Schemas {
-    /// A reference to a named schema, made once.
-    pub fn named(&mut self, name: &str, make: impl FnOnce(&mut Self) -> Value) -> Value {
-        if !self.definitions.contains_key(name) {
-            self.definitions.insert(name.to_owned(), Value::Bool(true));
-            let schema = make(self);
-            self.definitions.insert(name.to_owned(), schema);
-        }
-        json!({ "$ref": format!("#/$defs/{name}") })
-    }
-
-    /// Splits a doc comment into the description and its `Example:` lines and writes them beside the type.
-    pub fn describe(mut schema: Value, doc: &str) -> Value {
-        let (text, examples) = split_doc(doc);
-        if let Value::Object(map) = &mut schema {
-            if !text.is_empty() {
-                map.insert("description".to_owned(), Value::String(text));
-            }
-            if !examples.is_empty() {
-                map.insert("examples".to_owned(), Value::Array(examples));
-            }
-        }
-        schema
-    }
-
-    /// The whole page for one root type.
-    pub fn page<T: Decode>(id: &str, title: &str) -> Schema {
-        let mut schemas = Self::default();
-        let mut root = T::schema(&mut schemas);
-        if let Some(name) = root.get("$ref").and_then(Value::as_str).map(str::to_owned) {
-            let name = name.trim_start_matches("#/$defs/");
-            root = schemas.definitions.shift_remove(name).unwrap_or_default();
-        }
-        let mut page = Map::new();
-        page.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
-        page.insert("$id".to_owned(), json!(id));
-        page.insert("title".to_owned(), json!(title));
-        if let Value::Object(map) = root {
-            page.extend(map);
-        }
-        schemas.definitions.sort_keys();
-        page.insert("$defs".to_owned(), Value::Object(schemas.definitions));
-        Schema::from(page)
-    }
-}
-
-fn split_doc(doc: &str) -> (String, Vec<Value>) {
-    let mut text = Vec::new();
-    let mut examples = Vec::new();
-    for line in doc.lines() {
-        match line.trim().strip_prefix("Example: ") {
-            Some(example) => {
-                let example = example.trim().trim_matches('`');
-                let value = serde_json::from_str(example).unwrap_or_else(|_| json!(example));
-                examples.push(value);
-            }
-            None => text.push(line.trim()),
-        }
-    }
-    (text.join(" ").trim().to_owned(), examples)
 }
 
 /// A mapping with fixed fields.
@@ -370,157 +306,4 @@ pub fn word<T>(node: &Node, reader: &mut Reader, words: &[&str], find: fn(&str) 
         );
     }
     found
-}
-
-impl<T: Decode> Decode for Option<T> {
-    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        if node.is_null() {
-            return Some(None);
-        }
-        T::decode(node, reader).map(Some)
-    }
-    fn absent() -> Option<Self> {
-        Some(None)
-    }
-    fn schema(schemas: &mut Schemas) -> Value {
-        T::schema(schemas)
-    }
-}
-
-impl<T: Decode> Decode for Box<T> {
-    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        T::decode(node, reader).map(Box::new)
-    }
-    fn schema(schemas: &mut Schemas) -> Value {
-        T::schema(schemas)
-    }
-}
-
-impl<T: Decode> Decode for Sp<T> {
-    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        T::decode(node, reader).map(|value| Sp::new(value, visible(node)))
-    }
-    fn schema(schemas: &mut Schemas) -> Value {
-        T::schema(schemas)
-    }
-}
-
-impl<T: Decode> Decode for Vec<T> {
-    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        let Kind::List(items) = &node.kind else {
-            reader.wrong(node, "a list");
-            return None;
-        };
-        // Every item is decoded, so that all their faults are told at once.
-        let mut decoded = Vec::with_capacity(items.len());
-        for item in items {
-            match T::decode(item, reader) {
-                Some(value) => decoded.push(value),
-                None => reader.broke(item),
-            }
-        }
-        Some(decoded)
-    }
-    fn schema(schemas: &mut Schemas) -> Value {
-        let items = T::schema(schemas);
-        json!({ "type": "array", "items": items })
-    }
-}
-
-impl<T: Decode> Decode for Table<T> {
-    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        let entries = reader.entries(node, "names and their values")?;
-        let mut table = Self::new();
-        for (key, value) in entries {
-            if !super::name::is_name(&key.value) {
-                let message = format!("`{}` is not a name", key.value);
-                reader.push(
-                    Finding::error("runplan::plan::bad_name", key.span, message).help(super::name::NAME_HELP),
-                );
-            }
-            match T::decode(value, reader) {
-                Some(value) => {
-                    table.insert(key.clone(), value);
-                }
-                None => {
-                    reader.broken.insert(key.value.clone());
-                }
-            }
-        }
-        Some(table)
-    }
-    fn schema(schemas: &mut Schemas) -> Value {
-        let values = T::schema(schemas);
-        json!({ "type": "object", "additionalProperties": values })
-    }
-}
-
-impl Decode for String {
-    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        match &node.kind {
-            Kind::Scalar { text, style } if *style != Style::Plain || !is_null(text) => Some(text.clone()),
-            _ => {
-                reader.wrong(node, "a text");
-                None
-            }
-        }
-    }
-    fn schema(_: &mut Schemas) -> Value {
-        json!({ "type": ["string", "number", "boolean"] })
-    }
-}
-
-impl Decode for bool {
-    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        match &node.kind {
-            Kind::Scalar { text, style: Style::Plain } if text == "true" => Some(true),
-            Kind::Scalar { text, style: Style::Plain } if text == "false" => Some(false),
-            _ => {
-                reader.wrong(node, "`true` or `false`");
-                None
-            }
-        }
-    }
-    fn schema(_: &mut Schemas) -> Value {
-        json!({ "type": "boolean" })
-    }
-}
-
-macro_rules! whole_number {
-    ($($ty:ty),*) => { $(
-        impl Decode for $ty {
-            fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-                let parsed = match &node.kind {
-                    Kind::Scalar { text, style: Style::Plain } => text.parse().ok(),
-                    _ => None,
-                };
-                if parsed.is_none() {
-                    reader.wrong(node, &format!("a whole number from {} to {}", <$ty>::MIN, <$ty>::MAX));
-                }
-                parsed
-            }
-            fn schema(_: &mut Schemas) -> Value {
-                json!({ "type": "integer", "minimum": <$ty>::MIN })
-            }
-        }
-    )* };
-}
-whole_number!(u16, u32, u64, i64);
-
-impl Decode for f64 {
-    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        let parsed = match &node.kind {
-            Kind::Scalar { text, style: Style::Plain } => {
-                text.parse().ok().filter(|number: &f64| number.is_finite())
-            }
-            _ => None,
-        };
-        if parsed.is_none() {
-            reader.wrong(node, "a number");
-        }
-        parsed
-    }
-    fn schema(_: &mut Schemas) -> Value {
-        json!({ "type": "number" })
-    }
 }
