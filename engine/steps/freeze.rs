@@ -13,6 +13,7 @@ use super::database::Database;
 use super::sessions;
 use super::stop::{self, Stop};
 use super::targets::{Target, application_name};
+use crate::clock::{self, Stopwatch};
 use crate::plan::action::Freeze;
 use crate::plan::action::freeze::Mode;
 use crate::postgres::Connection;
@@ -20,6 +21,11 @@ use crate::run::{Failure, Outcome, Outputs};
 use quiet::Quiet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long a server is waited for that just lost us.
+const REACHING: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// The fact: what is about to be changed, and what stood there.
 const FREEZING: &str = "freezing";
@@ -53,11 +59,12 @@ async fn begin(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
     let database = Database::expect(&server, &target.database).await?;
     refuse_pending(&server, &database).await?;
     let hold = attempt.world.targets.claim(&attempt.world, &target).await?;
-    let freezing = Freezing {
+    let now = Freezing {
         oid: database.oid,
         previous: setting::read(&server, database.oid).await?,
         open: database.open,
     };
+    let freezing = before_us(attempt, now)?;
     attempt.note(FREEZING, json!(freezing)).await?;
     hold.check().await?;
     prove(attempt, action, &target, &server, &freezing).await
@@ -91,7 +98,11 @@ async fn prove(
         Ok(outputs) => Ok(outputs),
         Err(Stop::Ending) => Err(Stop::Ending),
         Err(stop) => match thaw_anew(attempt, target, freezing).await {
-            Ok(_) => Err(stop),
+            Ok(_) => {
+                // What stands there now is what stood there; somebody may change it before the next attempt.
+                let _ = std::fs::remove_file(kept(attempt)?);
+                Err(stop)
+            }
             // Not a failure, which another attempt would begin anew: it would take our own setting for what stood there.
             Err(error) => Err(stop
                 .after(&format!(
@@ -130,6 +141,39 @@ async fn thawed(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
     Ok(outputs)
 }
 
+/// What stood there before this step's first attempt: one that froze and then lost the server could not thaw, and its
+/// setting must not be taken for what stood there before.
+fn before_us(attempt: &Attempt, now: Freezing) -> Result<Freezing, Stop> {
+    let path = kept(attempt)?;
+    let unusable = |error: std::io::Error| Stop::from(super::failures::file(&path, &error));
+    match std::fs::read(&path) {
+        Ok(text) => {
+            let earlier: Freezing =
+                serde_json::from_slice(&text).map_err(|error| unusable(std::io::Error::other(error)))?;
+            if earlier.oid == now.oid {
+                return Ok(earlier);
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unusable(error)),
+    }
+    // Under its name only when it is whole.
+    let early = path.with_extension("new");
+    let write = || {
+        let mut file = std::fs::File::create(&early)?;
+        serde_json::to_writer(&mut file, &now)?;
+        file.sync_all()?;
+        std::fs::rename(&early, &path)
+    };
+    write().map_err(unusable)?;
+    Ok(now)
+}
+
+fn kept(attempt: &Attempt) -> Result<std::path::PathBuf, Stop> {
+    let step = attempt.key.rsplit_once('.').map_or(attempt.key.as_str(), |(step, _)| step);
+    Ok(attempt.world.files()?.join(format!("{step}.before_freeze.json")))
+}
+
 async fn connect(attempt: &Attempt, target: &Target) -> Result<Connection, Stop> {
     let name = application_name(&attempt.world, attempt.step.id.value.as_str());
     stop::unless_cancelled(attempt, Connection::connect(&target.maintenance, &name)).await
@@ -155,8 +199,18 @@ async fn shut(server: &Connection, name: &str, mode: Mode) -> Result<(), Stop> {
 /// In a session of its own: the other may be what was lost.
 async fn thaw_anew(attempt: &Attempt, target: &Target, freezing: &Freezing) -> Result<Option<String>, Stop> {
     let name = application_name(&attempt.world, attempt.step.id.value.as_str());
-    let server = Connection::connect(&target.maintenance, &name).await?;
-    thaw(&server, freezing).await
+    let watch = Stopwatch::start();
+    loop {
+        let thawed = match Connection::connect(&target.maintenance, &name).await {
+            Ok(server) => thaw(&server, freezing).await,
+            Err(error) => Err(error.into()),
+        };
+        // A server that crashed is usually back in a moment, and nobody can write until it is thawed.
+        if thawed.is_ok() || watch.elapsed() >= REACHING || attempt.cancelled.is_cancelled() {
+            return thawed;
+        }
+        clock::sleep(PAUSE).await;
+    }
 }
 
 /// Puts back what stood there; the database's name, or None when it is gone. Both settings, whichever mode it was: each is

@@ -61,6 +61,8 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
     let live = Database::expect(&server, &target.database).await?;
     needs::check(attempt, action, &server, &source).await?;
     let hold = attempt.world.targets.claim(&attempt.world, &target).await?;
+    hold.lock.check().await?;
+    drop_earlier(attempt, &server, &live.name).await?;
     let chosen = Chosen {
         name: free_name(attempt, &server, &live.name).await?,
         of: target.name.clone(),
@@ -93,6 +95,21 @@ fn taken_at(source: &Source) -> Option<String> {
 async fn connect(attempt: &Attempt, target: &Target) -> Result<Connection, Stop> {
     let name = application_name(&attempt.world, attempt.step.id.value.as_str());
     stop::unless_cancelled(attempt, Connection::connect(&target.maintenance, &name)).await
+}
+
+/// An earlier attempt may have lost the server before it could drop what it had made.
+async fn drop_earlier(attempt: &Attempt, server: &Connection, live: &str) -> Result<(), Stop> {
+    let name = name_with(live, &format!("_rp_{}", mark::tail(&attempt.world.run)));
+    let Some(found) = Database::by_name(server, &name).await? else { return Ok(()) };
+    let ours = found.mark().is_some_and(|mark| {
+        mark.is_of(&attempt.world.run, &attempt.step.id.value)
+            && mark.oid == Some(found.oid)
+            && !mark.complete
+    });
+    if ours {
+        server.execute(&format!("DROP DATABASE {} WITH (FORCE)", escape_identifier(&name))).await?;
+    }
+    Ok(())
 }
 
 /// `<database>_rp_<run>`, and a number where one is there already.
