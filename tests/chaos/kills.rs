@@ -30,7 +30,7 @@ fn wanted(name: &str) -> bool {
 }
 
 /// How many cases of a sort.
-fn size(full: usize, part: usize) -> usize {
+pub fn size(full: usize, part: usize) -> usize {
     let scale = |n: usize| {
         std::env::var("KILLS").ok().and_then(|k| k.parse::<usize>().ok()).map_or(n, |k| n * k / 1000)
     };

@@ -6,3 +6,4 @@ mod kills;
 mod plan;
 mod scene;
 mod table;
+mod together;
