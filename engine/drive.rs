@@ -198,7 +198,8 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
 
     fn ask(&mut self, step: &StepId) {
         if self.state.attended && self.state.parked.is_none() {
-            self.asker.ask(&self.state, step, self.jobs.replies());
+            let attempt = self.state.entry(step).map_or(0, |entry| entry.attempts);
+            self.asker.ask(&self.state, step, self.jobs.replies(attempt));
         }
     }
 
@@ -341,7 +342,9 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
                 self.jobs.hands.learn(step, results.as_ref(), outputs);
                 self.asker.withdraw(step);
             }
-            Event::StepFailed { .. } | Event::SettleStarted { .. } => self.asker.withdraw(step),
+            Event::StepFailed { .. } | Event::SettleStarted { .. } | Event::StepRenewed { .. } => {
+                self.asker.withdraw(step);
+            }
             Event::StepResolved { .. } => {
                 if let Some(results) = self.state.results(step) {
                     let outputs = self.state.entry(step).map(|entry| entry.outputs.clone());

@@ -3,8 +3,8 @@
 use super::error::Error;
 use super::exit::Exit;
 use super::{
-    backups, check, completions, diff, explain, graph, logs, new, post, preflight, prune, rehearse, report,
-    resume, run, runs, schema, status, undo,
+    backups, check, completions, diff, explain, export, graph, import, logs, new, post, preflight, prune,
+    rehearse, report, resume, run, runs, schema, status, undo,
 };
 use crate::terminal::{Color, Format, Look, Screen};
 use clap::{Args, Parser, Subcommand};
@@ -95,6 +95,8 @@ pub enum Command {
     Reject(post::Reject),
     Resolve(post::Resolve),
     Stop(post::Stop),
+    Export(export::Export),
+    Import(import::Import),
     Status(status::Status),
     Runs(runs::Runs),
     Logs(logs::Logs),
@@ -137,6 +139,8 @@ impl Command {
             Self::Reject(command) => command.run(screen, globals),
             Self::Resolve(command) => command.run(screen, globals),
             Self::Stop(command) => command.run(screen, globals),
+            Self::Export(command) => command.run(screen, globals),
+            Self::Import(command) => command.run(screen, globals),
             Self::Status(command) => command.run(screen, globals),
             Self::Runs(command) => command.run(screen, globals),
             Self::Logs(command) => command.run(screen, globals),

@@ -1,16 +1,25 @@
 //! Whether the files of a plan have changed since a run began. Only told: the run goes on with what was stored.
 
+use super::amend;
 use super::files;
-use crate::run::Started;
-use crate::terminal::{Screen, Tone};
+use crate::run::{Started, State};
+use crate::terminal::{self, Screen, Tone};
 use similar::{ChangeTag, TextDiff};
 use std::path::Path;
 
 /// Longer differences are cut.
 const MOST_LINES: usize = 60;
 
-/// Says what differs between the stored files and those on disk.
-pub fn tell(screen: &Screen, started: &Started) {
+/// Says what differs between the stored files and those on disk, and what would be done otherwise.
+pub fn tell(screen: &Screen, state: &State, started: &Started) {
+    files_that_changed(screen, started);
+    if let Some(found) = amend::changed(state, started).filter(|_| !screen.is_json()) {
+        terminal::difference(screen, &found);
+        screen.remark("`runplan resume --amend` goes on with the plan as it is now");
+    }
+}
+
+fn files_that_changed(screen: &Screen, started: &Started) {
     for (at, source) in started.sources.iter().enumerate() {
         // The plan is in the run's directory; SQL files are named from there; a site file stands beside or above.
         let name = Path::new(&source.name);

@@ -34,7 +34,24 @@ pub enum Error {
     Unusable { why: String },
     #[error("{message}")]
     #[diagnostic(code(runplan::cli::target_held), help("nothing was done; {help}"))]
-    TargetHeld { message: String, help: String },
+    TargetHeld { message: String, help: String, run: Option<RunId> },
+    #[error("{run} was moved: {by} wrote it to {to} at {at}, to go on elsewhere")]
+    #[diagnostic(
+        code(runplan::cli::moved),
+        help(
+            "nothing was done; go on with it where it was imported, or take it back with `runplan export {run}` and `runplan import FILE --takeover REASON`"
+        )
+    )]
+    Moved { run: RunId, to: String, by: String, at: String },
+    #[error("{} is not a run that can be imported: {why}", path.display())]
+    #[diagnostic(code(runplan::cli::not_imported), help("{help}"))]
+    NotImported { path: PathBuf, why: String, help: String },
+    #[error("the plan cannot be amended: {why}")]
+    #[diagnostic(
+        code(runplan::cli::not_amended),
+        help("nothing was done; resume without --amend, or go back with `runplan undo {run}`")
+    )]
+    NotAmended { run: RunId, why: String },
     #[error("{}", failure.message)]
     #[diagnostic(code(runplan::cli::unready), help("{}", unready(failure)))]
     Unready { failure: Failure },
@@ -131,8 +148,10 @@ impl Error {
             Self::Unreadable { .. }
             | Self::NoRehearsal { .. }
             | Self::Invalid { .. }
+            | Self::NotImported { .. }
+            | Self::NotAmended { .. }
             | Self::Unusable { .. } => Exit::Invalid,
-            Self::TargetHeld { .. } => Exit::Held,
+            Self::TargetHeld { .. } | Self::Moved { .. } => Exit::Held,
             Self::Unready { .. }
             | Self::NotReady { .. }
             | Self::RehearsalOver { .. }

@@ -2,6 +2,7 @@
 //! Must never print by itself (that is terminal/'s) nor decide what a run does (that is run/'s).
 
 mod actor;
+mod amend;
 mod backups;
 mod bare;
 mod beginning;
@@ -13,10 +14,12 @@ mod difference;
 mod error;
 mod exit;
 mod explain;
+mod export;
 mod failure;
 mod files;
 mod graph;
 mod hidden;
+mod import;
 mod launch;
 mod leftover;
 mod logs;

@@ -121,7 +121,7 @@ impl Approve {
         let (store, run) = find(globals, &self.run)?;
         let state = Stored::read(&store, &run)?.state;
         let step = waiting(&state, self.step.as_deref())?;
-        say(screen, &store, &run, Post::Approve { step, comment: self.comment })
+        say(screen, &store, &run, to(&state, Post::Approve { step, comment: self.comment }))
     }
 }
 
@@ -130,26 +130,23 @@ impl Reject {
         let (store, run) = find(globals, &self.run)?;
         let state = Stored::read(&store, &run)?.state;
         let step = waiting(&state, self.step.as_deref())?;
-        say(screen, &store, &run, Post::Reject { step, reason: self.reason })
+        say(screen, &store, &run, to(&state, Post::Reject { step, reason: self.reason }))
     }
 }
 
 impl Resolve {
     pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
         let (store, run) = find(globals, &self.run)?;
-        let step = step_of(&Stored::read(&store, &run)?.state, &self.step)?;
+        let state = Stored::read(&store, &run)?.state;
+        let step = step_of(&state, &self.step)?;
         let resolution = match (self.done, self.retry, self.skip) {
             (true, _, _) => Resolution::Done,
             (_, true, _) => Resolution::Retry,
             (_, _, true) => Resolution::Skip,
             _ => Resolution::Failed,
         };
-        say(
-            screen,
-            &store,
-            &run,
-            Post::Resolve { step, resolution, reason: self.reason, loss: self.accept_loss },
-        )
+        let post = Post::Resolve { step, resolution, reason: self.reason, loss: self.accept_loss };
+        say(screen, &store, &run, to(&state, post))
     }
 }
 
@@ -177,9 +174,10 @@ impl Stop {
 fn give_up(screen: &Screen, store: &Store, run: &RunId, reason: String) -> Result<Exit, Error> {
     let held = store.take(run)?;
     let mut stored = Stored::read(store, run)?;
+    stay(&stored.state)?;
     let started = stored.started()?.clone();
     let directory = PathBuf::from(&started.directory);
-    let given = Given { params: started.params.clone(), ..Given::default() };
+    let given = Given::again(&stored.state, started.params.clone());
     let state = held.directory().to_path_buf();
     let world = surroundings::world(run, &stored.state.shape, directory, state, given)?;
     let runtime = launch::runtime()?;
@@ -199,6 +197,31 @@ fn give_up(screen: &Screen, store: &Store, run: &RunId, reason: String) -> Resul
     }
     next(screen, &stored.state);
     Ok(Exit::Done)
+}
+
+/// A run that was moved goes on elsewhere, and nowhere else.
+///
+/// # Errors
+/// `Moved`, with where it went.
+pub fn stay(state: &State) -> Result<(), Error> {
+    match &state.moved {
+        None => Ok(()),
+        Some(moved) => Err(Error::Moved {
+            run: state.run.clone(),
+            to: moved.to.clone(),
+            by: format!("{} on {}", moved.by.name, moved.by.host),
+            at: moved.at.to_string(),
+        }),
+    }
+}
+
+/// An answer to what is asked now, and to nothing that may be asked later.
+fn to(state: &State, post: Post) -> Post {
+    let attempt = post.step().and_then(|step| state.entry(step)).map(|entry| entry.attempts);
+    match attempt {
+        Some(attempt) => Post::Answer { attempt, answer: Box::new(post) },
+        None => post,
+    }
 }
 
 fn find(globals: &Globals, run: &str) -> Result<(Store, RunId), Error> {
@@ -243,6 +266,7 @@ fn say(screen: &Screen, store: &Store, run: &RunId, post: Post) -> Result<Exit, 
     let (records, state, is_held) = match store.take(run) {
         Ok(held) => {
             let mut state = Stored::read(store, run)?.state;
+            stay(&state)?;
             if state.phase == Phase::Finished {
                 return Err(Error::Refused { run: run.clone(), why: "the run is over".to_owned() });
             }

@@ -138,6 +138,7 @@ impl AcceptArgs {
             true => Err(Error::TargetHeld {
                 message: "a database of the plan is held by another run".to_owned(),
                 help: "who has it, and how to go on, is said above".to_owned(),
+                run: None,
             }),
             false => Err(Error::NotReady { reasons }),
         }

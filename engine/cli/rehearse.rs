@@ -241,6 +241,7 @@ impl Rehearsed<'_> {
             secrets,
             pg_bin: args.pg_bin.clone(),
             rehearsal: Some((stage.values(), stage.databases())),
+            ..Given::default()
         }
     }
 

@@ -9,7 +9,7 @@ use super::state_dir::{self, Meant};
 use super::stored::Stored;
 use super::surroundings::{self, Given};
 use super::values::ValueArgs;
-use super::{difference, runs};
+use super::{amend, difference, runs};
 use crate::drive::Start;
 use crate::plan::RunId;
 use crate::run::{Phase, Started, State};
@@ -18,6 +18,7 @@ use crate::terminal::Screen;
 use clap::Args;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
+use tokio::runtime::Runtime;
 
 /// Goes on with a run that was parked or interrupted.
 ///
@@ -28,10 +29,17 @@ use std::path::PathBuf;
 Examples:
   runplan resume                 the only run that is not over
   runplan resume k7f3            by the end of its id
-  runplan resume k7f3 --wait     wait for approvals instead of parking")]
+  runplan resume k7f3 --wait     wait for approvals instead of parking
+  runplan resume k7f3 --amend    with the plan as it is now, where it has changed")]
 pub struct Resume {
     /// The run: its id, or the beginning or end of it
     run: Option<String>,
+    /// Adopt the plan as it is now: steps that have not begun, or whose last attempt certainly changed nothing
+    #[arg(long)]
+    amend: bool,
+    /// With --amend: the site file, when it is not `runplan.yaml` beside or above the plan
+    #[arg(long, requires = "amend", value_name = "FILE")]
+    site: Option<PathBuf>,
     #[command(flatten)]
     pub options: GoOn,
 }
@@ -47,6 +55,9 @@ pub struct GoOn {
     /// Where PostgreSQL's client programs are
     #[arg(long, value_name = "DIR")]
     pg_bin: Option<PathBuf>,
+    /// Whether the plan as it is now takes the place of the stored one, and its site file.
+    #[arg(skip)]
+    amend: Option<Option<PathBuf>>,
 }
 
 impl Resume {
@@ -66,7 +77,9 @@ impl Resume {
                 ));
             }
         };
-        self.options.go_on(screen, &store, &run, |wait, attended| Start::Resume { attended, wait })
+        let amend = self.amend.then_some(self.site);
+        let options = GoOn { amend, ..self.options };
+        options.go_on(screen, &store, &run, |wait, attended| Start::Resume { attended, wait })
     }
 }
 
@@ -84,6 +97,7 @@ impl GoOn {
     ) -> Result<Exit, Error> {
         let held = store.take(run)?;
         let stored = Stored::read(store, run)?;
+        super::post::stay(&stored.state)?;
         let started = stored.started()?.clone();
         let start = start(self.wait, screen.is_attended());
         if stored.state.phase == Phase::Finished && !matches!(start, Start::Undo { .. }) {
@@ -98,24 +112,49 @@ impl GoOn {
         if started.rehearsal {
             return Err(Error::RehearsalOver { run: run.clone() });
         }
-        difference::tell(screen, &started);
-        let state = stored.state;
+        let mut state = stored.state;
+        let runtime = launch::runtime()?;
+        let started = match &self.amend {
+            None => {
+                difference::tell(screen, &state, &started);
+                started
+            }
+            Some(site) => {
+                amend::amend(screen, &held, &mut state, &self.values, site.as_deref(), &runtime)?;
+                state.started.as_deref().cloned().unwrap_or(started)
+            }
+        };
         let params = self.params(screen, &state.shape.plan, &started)?;
-        let given = Given { params, pg_bin: self.pg_bin, ..Given::default() };
+        let given = Given { pg_bin: self.pg_bin, ..Given::again(&state, params) };
         let directory = PathBuf::from(&started.directory);
         let world = surroundings::world(run, &state.shape, directory, held.directory().to_path_buf(), given)?;
-        let runtime = launch::runtime()?;
         runtime.block_on(surroundings::hold_again(&world, &started))?;
         let estimates = Past::read(store, &state.shape).estimates;
         let launch = Launch { screen, store, held, state, world, attended: screen.is_attended(), estimates };
         launch.drive(runtime, start)
     }
 
+    /// Claims the targets of a run that was moved here, and lets go of their locks: nothing goes on yet.
+    ///
+    /// # Errors
+    /// Somebody else has one of them, or a server cannot be asked.
+    pub fn reach(&self, screen: &Screen, held: &Held, state: &State, runtime: &Runtime) -> Result<(), Error> {
+        let Some(started) = state.started.clone() else {
+            return Err(Error::NeverBegan { run: state.run.clone() });
+        };
+        let params = self.params(screen, &state.shape.plan, &started)?;
+        let given = Given { pg_bin: self.pg_bin.clone(), ..Given::again(state, params) };
+        let directory = PathBuf::from(&started.directory);
+        let place = held.directory().to_path_buf();
+        let world = surroundings::world(&state.run, &state.shape, directory, place, given)?;
+        runtime.block_on(surroundings::hold_again(&world, &started))
+    }
+
     /// Lets go of the targets of a run that was killed between its end and that.
     fn release(self, screen: &Screen, held: Held, mut state: State, started: &Started) -> Result<(), Error> {
         let run = state.run.clone();
         let params = self.params(screen, &state.shape.plan, started)?;
-        let given = Given { params, pg_bin: self.pg_bin, ..Given::default() };
+        let given = Given { pg_bin: self.pg_bin, ..Given::again(&state, params) };
         let directory = PathBuf::from(&started.directory);
         let place = held.directory().to_path_buf();
         let world = surroundings::world(&run, &state.shape, directory, place, given)?;

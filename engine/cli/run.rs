@@ -151,6 +151,10 @@ impl Run {
         let state = State::new(run.clone(), shape.clone());
         let world = surroundings::world(&run, &shape, opened.directory, store.directory(&run), given)?;
         let runtime = launch::runtime()?;
+        // Who has a target is told at once, with what is known here about it.
+        if let Err(held @ Error::TargetHeld { .. }) = runtime.block_on(surroundings::hold(&world)) {
+            return Err(told(&store, held));
+        }
         let past = Past::read(&store, &shape);
         started.accepted = self.accepts.prove(screen, &runtime, &world, &past)?;
         // Before the run exists: what cannot begin leaves nothing behind.
@@ -190,6 +194,28 @@ impl Run {
             )
         })
     }
+}
+
+/// What the run did that has the target, when it is one of this machine's.
+fn told(store: &Store, error: Error) -> Error {
+    let Error::TargetHeld { message, help, run: Some(run) } = error else { return error };
+    let Ok(stored) = stored::Stored::read(store, &run) else {
+        return Error::TargetHeld { message, help, run: Some(run) };
+    };
+    let state = stored.state;
+    let done: Vec<&str> = state.done().map(StepId::as_str).collect();
+    let done = if done.is_empty() { "nothing yet".to_owned() } else { done.join(", ") };
+    let (stands, next) = match &state.parked {
+        Some(why) => (why.words(), why.command(&run)),
+        None if state.running().next().is_some() => {
+            let running: Vec<&str> = state.running().map(StepId::as_str).collect();
+            (format!("under way or interrupted: {}", running.join(", ")), format!("runplan resume {run}"))
+        }
+        None => ("it was interrupted, or is under way".to_owned(), format!("runplan resume {run}")),
+    };
+    let message = format!("{message}; it has done: {done}; {stands}");
+    let help = format!("its next command is `{next}`; {help}");
+    Error::TargetHeld { message, help, run: Some(run) }
 }
 
 /// Every file of the plan as it is now.

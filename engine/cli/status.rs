@@ -99,6 +99,12 @@ fn show(screen: &Screen, store: &Store, stored: &Stored, holder: Option<&Holder>
     });
     let columns = ["step", "kind", "state", "took", ""];
     screen.text(&terminal::table(screen, &columns, rows.collect::<Vec<_>>()));
+    if let Some(moved) = &state.moved {
+        let (by, host) = (&moved.by.name, &moved.by.host);
+        let words =
+            format!("Moved: {by} on {host} wrote it to {} at {}, to go on elsewhere", moved.to, moved.at);
+        return screen.line(&format!("\n{}  ({})", screen.paint().of(Tone::Caution, &words), state.run));
+    }
     match holder {
         Some(holder) => {
             let times = state.started_at.map(|at| amount::span(amount::between(at, clock::now())));
@@ -144,6 +150,9 @@ fn as_json(state: &State, holder: Option<&Holder>) -> Value {
         "plan": state.shape.plan.name.value.as_str(),
         "digest": started.map(|started| started.digest.clone()),
         "phase": state.phase.word(),
+        "moved": state.moved.as_ref().map(|moved| json!({
+            "to": moved.to, "by": moved.by.name, "host": moved.by.host, "at": moved.at.to_string(),
+        })),
         "parked": state.parked.as_ref().map(|why| json!({ "why": why.words(), "command": why.command(&state.run) })),
         "result": state.result.map(Finish::word),
         "started_at": state.started_at.map(|at| at.to_string()),

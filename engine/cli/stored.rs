@@ -2,11 +2,9 @@
 //! from disk: what was reviewed is what goes on.
 
 use super::error::Error;
-use crate::graph::Graph;
-use crate::plan::{self, Finding, Loaded, RunId};
+use crate::plan::{Finding, Loaded, RunId};
 use crate::run::{Event, Record, Shape, Started, State};
 use crate::store::Store;
-use std::sync::Arc;
 
 /// A run that was read back.
 pub struct Stored {
@@ -46,17 +44,7 @@ impl Stored {
 
 /// The plan of a run, as it was when the run started.
 fn shape(started: &Started) -> Result<Shape, Error> {
-    let text = |at: usize| started.sources.get(at).map(|source| (source.name.as_str(), source.text.as_str()));
-    let site = if started.has_site { text(1) } else { None };
-    let rest = 1 + usize::from(started.has_site);
-    let read = |name: &str| {
-        let found = started.sources.iter().skip(rest).find(|source| source.name == name);
-        found.map(|source| source.text.clone()).ok_or_else(|| "it is not in the journal".to_owned())
-    };
-    let Some(plan) = text(0) else {
-        return Err(Error::Unusable { why: "the journal holds no plan".to_owned() });
-    };
-    shape_of(plan::load(plan, site, &read).with_params(&started.params))
+    Shape::stored(started).map_err(|why| Error::Unusable { why: why.to_owned() })
 }
 
 /// The same with the values of its parameters: a `for_each` over one of them is unrolled.
@@ -82,14 +70,5 @@ pub fn with_values(
 /// # Errors
 /// It is no plan, or has a cycle: `check` tells more.
 pub fn shape_of(loaded: Loaded) -> Result<Shape, Error> {
-    let unusable = |why: &str| Error::Unusable { why: why.to_owned() };
-    let plan = loaded.plan.clone().ok_or_else(|| unusable("it is not a plan"))?;
-    let graph = Graph::new(&loaded.flow).map_err(|_| unusable("its steps wait for each other"))?;
-    Ok(Shape {
-        plan,
-        site: loaded.site.clone(),
-        flow: loaded.flow.clone(),
-        graph: Arc::new(graph),
-        loaded: Arc::new(loaded),
-    })
+    Shape::of(loaded).map_err(|why| Error::Unusable { why: why.to_owned() })
 }

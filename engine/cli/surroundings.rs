@@ -22,8 +22,17 @@ pub struct Given {
     /// Values of secrets given outright.
     pub secrets: HashMap<String, Secret>,
     pub pg_bin: Option<PathBuf>,
+    /// Of a run that was taken over, and when that was.
+    pub epoch: (u64, Option<String>),
     /// A rehearsal: `rehearsal` in templates, and the databases that take the place of the real ones.
     pub rehearsal: Option<(Map<String, Value>, HashMap<String, Settings>)>,
+}
+
+impl Given {
+    /// For a run that has begun.
+    pub fn again(state: &State, params: Map<String, Value>) -> Self {
+        Self { params, epoch: (state.epoch, state.taken_at.map(|at| at.to_string())), ..Self::default() }
+    }
 }
 
 /// # Errors
@@ -47,7 +56,8 @@ pub fn world(
         shape: shape.clone(),
         operator: actor::whoami(),
         secrets: Secrets::new(table(&shape.loaded.secrets()), secrets, directory.clone()),
-        targets: Targets::new(table(&shape.loaded.databases()), replaced),
+        targets: Targets::new(table(&shape.loaded.databases()), replaced)
+            .at_epoch(given.epoch.0, given.epoch.1),
         directory,
         state,
         exe,
@@ -125,7 +135,11 @@ pub async fn hold(world: &World) -> Result<BTreeMap<String, String>, Error> {
     let mut servers = BTreeMap::new();
     for name in changed(&world.shape) {
         let hold = world.targets.hold(world, &name).await.map_err(|refused| match refused {
-            Refused::Held(holder) => Error::TargetHeld { message: holder.message, help: holder.help },
+            Refused::Held(holder) => Error::TargetHeld {
+                message: holder.message,
+                help: holder.help,
+                run: holder.run.as_deref().and_then(RunId::parse),
+            },
             Refused::Failed(failure) => Error::Unready { failure },
         })?;
         servers.insert(name, hold.server.clone());

@@ -35,12 +35,13 @@ impl<H: Hands> Jobs<H> {
         Self { hands, sender, tokens: HashMap::new(), tell }
     }
 
-    /// Where a prompt's answer goes.
-    pub fn replies(&self) -> mpsc::UnboundedSender<Post> {
+    /// Where the answer goes to what a prompt asks about an attempt.
+    pub fn replies(&self, attempt: u32) -> mpsc::UnboundedSender<Post> {
         let (reply, mut replies) = mpsc::unbounded_channel();
         let out = self.sender.clone();
         tokio::spawn(async move {
             while let Some(post) = replies.recv().await {
+                let post = Post::Answer { attempt, answer: Box::new(post) };
                 if out.send(Message::Reply(post)).is_err() {
                     break;
                 }

@@ -125,6 +125,16 @@ pub fn tell(record: &Record, state: &State) -> Told {
         }
         Event::Warned { message, .. } => told(Mark::Caution, message.clone()),
         Event::TargetsReleased => minor("its targets are let go".to_owned()),
+        Event::RunExported { to } => {
+            told(Mark::Caution, format!("written to {to}, to go on elsewhere: here nothing more is done"))
+        }
+        Event::RunTakenOver { epoch, from, reason, .. } => {
+            told(Mark::Caution, format!("taken over from {from} (epoch {epoch}): {reason}"))
+        }
+        Event::PlanAmended(amended) => {
+            told(Mark::Caution, format!("the plan was amended: {}", amended.changes.join("; ")))
+        }
+        Event::StepRenewed { reason, .. } => minor(format!("is done again: {reason}")),
         Event::RunFinished { result } => finished(*result, record, state, told),
     }
 }

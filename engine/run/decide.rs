@@ -1,11 +1,12 @@
 //! (state, input, now) -> events. Decides everything; does nothing.
 
-use super::event::{Event, Finish};
+use super::event::{Amended, Event, Finish};
 use super::guarding::guarded_by;
 use super::input::{Input, Post, Resolution};
 use super::outcome::{Ask, Failure, Outcome};
 use super::parked::Why;
 use super::record::Actor;
+use super::renewal::{Freshness, freshness};
 use super::reversal::{Reversal, reversal};
 use super::state::{Entry, Phase, State};
 use super::transition::StepState;
@@ -33,6 +34,15 @@ pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec
             true => vec![Event::TargetsReleased],
             false => Vec::new(),
         },
+        Input::Export { to } => match state.moved.is_none() && state.running.is_empty() {
+            true => vec![Event::RunExported { to }],
+            false => Vec::new(),
+        },
+        Input::TakeOver { epoch, from, reason, directory } => match epoch > state.epoch {
+            true => vec![Event::RunTakenOver { epoch, from, reason, directory }],
+            false => Vec::new(),
+        },
+        Input::Amend(amended) => amend(state, *amended),
         Input::Warning { step, message } => vec![Event::Warned { step, message }],
         Input::HandlerFinished { occasion, index, failure } => {
             vec![Event::HandlerFinished { occasion, index, failure }]
@@ -114,7 +124,7 @@ fn resume(state: &State, attended: bool, wait: bool, now: Timestamp) -> Vec<Even
 }
 
 fn next(state: &State, now: Timestamp) -> Vec<Event> {
-    if state.started.is_none() || state.parked.is_some() {
+    if state.started.is_none() || state.parked.is_some() || state.moved.is_some() {
         return Vec::new();
     }
     match state.phase {
@@ -131,8 +141,22 @@ fn forward(state: &State, now: Timestamp) -> Vec<Event> {
             false => Vec::new(),
         };
     }
-    let started: Vec<Event> =
-        state.ready.iter().take(free(state)).filter_map(|at| start(state, *at, now)).collect();
+    let mut started = Vec::new();
+    let mut room = free(state);
+    for at in &state.ready {
+        if room == 0 {
+            break;
+        }
+        match freshness(state, *at) {
+            Freshness::Fresh => {}
+            Freshness::Coming => continue,
+            // One after the other: what is stale for one may be so for the next.
+            Freshness::Stale(events) if started.is_empty() => return events,
+            Freshness::Stale(_) => break,
+        }
+        room -= 1;
+        started.extend(start(state, *at, now));
+    }
     if !started.is_empty() {
         return started;
     }
@@ -313,7 +337,36 @@ fn stop(state: &State, hard: bool, reason: String) -> Vec<Event> {
     events
 }
 
+/// Approvals were given for the old plan.
+fn amend(state: &State, amended: Amended) -> Vec<Event> {
+    let renewed = state.approvals_to_renew();
+    let mut events = vec![Event::PlanAmended(Box::new(amended))];
+    events.extend(renewed.into_iter().map(|step| Event::StepRenewed {
+        step,
+        reason: "the plan was amended since it was approved".to_owned(),
+    }));
+    events
+}
+
+/// An answer to an attempt that is over was meant for something else than what is asked now.
+fn answer(state: &State, actor: &Actor, attempt: u32, post: Post, now: Timestamp) -> Vec<Event> {
+    let asked = post.step().and_then(|step| Some((step.clone(), state.entry(step)?.attempts)));
+    match asked {
+        Some((step, now)) if now != attempt => refuse(
+            step,
+            actor,
+            format!("it answers attempt {attempt}, and attempt {now} is the last; look at that one first"),
+        ),
+        _ => posted(state, actor, post, now),
+    }
+}
+
 fn posted(state: &State, actor: &Actor, post: Post, now: Timestamp) -> Vec<Event> {
+    if state.moved.is_some() {
+        let step = post.step().cloned();
+        return step
+            .map_or_else(Vec::new, |step| refuse(step, actor, "the run was moved, and goes on elsewhere"));
+    }
     if state.phase == Phase::Finished
         && let Post::Approve { step, .. } | Post::Reject { step, .. } | Post::Resolve { step, .. } = post
     {
@@ -334,6 +387,7 @@ fn posted(state: &State, actor: &Actor, post: Post, now: Timestamp) -> Vec<Event
         Post::Stop { hard, reason } => stop(state, hard, reason),
         Post::Undo { to, reason } => undo(state, actor, to, reason),
         Post::End { reason } => end(state, reason),
+        Post::Answer { attempt, answer: post } => answer(state, actor, attempt, *post, now),
     }
 }
 

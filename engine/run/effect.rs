@@ -48,12 +48,11 @@ impl Effect {
                 vec![Self::Handle { occasion: Occasion::Waiting }, Self::Prompt { step: step.clone() }]
             }
             Event::StepUnknown { step, .. } => vec![Self::Prompt { step: step.clone() }],
-            Event::Parked { why } => vec![Self::Handle {
-                occasion: match why {
-                    Why::Failed { .. } | Why::UndoFailed { .. } => Occasion::Failed,
-                    Why::Unknown { .. } | Why::Approval { .. } | Why::Stopped { .. } => Occasion::Parked,
-                },
-            }],
+            Event::Parked { why } => {
+                let failed = matches!(why, Why::Failed { .. } | Why::UndoFailed { .. });
+                let occasions = failed.then_some(Occasion::Failed).into_iter().chain([Occasion::Parked]);
+                occasions.map(|occasion| Self::Handle { occasion }).collect()
+            }
             Event::RunFinished { result } => {
                 let mut effects = vec![Self::Release];
                 effects.push(Self::Handle {
@@ -82,6 +81,10 @@ impl Effect {
             | Event::UndoFailed { .. }
             | Event::HandlerFinished { .. }
             | Event::TargetsReleased
+            | Event::RunExported { .. }
+            | Event::RunTakenOver { .. }
+            | Event::PlanAmended(_)
+            | Event::StepRenewed { .. }
             | Event::Warned { .. } => Vec::new(),
         }
     }

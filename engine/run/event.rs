@@ -139,6 +139,39 @@ pub enum Event {
     },
     /// The run is over, and its claims and locks are let go.
     TargetsReleased,
+    /// The run was written to a file, to go on elsewhere: here nothing more is done.
+    RunExported {
+        to: String,
+    },
+    /// The run goes on here; the epoch fences whoever had it before.
+    RunTakenOver {
+        epoch: u64,
+        from: String,
+        reason: String,
+        /// Where the plan's relative paths begin now, if not where they did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        directory: Option<String>,
+    },
+    /// Other files take the place of the stored ones.
+    PlanAmended(Box<Amended>),
+    /// What the step proved is too old to rely on, or was proved of another plan: it is done again.
+    StepRenewed {
+        step: StepId,
+        reason: String,
+    },
+}
+
+/// A plan that was changed while its run was parked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Amended {
+    /// As in `Started`.
+    pub sources: Vec<StoredSource>,
+    pub has_site: bool,
+    pub params: Map<String, Value>,
+    pub plan_digest: String,
+    pub digest: String,
+    /// What changed, in short lines.
+    pub changes: Vec<String>,
 }
 
 /// A reason not to start, in spite of which the operator did.
@@ -266,6 +299,10 @@ impl Event {
             Self::Warned { .. } => "warned",
             Self::RunFinished { .. } => "run_finished",
             Self::TargetsReleased => "targets_released",
+            Self::RunExported { .. } => "run_exported",
+            Self::RunTakenOver { .. } => "run_taken_over",
+            Self::PlanAmended(_) => "plan_amended",
+            Self::StepRenewed { .. } => "step_renewed",
         }
     }
 
@@ -289,7 +326,8 @@ impl Event {
             | Self::CancelRequested { step, .. }
             | Self::UndoStarted { step, .. }
             | Self::UndoDone { step, .. }
-            | Self::UndoFailed { step, .. } => Some(step),
+            | Self::UndoFailed { step, .. }
+            | Self::StepRenewed { step, .. } => Some(step),
             Self::Warned { step, .. } => step.as_ref(),
             Self::RunStarted(_)
             | Self::RunResumed { .. }
@@ -298,7 +336,10 @@ impl Event {
             | Self::UndoRequested { .. }
             | Self::HandlerFinished { .. }
             | Self::RunFinished { .. }
-            | Self::TargetsReleased => None,
+            | Self::TargetsReleased
+            | Self::RunExported { .. }
+            | Self::RunTakenOver { .. }
+            | Self::PlanAmended(_) => None,
         }
     }
 }

@@ -23,7 +23,7 @@ pub fn guarded_by<'s>(state: &'s State, step: &StepId) -> Option<&'s StepId> {
 }
 
 /// It replaces or destroys data, and its plan had to guard it.
-fn is_dangerous(action: &Action) -> bool {
+pub(super) fn is_dangerous(action: &Action) -> bool {
     match action {
         Action::Swap(_) => true,
         Action::Restore(restore) => restore.into == action::restore::Into::InPlace,

@@ -1,6 +1,6 @@
 //! What reaches the core from outside.
 
-use super::event::{Occasion, Started};
+use super::event::{Amended, Occasion, Started};
 use super::outcome::{Fact, Failure, Outcome};
 use crate::plan::StepId;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,19 @@ pub enum Input {
     },
     /// The targets of a run that is over are let go.
     Released,
+    /// The run is written to that file, and goes on elsewhere.
+    Export {
+        to: String,
+    },
+    /// The run goes on here, at that epoch.
+    TakeOver {
+        epoch: u64,
+        from: String,
+        reason: String,
+        directory: Option<String>,
+    },
+    /// Another plan takes the place of the stored one.
+    Amend(Box<Amended>),
     Warning {
         step: Option<StepId>,
         message: String,
@@ -85,6 +98,22 @@ pub enum Post {
     End {
         reason: String,
     },
+    /// An answer to that attempt of a step, and to no other.
+    Answer {
+        attempt: u32,
+        answer: Box<Post>,
+    },
+}
+
+impl Post {
+    /// The step that it is about.
+    pub fn step(&self) -> Option<&StepId> {
+        match self {
+            Self::Approve { step, .. } | Self::Reject { step, .. } | Self::Resolve { step, .. } => Some(step),
+            Self::Answer { answer, .. } => answer.step(),
+            Self::Stop { .. } | Self::Undo { .. } | Self::End { .. } => None,
+        }
+    }
 }
 
 /// The answer to an unknown outcome, or to a step that stands in the way.

@@ -4,6 +4,7 @@
 //! Input -> decide -> Event -> (durable) -> apply -> Effect
 //! ```
 
+mod amendment;
 mod decide;
 mod effect;
 mod event;
@@ -13,18 +14,21 @@ mod notice;
 mod outcome;
 mod parked;
 mod record;
+mod renewal;
 mod reversal;
+mod shape;
 mod state;
 mod transition;
 
 pub use decide::{decide, next_wakeup};
 pub use effect::Effect;
-pub use event::{Accepted, Event, Finish, Occasion, Started, StoredSource};
+pub use event::{Accepted, Amended, Event, Finish, Occasion, Started, StoredSource};
 pub use input::{Input, Post, Resolution};
 pub use notice::{Notice, notices};
 pub use outcome::{Ask, Evidence, Fact, Failure, Outcome, Outputs};
 pub use parked::Why;
 pub use record::{Actor, FORMAT, Record, RecordError};
 pub use reversal::{Effects, Reversal, effects, reversal};
-pub use state::{Decision, Entry, Phase, Shape, State};
+pub use shape::{Shape, loaded};
+pub use state::{Decision, EARLIER, Entry, Moved, Phase, State};
 pub use transition::{Impossible, StepState};

@@ -5,23 +5,16 @@ use super::input::Resolution;
 use super::outcome::{Ask, Evidence, Fact, Failure, Outputs};
 use super::parked::Why;
 use super::record::{Actor, Record};
+use super::shape::Shape;
 use super::transition::{Impossible, StepState, transition};
-use crate::graph::Graph;
-use crate::plan::{Flow, Loaded, Plan, RunId, Site, StepId};
+use crate::plan::{RunId, StepId};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What a run is made of: its plan, ordered. Never changes.
-#[derive(Debug, Clone)]
-pub struct Shape {
-    pub plan: Arc<Plan>,
-    pub site: Option<Arc<Site>>,
-    pub flow: Arc<Flow>,
-    pub graph: Arc<Graph>,
-    pub loaded: Arc<Loaded>,
-}
+/// Begins the name of a fact that an earlier attempt noted, which was left in doubt.
+pub const EARLIER: &str = "earlier.";
 
 /// Which way the run goes. Parking keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +66,20 @@ pub struct Entry {
     pub undo_note: Option<String>,
     /// What the undo may lose, as it said itself and a person agreed.
     pub accepted_loss: Option<String>,
+    /// What it proved is proved anew.
+    pub renewed: bool,
     /// Needs that are not satisfied yet.
     pending: usize,
     cancelled: bool,
+}
+
+/// Where a run went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The file it was written to.
+    pub to: String,
+    pub by: Actor,
+    pub at: Timestamp,
 }
 
 /// The fold of a run's events.
@@ -99,6 +103,12 @@ pub struct State {
     pub warnings: Vec<String>,
     /// The run is over, and its targets are let go.
     pub released: bool,
+    /// Rises with every machine that takes the run over.
+    pub epoch: u64,
+    /// When it was taken over the last time.
+    pub taken_at: Option<Timestamp>,
+    /// It goes on elsewhere: here nothing is done any more.
+    pub moved: Option<Moved>,
     /// The last line of the journal.
     pub seq: u64,
     pub head: String,
@@ -111,6 +121,8 @@ pub struct State {
     pub(super) awaiting: BTreeSet<usize>,
     pub(super) failed: BTreeSet<usize>,
     pub(super) unknown: BTreeSet<usize>,
+    /// Steps whose proof is taken anew and not there yet.
+    pub(super) renewing: BTreeSet<usize>,
     /// Finished steps, oldest first; an undo takes them from the end.
     pub(super) done_order: Vec<usize>,
     unsettled: usize,
@@ -136,6 +148,7 @@ impl State {
                 resolved: None,
                 undo_note: None,
                 accepted_loss: None,
+                renewed: false,
                 pending: shape.graph.needs(at).len(),
                 cancelled: false,
             })
@@ -158,6 +171,9 @@ impl State {
             wait: false,
             warnings: Vec::new(),
             released: false,
+            epoch: 1,
+            taken_at: None,
+            moved: None,
             seq: 0,
             head: String::new(),
             stopping: None,
@@ -169,6 +185,7 @@ impl State {
             awaiting: BTreeSet::new(),
             failed: BTreeSet::new(),
             unknown: BTreeSet::new(),
+            renewing: BTreeSet::new(),
             done_order: Vec::new(),
         }
     }
@@ -229,6 +246,8 @@ impl State {
         match entry.state {
             // What it gave is what its undo goes by.
             StepState::Done | StepState::Undoing | StepState::UndoFailed => {}
+            // What it gave before counts until it gives something new.
+            StepState::Waiting | StepState::Running | StepState::Retrying { .. } if entry.renewed => {}
             // A step that may fail has results when it gave some.
             StepState::Failed if !entry.outputs.is_empty() => {}
             _ => return None,
@@ -286,14 +305,14 @@ impl State {
                     })?;
                 self.apply_to_step(at, record)?;
             }
-            _ => self.apply_to_run(record),
+            _ => self.apply_to_run(record)?,
         }
         self.seq = record.seq;
         self.head.clone_from(&record.hash);
         Ok(())
     }
 
-    fn apply_to_run(&mut self, record: &Record) {
+    fn apply_to_run(&mut self, record: &Record) -> Result<(), Impossible> {
         match &record.event {
             Event::RunStarted(started) => {
                 self.attended = started.attended;
@@ -330,8 +349,25 @@ impl State {
             }
             Event::TargetsReleased => self.released = true,
             Event::Warned { message, .. } => self.warnings.push(message.clone()),
+            Event::RunExported { to } => {
+                self.moved = Some(Moved { to: to.clone(), by: record.actor.clone(), at: record.at });
+            }
+            Event::RunTakenOver { epoch, directory, .. } => {
+                if let (Some(started), Some(directory)) = (&self.started, directory) {
+                    let mut started = (**started).clone();
+                    started.directory.clone_from(directory);
+                    self.started = Some(Arc::new(started));
+                }
+                self.epoch = *epoch;
+                self.taken_at = Some(record.at);
+                self.moved = None;
+            }
+            Event::PlanAmended(amended) => {
+                self.amend(amended).map_err(|why| Impossible::new(&record.event, why))?;
+            }
             _ => {}
         }
+        Ok(())
     }
 
     fn apply_to_step(&mut self, at: usize, record: &Record) -> Result<(), Impossible> {
@@ -367,6 +403,11 @@ impl State {
 
     fn propagate(&mut self, at: usize, satisfied: bool) {
         self.unsettled = if satisfied { self.unsettled - 1 } else { self.unsettled + 1 };
+        if satisfied {
+            self.renewing.remove(&at);
+        } else if self.entries[at].renewed {
+            self.renewing.insert(at);
+        }
         let graph = self.shape.graph.clone();
         for &dependent in graph.dependents(at) {
             let entry = &mut self.entries[dependent];
@@ -431,7 +472,7 @@ impl State {
                 entry.started_at.get_or_insert(record.at);
                 entry.attempt_at = Some(record.at);
                 entry.finished_at = None;
-                entry.facts.clear();
+                entry.leave_facts();
                 entry.failure = None;
                 entry.evidence = None;
                 entry.cancelled = false;
@@ -445,6 +486,7 @@ impl State {
                 entry.outputs.clone_from(outputs);
                 entry.finished_at = Some(record.at);
                 entry.evidence = None;
+                entry.renewed = false;
             }
             Event::StepFailed { failure, .. } => {
                 entry.failure = Some(failure.clone());
@@ -454,6 +496,11 @@ impl State {
             Event::StepUnknown { evidence, .. } => {
                 entry.evidence = Some(evidence.clone());
                 entry.finished_at = Some(record.at);
+            }
+            Event::StepRenewed { .. } => {
+                entry.renewed = true;
+                entry.ask = None;
+                entry.decisions.clear();
             }
             Event::StepReopened { .. } => {
                 entry.ask = None;
@@ -480,6 +527,9 @@ impl State {
             Event::StepResolved { resolution, reason, loss, .. } => {
                 entry.accepted_loss.clone_from(loss);
                 entry.resolved = Some((*resolution, reason.clone()));
+                if *resolution == Resolution::Done && entry.outputs.is_empty() {
+                    entry.outputs = entry.intended();
+                }
                 match resolution {
                     Resolution::Skip => entry.skipped_because = Some(reason.clone()),
                     Resolution::Failed => {
@@ -505,4 +555,72 @@ fn elapsed(start: Timestamp, end: Timestamp) -> String {
     let ms = u64::try_from(end.duration_since(start).as_millis().max(0)).unwrap_or(0);
     let ms = if ms >= 1000 { ms / 1000 * 1000 } else { ms };
     crate::plan::Duration::from_ms(ms).to_string()
+}
+
+impl Entry {
+    /// Another attempt begins. What one that was left in doubt had noted stays readable, as of an earlier one: the new one may
+    /// find traces of it, and must not take them for what stood there before.
+    fn leave_facts(&mut self) {
+        let in_doubt = matches!(self.resolved, Some((Resolution::Retry, _)));
+        let facts = std::mem::take(&mut self.facts);
+        if in_doubt {
+            let earlier = |fact: Fact| match fact.name.starts_with(EARLIER) {
+                true => fact,
+                false => Fact { name: format!("{EARLIER}{}", fact.name), ..fact },
+            };
+            self.facts = facts.into_iter().map(earlier).collect();
+        }
+    }
+
+    /// What the step was about to give when it was interrupted: the outputs beside its witness.
+    fn intended(&self) -> Outputs {
+        let found = self.facts.iter().rev().find_map(|fact| fact.data.get("outputs")?.as_object());
+        found.cloned().unwrap_or_default()
+    }
+}
+
+impl State {
+    /// Another plan's steps: what is known about those of the same name goes with them.
+    pub(super) fn reshape(&mut self, shape: Shape) {
+        let mut old: BTreeMap<StepId, Entry> =
+            self.entries().map(|(id, entry)| (id.clone(), entry.clone())).collect();
+        let finished: Vec<StepId> = self.done().cloned().collect();
+        let fresh = Self::new(self.run.clone(), shape);
+        self.shape = fresh.shape;
+        self.entries = fresh.entries;
+        self.unsettled = self.entries.len();
+        for set in [
+            &mut self.ready,
+            &mut self.running,
+            &mut self.awaiting,
+            &mut self.failed,
+            &mut self.unknown,
+            &mut self.renewing,
+        ] {
+            set.clear();
+        }
+        self.retrying.clear();
+        self.done_order.clear();
+        for at in 0..self.entries.len() {
+            let known = self.id_at(at).cloned().and_then(|id| old.remove(&id));
+            if let Some(known) = known {
+                self.entries[at] = Entry { pending: self.entries[at].pending, ..known };
+            }
+        }
+        for at in 0..self.entries.len() {
+            if self.is_satisfied(at) {
+                self.propagate(at, true);
+            } else if self.entries[at].renewed {
+                self.renewing.insert(at);
+            }
+        }
+        for at in 0..self.entries.len() {
+            let state = self.entries[at].state;
+            if state != StepState::Done {
+                self.enter(at, state);
+            }
+        }
+        // A step that is not there any more was not done.
+        self.done_order = finished.iter().filter_map(|id| self.shape.flow.index(id.as_str())).collect();
+    }
 }

@@ -99,6 +99,7 @@ pub fn transition(state: StepState, event: &Event) -> Result<StepState, Impossib
             (S::UndoFailed, Resolution::Skip | Resolution::Done) => Ok(S::Undone),
             _ => Err(impossible()),
         },
+        Event::StepRenewed { .. } => allow(matches!(state, S::Done | S::AwaitingApproval), S::Waiting),
         Event::UndoStarted { .. } => allow(state == S::Done, S::Undoing),
         Event::UndoDone { .. } => allow(matches!(state, S::Undoing | S::Done), S::Undone),
         Event::UndoFailed { .. } => allow(matches!(state, S::Undoing | S::Done), S::UndoFailed),
@@ -109,6 +110,9 @@ pub fn transition(state: StepState, event: &Event) -> Result<StepState, Impossib
         | Event::UndoRequested { .. }
         | Event::HandlerFinished { .. }
         | Event::RunFinished { .. }
-        | Event::TargetsReleased => Ok(state),
+        | Event::TargetsReleased
+        | Event::RunExported { .. }
+        | Event::RunTakenOver { .. }
+        | Event::PlanAmended(_) => Ok(state),
     }
 }

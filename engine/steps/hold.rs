@@ -131,6 +131,9 @@ impl Targets {
             return Ok(hold.clone());
         }
         let live = self.settings(world, name).await.map_err(Refused::Failed)?;
+        if self.epoch > 1 {
+            self.take_over(world, name, &live).await?;
+        }
         let own: Vec<Arc<Hold>> =
             holds.values().filter(|hold| hold.lock.target() == live.database()).cloned().collect();
         let lock = match self.take_lock(world, name, &live, &own).await? {
@@ -143,17 +146,17 @@ impl Targets {
         };
         let server =
             lock.session().one("SELECT system_identifier FROM pg_catalog.pg_control_system()").await?;
-        let run = world.run.as_str();
         if let Some(claim) = claim::read(lock.session(), live.database()).await?
-            && (claim.run != run || claim.epoch > self.epoch)
+            && !self.is_this(world, &claim)
+            && !self.is_earlier(world, &claim)
         {
-            return Err(Refused::Held(in_the_way(&claim, live.database(), &live.endpoint(), run)));
+            return Err(Refused::Held(self.in_the_way(world, &claim, &live)));
         }
         let hold = Arc::new(Hold {
             lock,
             epoch: self.epoch,
             server,
-            run: run.to_owned(),
+            run: world.run.as_str().to_owned(),
             claim: Mutex::default(),
             claiming: tokio::sync::Mutex::default(),
         });
@@ -186,11 +189,10 @@ impl Targets {
                 .await
                 .map_err(failed)?;
         let run = world.run.as_str();
-        let ours = |claim: &Claim| claim.run == run && claim.epoch == self.epoch;
         let standing = claim::read(&connection, database).await.map_err(failed)?;
-        if !standing.as_ref().is_some_and(ours) {
+        if !standing.as_ref().is_some_and(|claim| self.is_this(world, claim)) {
             let mark = self.mark(world);
-            let free = standing.as_ref().is_none_or(|claim| claim.run == run && claim.epoch < self.epoch);
+            let free = standing.as_ref().is_none_or(|claim| self.is_earlier(world, claim));
             let other = match free {
                 true => {
                     let held = hold.lock.check_sql();
@@ -223,7 +225,7 @@ impl Targets {
             run: world.run.as_str().to_owned(),
             operator: world.operator.name.clone(),
             host: world.operator.host.clone(),
-            since: clock::now().to_string(),
+            since: self.since.clone().unwrap_or_else(|| clock::now().to_string()),
             epoch: self.epoch,
             doing: None,
         }
@@ -251,7 +253,7 @@ impl Targets {
                 .await
                 .map_err(words)?;
         match claim::read(&connection, database).await.map_err(words)? {
-            Some(claim) if claim.run == world.run.as_str() && claim.epoch <= self.epoch => {
+            Some(claim) if self.is_this(world, &claim) || self.is_earlier(world, &claim) => {
                 match claim::clear(&connection, database, &claim).await.map_err(words)? {
                     true => Ok(()),
                     false => Err("another one stands there now".to_owned()),
@@ -261,33 +263,41 @@ impl Targets {
         }
     }
 
-    /// Raises the epoch of a run that was moved here: whoever goes on with it elsewhere is stopped before the next effect, and
-    /// what it still has on the server is ended.
-    ///
-    /// # Errors
-    /// Another run has the target, or this one was taken over by somebody else already; or the server cannot be asked.
-    pub async fn take_over(&self, world: &World, name: &str, from: u64) -> Result<(), Refused> {
-        let live = self.settings(world, name).await.map_err(Refused::Failed)?;
-        let label = application_name(world, "takeover");
-        let connection = self.at_place(name, &live, &label).await?;
-        let run = world.run.as_str();
+    /// A run that was moved here claims its targets at once: whoever goes on with it elsewhere is stopped before the next
+    /// effect, and what it still has on the server is ended. The lock may be the other machine's: the epoch is what fences it.
+    async fn take_over(&self, world: &World, name: &str, live: &Settings) -> Result<(), Refused> {
+        let connection = self.at_place(name, live, &application_name(world, "takeover")).await?;
         let standing = claim::read(&connection, live.database()).await?;
-        let held = |claim: &Claim| Refused::Held(in_the_way(claim, live.database(), &live.endpoint(), run));
-        let ours = self.mark(world);
-        if let Some(claim) = &standing {
-            let again = claim.run == run && claim.epoch == ours.epoch && claim.host == ours.host;
-            if !again && (claim.run != run || claim.epoch > from) {
-                return Err(held(claim));
-            }
+        if standing.as_ref().is_some_and(|claim| self.is_this(world, claim)) {
+            return Ok(());
         }
-        // The lock is the other machine's, if it still runs: the epoch is what fences it.
-        if let Written::Other(Some(claim)) =
-            claim::write(&connection, live.database(), standing.as_ref(), &ours, "true").await?
-        {
+        let held = |claim: &Claim| Refused::Held(self.in_the_way(world, claim, live));
+        match &standing {
+            Some(claim) if !self.is_earlier(world, claim) => return Err(held(claim)),
+            _ => {}
+        }
+        let ours = self.mark(world);
+        let written = claim::write(&connection, live.database(), standing.as_ref(), &ours, "true").await?;
+        if let Written::Other(Some(claim)) = written {
             return Err(held(&claim));
         }
         self.end_sessions(world, &connection).await?;
         Ok(())
+    }
+
+    /// This very process's, or an earlier one's in its place.
+    fn is_this(&self, world: &World, claim: &Claim) -> bool {
+        let same = self.since.as_ref().is_none_or(|since| *since == claim.since);
+        claim.run == world.run.as_str() && claim.epoch == self.epoch && same
+    }
+
+    /// This run's, from before it was moved here.
+    fn is_earlier(&self, world: &World, claim: &Claim) -> bool {
+        claim.run == world.run.as_str() && claim.epoch < self.epoch
+    }
+
+    fn in_the_way(&self, world: &World, claim: &Claim, live: &Settings) -> Holder {
+        in_the_way(claim, live.database(), &live.endpoint(), world.run.as_str())
     }
 
     /// Every session of this run on the server but the one that asks, and their end.

@@ -21,6 +21,7 @@ pub struct Targets {
     sides: Mutex<HashMap<String, String>>,
     /// Rises when the run is taken over by another machine.
     pub(super) epoch: u64,
+    pub(super) since: Option<String>,
     pub(super) holds: tokio::sync::Mutex<HashMap<String, Arc<Hold>>>,
 }
 
@@ -47,13 +48,15 @@ impl Targets {
             settings: Mutex::default(),
             sides: Mutex::default(),
             epoch: 1,
+            since: None,
             holds: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Of a run that was taken over.
-    pub fn at_epoch(mut self, epoch: u64) -> Self {
+    /// Of a run that was taken over, and when it was: that tells it from one that others took over at the same epoch.
+    pub fn at_epoch(mut self, epoch: u64, since: Option<String>) -> Self {
         self.epoch = epoch.max(1);
+        self.since = since;
         self
     }
 

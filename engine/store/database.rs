@@ -66,6 +66,17 @@ pub(super) fn open(directory: &Path) -> Result<Connection, Error> {
     Ok(database)
 }
 
+/// A copy in a file of its own, whole and consistent.
+pub(super) fn copy(directory: &Path, to: &Path) -> Result<(), Error> {
+    let path = directory.join(FILE);
+    let failed = |error: rusqlite::Error| Error::sqlite(&path, &error);
+    let database = open(directory)?;
+    database.execute("VACUUM INTO ?1", [to.to_string_lossy()]).map_err(failed)?;
+    // The copy is read at rest and written as any journal is: with a log of its own.
+    let copy = Connection::open_with_flags(to, flags(true)).map_err(failed)?;
+    copy.pragma_update(None, "journal_mode", "WAL").map_err(failed)
+}
+
 /// Reads from the database, whoever is writing to it, also where nothing can be written.
 pub(super) fn read<T>(
     directory: &Path,

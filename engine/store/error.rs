@@ -131,6 +131,13 @@ pub enum Error {
     )]
     Held { run: RunId, by: Option<Holder> },
 
+    #[error("{} is not a run that was exported whole: {reason}", path.display())]
+    #[diagnostic(
+        code(runplan::store::bundle),
+        help("copy it once more from where it was written, or export it again")
+    )]
+    Bundle { path: PathBuf, reason: String },
+
     #[error("run {run} exists already")]
     #[diagnostic(code(runplan::store::exists), help("`runplan status {run}` shows it"))]
     Exists { run: RunId },

@@ -15,6 +15,7 @@
 //! What was acknowledged is durable and whole. What was not acknowledged may still be there after a crash, always in
 //! whole batches: it was never acted on.
 
+mod bundle;
 mod database;
 mod directory;
 mod error;
@@ -77,6 +78,14 @@ impl Held {
 
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Writes the run to a file, whole.
+    ///
+    /// # Errors
+    /// A damaged journal; no room, no permission; the file is there already.
+    pub fn export(&self, to: &Path) -> Result<(), Error> {
+        bundle::write(&self.run, &self.directory, to)
     }
 
     /// For the supervisor.
@@ -195,6 +204,15 @@ impl Store {
         let directory = self.directory(run);
         let journal = SqliteJournal::open(&directory, lock)?;
         Ok(Held { run: run.clone(), directory, journal })
+    }
+
+    /// Takes in a run that was written to a file; whether it was here before.
+    ///
+    /// # Errors
+    /// `Bundle`: the file is damaged; `Exists`: the run is here and did something since.
+    pub fn import(&self, from: &Path) -> Result<(RunId, bool), Error> {
+        self.sweep();
+        bundle::read(self, from)
     }
 
     /// Who holds the run, if anyone does.

@@ -1,0 +1,241 @@
+//! A plan that changes under its run: told, and adopted when asked, but never what was done; evidence that grew old is taken
+//! anew before the next destructive step.
+
+use crate::support::sandbox::Sandbox;
+use crate::support::shape::{shape, started};
+use jiff::{SignedDuration, Timestamp};
+use runplan::plan::{RunId, StepId};
+use runplan::run::{
+    Actor, Ask, Event, Input, Outcome, Outputs, Post, Record, Resolution, Shape, State, StepState, decide,
+};
+
+fn step(id: &str, script: &str) -> String {
+    format!("  - {{ id: {id}, shell: {{ argv: [sh, -c, \"{script}\"], changes: none }} }}\n")
+}
+
+#[test]
+fn a_changed_plan_is_told_and_only_adopted_when_asked() {
+    let sandbox = Sandbox::new();
+    let before = [step("one", "echo one >> log"), step("two", "false"), step("three", "echo three >> log")];
+    sandbox.plan(&format!("steps:\n{}", before.concat()));
+    sandbox.run("plan.yaml").code(4);
+    let after =
+        [step("one", "echo one >> log"), step("two", "echo two >> log"), step("new", "echo new >> log")];
+    sandbox.plan(&format!("steps:\n{}", after.concat()));
+    let told = sandbox.run("resume").code(4);
+    told.complains("has changed since the run began").complains("--amend").says("three");
+    assert_eq!(sandbox.read("log"), "one\n");
+    sandbox.run("resume --amend").code(0).says("The plan is amended");
+    assert_eq!(sandbox.read("log"), "one\ntwo\nnew\n", "what was done is not done again");
+    sandbox.run("report").says("the plan was amended");
+    sandbox.run("status --verify").code(0);
+}
+
+#[test]
+fn what_was_done_cannot_be_amended_nor_a_plan_with_errors() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&format!("steps:\n{}", [step("one", "echo one >> log"), step("two", "false")].concat()));
+    sandbox.run("plan.yaml").code(4);
+    sandbox.plan(&format!("steps:\n{}", [step("one", "echo other >> log"), step("two", "true")].concat()));
+    sandbox.run("resume --amend").code(3).complains("step one is done, and is not the same");
+    sandbox.plan(&format!("steps:\n{}", step("two", "true")));
+    sandbox.run("resume --amend").code(3).complains("step one is done, and is not in the new plan");
+    sandbox.plan(&format!(
+        "steps:\n{}{}",
+        step("one", "echo one >> log"),
+        "  - { id: two, needs: [nobody], shell: { argv: [\"true\"] } }\n"
+    ));
+    sandbox.run("resume --amend").code(3);
+    assert_eq!(sandbox.step("two"), "failed");
+    sandbox.plan(&format!("steps:\n{}", [step("one", "echo one >> log"), step("two", "false")].concat()));
+    sandbox.run("resume --amend").code(4).says("there is nothing to amend");
+    assert_eq!(sandbox.read("log"), "one\n");
+}
+
+#[test]
+fn an_amended_plan_is_approved_again() {
+    let sandbox = Sandbox::new();
+    let go = "  - { id: go, approve: { message: Go on? } }\n";
+    sandbox.plan(&format!("steps:\n{go}{}", step("two", "false")));
+    sandbox.run("plan.yaml").code(4);
+    sandbox.run("approve plan go").code(0);
+    sandbox.run("resume").code(4);
+    sandbox.plan(&format!("steps:\n{go}{}", step("two", "echo two >> log")));
+    sandbox.run("resume --amend").code(4).says("runplan approve");
+    assert_eq!((sandbox.step("go"), sandbox.read("log")), ("awaiting_approval".into(), String::new()));
+    sandbox.run("approve plan go").code(0);
+    sandbox.run("resume").code(0);
+    assert_eq!(sandbox.read("log"), "two\n");
+}
+
+/// The core alone, with a clock of our own.
+struct Core {
+    state: State,
+    now: Timestamp,
+}
+
+impl Core {
+    fn new(shape: &Shape) -> Self {
+        let state = State::new(RunId::parse("test-1").unwrap(), shape.clone());
+        let mut core = Self { state, now: Timestamp::UNIX_EPOCH };
+        core.give(Input::Begin(Box::new(started(false))));
+        core
+    }
+
+    fn give(&mut self, input: Input) -> Vec<Event> {
+        let ann = Actor { name: "ann".to_owned(), uid: 1000, host: "here".to_owned() };
+        let mut all = Vec::new();
+        let mut next = Some(input);
+        loop {
+            let events = decide(&self.state, &ann, next.take().unwrap_or(Input::Next), self.now);
+            if events.is_empty() {
+                break;
+            }
+            for event in events {
+                let run = self.state.run.clone();
+                let record = Record::seal(&run, self.state.seq + 1, self.now, &ann, event, &self.state.head);
+                self.state.apply(&record).unwrap();
+                all.push(record.event);
+            }
+        }
+        all
+    }
+
+    fn done(&mut self, step: &str) {
+        let attempt = self.state.entry(&StepId::from(step)).unwrap().attempts;
+        let outcome = Outcome::Done(Outputs::new());
+        self.give(Input::Outcome { step: StepId::from(step), attempt, outcome });
+    }
+
+    fn pass(&mut self, minutes: i64) {
+        self.now += SignedDuration::from_mins(minutes);
+    }
+
+    fn resume(&mut self) {
+        self.give(Input::Resume { attended: false, wait: false });
+    }
+
+    fn is(&self, step: &str) -> StepState {
+        self.state.entry(&StepId::from(step)).unwrap().state
+    }
+}
+
+const GUARDED: &str = "
+runplan: 1
+name: test
+databases: { app: { url: 'postgresql://localhost/app' } }
+steps:
+  - id: saved
+    backup: { database: app, to: ./backups }
+  - id: checked
+    fresh_for: 30m
+    verify: { database: app, checks: [ { name: one, sql: SELECT 1, expect: { not: empty } } ] }
+  - id: go
+    approve: { message: go? }
+  - id: between
+    shell: { argv: [\"true\"], changes: none }
+  - id: gone
+    sql: { database: app, statement: DROP TABLE t }
+    irreversible: it is gone
+";
+
+/// Everything up to the step before the destructive one, which failed.
+fn guarded() -> Core {
+    let mut core = Core::new(&shape(GUARDED));
+    core.done("saved");
+    core.done("checked");
+    let ask = Ask {
+        message: "go?".to_owned(),
+        people: Vec::new(),
+        roles: Vec::new(),
+        count: 1,
+        allow_requester: true,
+        confirm: false,
+        expires_at: None,
+    };
+    core.give(Input::Outcome {
+        step: StepId::from("go"),
+        attempt: 1,
+        outcome: Outcome::Asked(Box::new(ask)),
+    });
+    core.give(Input::Post(Post::Approve { step: StepId::from("go"), comment: String::new() }));
+    core.resume();
+    assert_eq!(core.is("between"), StepState::Running);
+    core.give(Input::Stop { hard: false, reason: "later".to_owned() });
+    core.done("between");
+    assert!(core.state.parked.is_some() && core.is("gone") == StepState::Waiting);
+    core
+}
+
+#[test]
+fn fresh_evidence_lets_the_destructive_step_begin() {
+    let mut core = guarded();
+    core.pass(29);
+    core.resume();
+    assert_eq!(core.is("gone"), StepState::Running);
+}
+
+#[test]
+fn stale_evidence_is_taken_anew_in_its_order() {
+    let mut core = guarded();
+    core.pass(31);
+    core.resume();
+    // The verification has grown old, and who approved had seen it; the backup has not.
+    assert_eq!((core.is("saved"), core.is("checked")), (StepState::Done, StepState::Running));
+    assert_eq!((core.is("go"), core.is("gone")), (StepState::Waiting, StepState::Waiting));
+    core.done("checked");
+    assert_eq!((core.is("go"), core.is("gone")), (StepState::Running, StepState::Waiting));
+    core.done("go");
+    assert_eq!((core.is("between"), core.is("gone")), (StepState::Done, StepState::Running));
+}
+
+#[test]
+fn everything_is_stale_after_an_hour_and_once_only() {
+    let mut core = guarded();
+    core.pass(90);
+    core.resume();
+    assert_eq!((core.is("saved"), core.is("checked")), (StepState::Running, StepState::Waiting));
+    // However long it takes: it is by the clock of the resume that evidence is old.
+    core.pass(120);
+    core.done("saved");
+    core.pass(120);
+    core.done("checked");
+    core.done("go");
+    assert_eq!(core.is("gone"), StepState::Running);
+}
+
+#[test]
+fn a_late_answer_to_an_earlier_attempt_is_refused() {
+    let mut core = guarded();
+    core.pass(31);
+    core.resume();
+    core.done("checked");
+    let yes = Post::Approve { step: StepId::from("go"), comment: String::new() };
+    let late = Post::Answer { attempt: 1, answer: Box::new(yes) };
+    let said = core.give(Input::Post(late));
+    assert!(
+        matches!(said.as_slice(), [Event::DecisionRefused { reason, .. }] if reason.contains("attempt 1")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn what_is_said_to_be_done_gives_what_it_intended_to_give() {
+    let mut core = Core::new(&shape(GUARDED));
+    let mut outputs = Outputs::new();
+    outputs.insert("path".to_owned(), "backups/one".into());
+    let fact = runplan::run::Fact {
+        name: "commit_intended".to_owned(),
+        data: serde_json::json!({ "outputs": outputs }),
+    };
+    let saved = StepId::from("saved");
+    core.give(Input::Note { step: saved.clone(), attempt: 1, fact });
+    let evidence = runplan::run::Evidence::new("nobody knows", []);
+    core.give(Input::Outcome { step: saved.clone(), attempt: 1, outcome: Outcome::Unknown(evidence) });
+    core.give(Input::Post(Post::Resolve {
+        step: saved.clone(),
+        resolution: Resolution::Done,
+        reason: "it is there".to_owned(),
+    }));
+    assert_eq!(core.state.entry(&saved).unwrap().outputs, outputs);
+}
