@@ -19,6 +19,7 @@ use clap::Args;
 #[command(after_help = "\
 Examples:
   runplan undo k7f3
+  runplan undo k7f3 --dry-run        what would be undone
   runplan undo k7f3 --to frozen      only what came after the step `frozen`
   runplan undo k7f3 --yes --reason 'the copy was the wrong one'")]
 pub struct Undo {
@@ -30,6 +31,9 @@ pub struct Undo {
     /// Why, for the report
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Show what would be undone, and touch nothing
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
     /// Do not ask whether to begin
     #[arg(short, long)]
     yes: bool,
@@ -52,7 +56,12 @@ impl Undo {
             screen.say(&format!("{run} has done nothing that could be undone"));
             return Ok(Exit::Done);
         }
+        super::post::stay(&state)?;
         show(screen, &state, &steps);
+        warn(screen, &state, &steps);
+        if self.dry_run {
+            return Ok(Exit::Done);
+        }
         let confirmed = self.yes || screen.is_attended() && terminal::confirm(screen, "Undo this?");
         if !confirmed {
             let message = "nobody confirmed the undo";
@@ -71,6 +80,24 @@ fn reverse(state: &State, to: Option<&StepId>) -> Vec<StepId> {
         done.truncate(end);
     }
     done
+}
+
+/// What stands in the way of the undo, before anybody says yes to it.
+fn warn(screen: &Screen, state: &State, steps: &[StepId]) {
+    for id in state.running().chain(state.unknown()) {
+        screen.warn(&format!("it is not known yet whether {id} took effect: that is settled first"));
+    }
+    let no_way_back = |id: &&StepId| {
+        let step = state.shape.flow.step(id.as_str());
+        step.is_some_and(|step| matches!(reversal(step), Reversal::None(_)))
+    };
+    let Some(at) = steps.iter().position(|id| no_way_back(&id)) else { return };
+    let done = if at == 0 { "nothing is undone".to_owned() } else { format!("the {at} after it are undone") };
+    screen.warn(&format!(
+        "step {} has no way back: the undo stops there ({done}); mend it by hand, then \
+         `runplan resolve {} {} --skip --reason ...` and `runplan resume {}` undo what came before it",
+        steps[at], state.run, steps[at], state.run
+    ));
 }
 
 fn show(screen: &Screen, state: &State, steps: &[StepId]) {

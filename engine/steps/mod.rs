@@ -123,7 +123,7 @@ pub async fn undo(attempt: &Attempt) -> Outcome {
     if let Some(inverse) = &attempt.step.undo {
         return attempt.inverse(inverse).run().await;
     }
-    match &attempt.step.action.value {
+    let outcome = match &attempt.step.action.value {
         Action::Backup(action) => Box::pin(backup::undo(attempt, action)).await,
         Action::Restore(action) => Box::pin(restore::undo(attempt, action)).await,
         Action::Swap(action) => Box::pin(swap::undo(attempt, action)).await,
@@ -135,7 +135,8 @@ pub async fn undo(attempt: &Attempt) -> Outcome {
         | Action::Verify(_)
         | Action::Approve(_)
         | Action::Notify(_) => Outcome::Skipped("nothing to undo".to_owned()),
-    }
+    };
+    redacted::redacted(attempt, outcome)
 }
 
 /// Goes on with an interrupted undo. The built-in ones look for themselves how far they came; an author's is settled

@@ -29,6 +29,8 @@ use std::time::Duration;
 
 /// The fact: which databases change names, and what stood in their comments.
 const SWAPPING: &str = "swapping";
+/// The fact of an undo: the session that renames back.
+const BACK: &str = "renamer";
 
 /// So many tables' counts are journaled.
 const MOST_TABLES: usize = 500;
@@ -299,6 +301,10 @@ async fn back(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
 async fn go_back(attempt: &Attempt, target: &Target, swapping: &Swapping) -> Result<Outputs, Stop> {
     let world = &attempt.world;
     let sessions = Sessions::open(attempt, target).await?;
+    // An undo that was killed may still be renaming.
+    if let Some(renamer) = attempt.own_fact(BACK).and_then(|fact| Backend::deserialize(fact).ok()) {
+        sessions::end_orphan(&sessions.other, &renamer, ENDING).await?;
+    }
     let mut outputs = Outputs::new();
     outputs.insert("database".to_owned(), swapping.live.clone().into());
     match stand(&sessions.other, swapping).await? {
@@ -326,6 +332,7 @@ async fn go_back(attempt: &Attempt, target: &Target, swapping: &Swapping) -> Res
     let open = freeze::connections(&old.name, swapping.live_open);
     let why =
         format!("{} was written to since the swap; swapping back would lose those writes", swapping.live);
+    attempt.note(BACK, json!(sessions.renamer.backend())).await?;
     let exchange = Exchange {
         attempt,
         sessions: &sessions,

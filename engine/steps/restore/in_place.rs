@@ -36,6 +36,8 @@ const COMMIT_INTENDED: &str = "commit_intended";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a transaction may go on after a crash before its backend is ended.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a COMMIT may take.
+const COMMITTING: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -93,7 +95,9 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
     };
     let told = std::fs::write(&handshake.go, &intended.witness.xid);
     // From here on it may be committed, even if there was an error: whatever happens, the server is asked.
-    let ended = running.wait().await;
+    let Some(ended) = within_limit(attempt, &mut running).await else {
+        return Err(unknown(&intended, stuck()));
+    };
     let asked = async {
         let server = connect(attempt, inside.settings()).await?;
         witness::ask(&server, &intended.witness, GRACE).await
@@ -157,6 +161,28 @@ async fn connect(attempt: &Attempt, server: &Settings) -> Result<Connection, pos
     Connection::connect(server, &name).await
 }
 
+/// The feeder's end after it was told to COMMIT. None: it did not come; a COMMIT may hang for ever, on a lost network or a
+/// standby that does not answer.
+async fn within_limit(
+    attempt: &Attempt,
+    running: &mut Running,
+) -> Option<Result<process::Exit, process::Error>> {
+    tokio::select! {
+        ended = running.wait() => Some(ended),
+        () = clock::sleep(COMMITTING) => None,
+        () = async {
+            attempt.cancelled.cancelled().await;
+            clock::sleep(PATIENCE).await;
+        } => None,
+    }
+}
+
+fn stuck() -> String {
+    "COMMIT was sent and has not been answered; it may hang on a standby (synchronous_standby_names), and may still \
+     take effect; `runplan resume` ends it and asks the server"
+        .to_owned()
+}
+
 fn aborted() -> Failure {
     Failure::new("runplan::restore::aborted", "the server rolled the transaction back; nothing was changed")
 }
@@ -181,7 +207,8 @@ pub async fn ask(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
     if handshake_files(attempt)?.1.exists()
         && let process::Found::Running(mut running) = attempt.world.supervisor.find(&key).await?
     {
-        let _ = running.wait().await;
+        // One that hangs is ended below, and the server asked.
+        let _ = within_limit(attempt, &mut running).await;
     }
     attempt.world.supervisor.end_orphans(&key).await?;
     let target = elsewhere::goal(attempt, action).await?;
