@@ -145,7 +145,7 @@ pub(super) fn read(store: &Store, from: &Path) -> Result<(RunId, bool), Error> {
         }
         unpack(&mut input, unborn.path(), entry).map_err(|error| bad(format!("{}: {error}", entry.path)))?;
     }
-    if input.fill_buf().map_err(|error| failed(&error))?.first().is_some() {
+    if !input.fill_buf().map_err(|error| failed(&error))?.is_empty() {
         return Err(bad("there is more in it than it says".to_owned()));
     }
     for folder in [super::PROCESS, super::FILES] {
