@@ -236,6 +236,7 @@ fn what_is_said_to_be_done_gives_what_it_intended_to_give() {
         step: saved.clone(),
         resolution: Resolution::Done,
         reason: "it is there".to_owned(),
+        loss: None,
     }));
     assert_eq!(core.state.entry(&saved).unwrap().outputs, outputs);
 }
