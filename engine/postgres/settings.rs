@@ -6,6 +6,7 @@ mod conninfo;
 mod environment;
 mod known;
 mod passfile;
+mod prisma;
 mod service;
 mod values;
 

@@ -59,7 +59,7 @@ fn url(rest: &str) -> Result<Pairs, Error> {
             *value = Secret::new("require");
         }
     }
-    Ok(pairs)
+    super::prisma::translated(pairs)
 }
 
 fn push(pairs: &mut Pairs, key: &str, encoded: &str) -> Result<(), Error> {
