@@ -4,6 +4,9 @@
 use crate::support::sandbox::Sandbox;
 use std::path::{Path, PathBuf};
 
+/// What is done to a line.
+type Change = fn(&str) -> String;
+
 fn kept(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/journals/format-1").join(name)
 }
@@ -98,7 +101,7 @@ fn add(sandbox: &Sandbox, run: &str, change: impl Fn(&str) -> String) {
 
 #[test]
 fn what_a_later_version_wrote_is_named_and_not_gone_on_with() {
-    let changes: [(&str, fn(&str) -> String); 2] = [
+    let changes: [(&str, Change); 2] = [
         ("danced", |line| line.replace("\"kind\":\"parked\"", "\"kind\":\"danced\"")),
         ("format 2", |line| line.replace("\"format\":1", "\"format\":2")),
     ];
