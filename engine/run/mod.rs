@@ -30,5 +30,5 @@ pub use parked::Why;
 pub use record::{Actor, FORMAT, Record, RecordError};
 pub use reversal::{Effects, Reversal, effects, reversal};
 pub use shape::{Shape, loaded};
-pub use state::{Decision, EARLIER, Entry, Moved, Phase, State};
+pub use state::{Decision, Entry, Moved, Phase, State};
 pub use transition::{Impossible, StepState};

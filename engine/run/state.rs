@@ -13,9 +13,6 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Begins the name of a fact that an earlier attempt noted, which was left in doubt.
-pub const EARLIER: &str = "earlier.";
-
 /// Which way the run goes. Parking keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -472,7 +469,7 @@ impl State {
                 entry.started_at.get_or_insert(record.at);
                 entry.attempt_at = Some(record.at);
                 entry.finished_at = None;
-                entry.leave_facts();
+                entry.facts.clear();
                 entry.failure = None;
                 entry.evidence = None;
                 entry.cancelled = false;
@@ -558,20 +555,6 @@ fn elapsed(start: Timestamp, end: Timestamp) -> String {
 }
 
 impl Entry {
-    /// Another attempt begins. What one that was left in doubt had noted stays readable, as of an earlier one: the new one may
-    /// find traces of it, and must not take them for what stood there before.
-    fn leave_facts(&mut self) {
-        let in_doubt = matches!(self.resolved, Some((Resolution::Retry, _)));
-        let facts = std::mem::take(&mut self.facts);
-        if in_doubt {
-            let earlier = |fact: Fact| match fact.name.starts_with(EARLIER) {
-                true => fact,
-                false => Fact { name: format!("{EARLIER}{}", fact.name), ..fact },
-            };
-            self.facts = facts.into_iter().map(earlier).collect();
-        }
-    }
-
     /// What the step was about to give when it was interrupted: the outputs beside its witness.
     fn intended(&self) -> Outputs {
         let found = self.facts.iter().rev().find_map(|fact| fact.data.get("outputs")?.as_object());

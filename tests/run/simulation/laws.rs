@@ -66,6 +66,10 @@ impl Laws {
                 agreed.push(record.actor.clone());
                 self.may_decide(state, step, &record.actor);
             }
+            Event::StepRenewed { step, .. } => {
+                assert!(!self.backward, "{step} is taken anew on the way back");
+                self.done.retain(|done| done != step);
+            }
             Event::Parked { .. } => self.parked = true,
             Event::RunResumed { .. } => self.parked = false,
             Event::UndoRequested { to, .. } => {
