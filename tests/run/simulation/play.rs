@@ -120,6 +120,10 @@ impl<'m> Play<'m> {
             let record = self.journal.append(self.now, who, event);
             self.laws.hold(&self.state, record);
             self.state.apply(record).unwrap();
+            // What it gave before is kept beside; the new one counts.
+            if let Event::StepRenewed { step, .. } = &record.event {
+                self.world.is_reversed(step);
+            }
             for effect in Effect::of(&record.event) {
                 match effect {
                     Effect::Act { step, attempt } => begin(&mut self.world, step, attempt, Verb::Act),
