@@ -2,6 +2,8 @@
 //! may have arrived, unless the author says that this does no harm.
 
 pub mod exchange;
+pub mod graphql;
+pub mod pace;
 pub mod request;
 
 use super::attempt::Attempt;
@@ -44,7 +46,10 @@ async fn run(attempt: &Attempt, action: &Http) -> Result<Outcome, Failure> {
     }
     let sent = match &until {
         Some(until) => poll(attempt, action, &request, until).await?,
-        None => exchange::send(&request, &attempt.cancelled).await,
+        None => {
+            let is_it = |reply: &Reply| verdict(action, expect.as_ref(), reply).passed;
+            pace::send(attempt, &request, is_it).await
+        }
     };
     match sent {
         Ok(reply) => Ok(judge(attempt, action, &request, expect.as_ref(), reply).await),
@@ -79,9 +84,19 @@ pub fn answer(reply: &Reply) -> Answer {
     }
 }
 
-fn verdict(wanted: Option<&Wanted>, reply: &Reply) -> Verdict {
+/// Whether it is the wanted one. The `errors` of GraphQL are never that.
+pub fn verdict(action: &Http, wanted: Option<&Wanted>, reply: &Reply) -> Verdict {
     let answer = answer(reply);
-    wanted.map_or_else(|| expectation::judge_alone(&answer), |wanted| wanted.judge(&answer, ""))
+    let verdict =
+        wanted.map_or_else(|| expectation::judge_alone(&answer), |wanted| wanted.judge(&answer, ""));
+    match action.graphql.as_ref().and_then(|_| graphql::wrong(reply)) {
+        Some(wrong) => {
+            let expected =
+                if verdict.expected.is_empty() { "no errors".to_owned() } else { verdict.expected };
+            Verdict { passed: false, actual: wrong, expected }
+        }
+        None => verdict,
+    }
 }
 
 /// Asks until the answer is the wanted one. Only the step's end ends it otherwise.
@@ -92,9 +107,10 @@ async fn poll(
     until: &Wanted,
 ) -> Result<Result<Reply, Trouble>, Failure> {
     loop {
-        let last = match exchange::send(request, &attempt.cancelled).await {
+        let is_it = |reply: &Reply| verdict(action, Some(until), reply).passed;
+        let last = match pace::send(attempt, request, is_it).await {
             Ok(reply) => {
-                let verdict = verdict(Some(until), &reply);
+                let verdict = verdict(action, Some(until), &reply);
                 if verdict.passed {
                     return Ok(Ok(reply));
                 }
@@ -125,7 +141,7 @@ async fn judge(
     let verdict = if action.until.is_some() && expect.is_none() {
         Verdict { passed: true, expected: String::new(), actual: String::new() }
     } else {
-        verdict(expect, &reply)
+        verdict(action, expect, &reply)
     };
     if verdict.passed {
         return Outcome::Done(outputs(attempt, reply));
@@ -136,6 +152,11 @@ async fn judge(
     );
     // A gateway's word is not the server's, and one that broke down may have done it: the request may have gone through.
     if matches!(reply.status, 408 | 500 | 502 | 504) && !is_repeatable(action) {
+        return unanswered(attempt, action, request, &Trouble::Lost(message)).await;
+    }
+    // Errors beside `data`: some of it may have been done. Without it the request was refused as a whole.
+    let is_graphql = action.graphql.is_some() && reply.status < 400 && graphql::wrong(&reply).is_some();
+    if is_graphql && !graphql::is_refused(&reply) && !is_repeatable(action) {
         return unanswered(attempt, action, request, &Trouble::Lost(message)).await;
     }
     let failure = Failure::new("runplan::http::answer", message);

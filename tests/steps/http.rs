@@ -150,3 +150,94 @@ async fn credentials_do_not_follow_a_redirect_to_another_host() {
     step(&server, post).done("s").await;
     assert_eq!(other.asked().len(), 1, "a POST is not sent on");
 }
+
+fn api(answers: Vec<(u16, serde_json::Value)>) -> Server {
+    let mut answers = answers.into_iter();
+    Server::start(move |_| answers.next().map(|(status, json)| (status, json.to_string())))
+}
+
+const MUTATION: &str = "method: POST, url: \"{{ params.base }}/graphql\", \
+     graphql: { query: \"mutation($id: String!) { a(id: $id) }\", variables: { id: \"{{ params.q }}\" } }";
+
+#[tokio::test]
+async fn graphql_is_sent_as_data_and_its_errors_are_a_failure() {
+    let server = api(vec![(200, json!({ "data": { "a": 5 } }))]);
+    let outputs = step(&server, MUTATION).done("s").await;
+    assert_eq!(outputs["json"]["data"]["a"], 5);
+    let asked = &server.asked()[0];
+    assert_eq!(asked.header("content-type"), Some("application/json"));
+    let query = "mutation($id: String!) { a(id: $id) }";
+    assert_eq!(asked.json(), json!({ "query": query, "variables": { "id": "a b&c=d/é" } }));
+
+    let refused = json!({ "errors": [{ "message": "no such field" }] });
+    let failure = failed(step(&api(vec![(200, refused.clone())]), MUTATION).act("s").await);
+    assert!(failure.message.contains("errors: no such field (wanted: "), "{failure:?}");
+    // Also where the status is the wanted one, and where the author asks for another part of the answer.
+    let wanted = format!("{MUTATION}, expect: {{ status: 200 }}");
+    failed(step(&api(vec![(200, refused)]), &wanted).act("s").await);
+    // A part of it may have been done.
+    let half = json!({ "data": null, "errors": [{ "message": "it broke" }] });
+    let unknown = step(&api(vec![(200, half.clone())]), MUTATION).act("s").await;
+    assert!(matches!(&unknown, Outcome::Unknown(_)), "{unknown:?}");
+    let again = format!("{MUTATION}, repeatable: true");
+    failed(step(&api(vec![(200, half)]), &again).act("s").await);
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_patience_gets_it() {
+    let server = {
+        let mut count = 0;
+        Server::with_headers(move |_| {
+            count += 1;
+            let after = vec![("Retry-After".to_owned(), "0".to_owned())];
+            match count {
+                1 => Some((429, after, "slow down".to_owned())),
+                2 => Some((503, after, String::new())),
+                _ => Some((200, Vec::new(), json!({ "data": { "a": 1 } }).to_string())),
+            }
+        })
+    };
+    let stage = step(&server, MUTATION);
+    stage.done("s").await;
+    assert_eq!(server.asked().len(), 3, "what was refused is sent again, also a mutation");
+    assert!(stage.warnings()[0].contains("429"), "{:?}", stage.warnings());
+    // 503 without a time is an answer like any other; 429 is one where it is the wanted one.
+    let server = Server::start(|_| Some((503, String::new())));
+    failed(step(&server, "url: \"{{ params.base }}\"").act("s").await);
+    let server = Server::start(|_| Some((429, String::new())));
+    step(&server, "url: \"{{ params.base }}\", expect: { status: 429 }").done("s").await;
+    assert_eq!(server.asked().len(), 1);
+    // Nobody waits for a day.
+    let day = vec![("Retry-After".to_owned(), "86400".to_owned())];
+    let server = Server::with_headers(move |_| Some((429, day.clone(), String::new())));
+    let failure = failed(step(&server, "url: \"{{ params.base }}\"").act("s").await);
+    assert!(failure.message.contains("status 429"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_probe_waits_for_what_comes_late() {
+    let mut asked = 0;
+    let server = Server::start(move |request| match request.path.as_str() {
+        "/state" => {
+            asked += 1;
+            Some((200, json!({ "there": asked > 2 }).to_string()))
+        }
+        _ => None,
+    });
+    let probe = |limit: &str| {
+        format!(
+            "method: POST, url: \"{{{{ params.base }}}}/make\", probe: {{ http: {{ url: \"{{{{ params.base }}}}/state\", \
+             until: {{ json: {{ there: true }} }}, every: {limit} }} }}"
+        )
+    };
+    done(step(&server, &probe("10ms")).act("s").await);
+    assert_eq!(server.asked().len(), 4);
+}
+
+#[tokio::test]
+async fn of_an_endless_answer_only_a_part_is_read() {
+    let server = Server::start(|_| Some((200, "x".repeat(9 << 20))));
+    let outputs = step(&server, "url: \"{{ params.base }}\"").done("s").await;
+    assert_eq!(outputs["body"].as_str().unwrap().len(), 64 * 1024);
+    assert_eq!(outputs["json"], json!(null));
+}

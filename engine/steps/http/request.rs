@@ -2,6 +2,7 @@
 
 use super::super::attempt::{Attempt, broken};
 use super::exchange::{LIMIT, Request, shown};
+use super::graphql;
 use crate::plan::action::Http;
 use crate::plan::action::http::Method;
 use crate::plan::{Json, Text, template};
@@ -13,7 +14,8 @@ use std::time::Duration;
 /// # Errors
 /// A template or a secret.
 pub async fn request(attempt: &Attempt, action: &Http, limit: Option<Duration>) -> Result<Request, Failure> {
-    let bodies = action.json.iter().flat_map(Json::texts).chain(&action.body);
+    let variables = action.graphql.as_ref().and_then(|graphql| graphql.variables.as_ref());
+    let bodies = action.json.iter().chain(variables).flat_map(Json::texts).chain(&action.body);
     let texts: Vec<&Text> =
         std::iter::once(&action.url).chain(action.headers.values()).chain(bodies).collect();
     let scope = attempt.scope(texts).await?;
@@ -23,16 +25,23 @@ pub async fn request(attempt: &Attempt, action: &Http, limit: Option<Duration>) 
         let value = template::plain(&text.raw, &scope).map_err(|error| broken(text, &error))?;
         headers.push((name.value.clone(), value));
     }
-    let body = match (&action.json, &action.body) {
+    let value = &mut |text: &Text| template::value(&text.raw, &scope).map_err(|error| broken(text, &error));
+    let json = match (&action.json, &action.graphql) {
+        (Some(json), _) => Some(json.build(value)?),
+        (None, Some(request)) => {
+            let variables = request.variables.as_ref().map(|variables| variables.build(value)).transpose()?;
+            let operation = request.operation.as_ref().map(|name| name.value.as_str());
+            Some(graphql::body(&request.query.raw, variables, operation))
+        }
+        (None, None) => None,
+    };
+    let body = match (json, &action.body) {
         (Some(json), _) => {
             let has_type = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
             if !has_type {
                 headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
             }
-            let built = json.build(&mut |text: &Text| {
-                template::value(&text.raw, &scope).map_err(|error| broken(text, &error))
-            })?;
-            Some(built.to_string().into_bytes())
+            Some(json.to_string().into_bytes())
         }
         (None, Some(text)) => {
             let body = template::plain(&text.raw, &scope).map_err(|error| broken(text, &error))?;
