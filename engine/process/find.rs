@@ -50,7 +50,11 @@ impl Supervisor {
         }
         let Some(start) = told.start else {
             let evidence = format!("the record {} is damaged", paths.record().display());
-            return Ok(Found::Lost { evidence });
+            // Whose it is cannot be read any more; that something of it lives can be seen.
+            return Ok(match tree::is_locked(&paths.record()) {
+                true => Found::Orphaned { pgid: None, evidence: format!("{evidence}; {}", unseen()) },
+                false => Found::Lost { evidence },
+            });
         };
         if !boot::is_current(&start.boot_id) {
             return Ok(Found::Lost { evidence: rebooted(&start.boot_id) });
@@ -64,7 +68,13 @@ impl Supervisor {
         if let Some(running) = self.under_way(key, &paths).await? {
             return running.cancel(GRACE).await.map(|()| true);
         }
-        let Some(Told { start: Some(start), group, .. }) = record::read(&paths)? else { return Ok(false) };
+        let Some(Told { start, group, .. }) = record::read(&paths)? else { return Ok(false) };
+        let Some(start) = start else {
+            return match tree::is_locked(&paths.record()) {
+                true => Err(Error::Survivors { key: key.into(), evidence: unseen() }),
+                false => Ok(false),
+            };
+        };
         if !boot::is_current(&start.boot_id) {
             return Ok(false);
         }

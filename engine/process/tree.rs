@@ -7,7 +7,7 @@ use super::record::{GroupRecord, StartRecord};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 
@@ -39,8 +39,7 @@ impl Tree {
 
     /// Whether some process, seen or not, holds the lock.
     pub fn is_locked(&self) -> bool {
-        File::open(&self.lock)
-            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+        is_locked(&self.lock)
     }
 
     /// A quick look for the usual case: whether the group may still have members.
@@ -129,6 +128,12 @@ impl Tree {
         }
         members
     }
+}
+
+/// Whether some process holds that file locked.
+pub(super) fn is_locked(lock: &Path) -> bool {
+    File::open(lock)
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 /// Signals exactly the process that was seen: its pidfd is opened, then its start time compared again.

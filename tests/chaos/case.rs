@@ -263,6 +263,7 @@ impl<'s> Player<'s> {
             started.signal(Signal::KILL);
         }
         server.start_server().unwrap();
+        self.verdict.kills += 1;
         true
     }
 

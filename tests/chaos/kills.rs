@@ -183,12 +183,15 @@ fn a_server_that_crashes_under_it_changes_nothing() {
     let seed = chance::seed();
     let measure = measure(Way::Forward);
     let engines = [Engine::Lives, Engine::DiesBefore, Engine::DiesAfter];
-    let cases: Vec<Case> = (0..size(100, 0))
+    let cases: Vec<Case> = (0..size(100, 4))
         .map(|index| {
             let engine = engines[index % 3];
             let name = format!("restart/{engine:?}/{index}").to_lowercase();
-            let delay = within(&mut chance(seed, &name), measure.took);
-            Case { name, way: Way::Forward, kill: Kill::Restart { delay, engine }, again: Vec::new() }
+            let mut chance = chance(seed, &name);
+            let delay = within(&mut chance, measure.took);
+            let more = usize::from(chance.one_in(3));
+            let again = (0..more).map(|_| within(&mut chance, measure.took / 4)).collect();
+            Case { name, way: Way::Forward, kill: Kill::Restart { delay, engine }, again }
         })
         .collect();
     let table = play_all(&cases, if is_full() { 4 } else { 2 }, || {

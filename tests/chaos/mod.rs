@@ -2,6 +2,7 @@
 //! operator is asked with evidence that is right.
 
 mod case;
+mod feeding;
 mod kills;
 mod plan;
 mod scene;

@@ -42,6 +42,10 @@ steps:
     needs: [index, beside]
     irreversible: a mark
     sql: { database: app, statement: "INSERT INTO marks VALUES ('written')" }
+  - id: seen
+    approve: { message: "Copy?" }
+  - id: copied
+    copy: { from: ledger, to: app, table: facts, on_conflict: update }
   - id: plain_shell
     shell: { run: "sleep 0.05; echo plain_shell >> marks; sleep 0.05; echo told", changes: none }
     undo: { shell: { run: "echo plain_shell_back >> marks", changes: none } }

@@ -3,7 +3,7 @@
 
 use super::plan;
 use crate::support::cluster::unique;
-use crate::support::sandbox::Sandbox;
+use crate::support::sandbox::{Sandbox, processes};
 use crate::support::server::Server;
 use runplan::clock::{self, Stopwatch};
 use runplan::postgres::{Cluster, Connection, Settings, escape_identifier};
@@ -63,9 +63,22 @@ const SEED: &[(&str, &[&str])] = &[
             "CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL)",
             "INSERT INTO users SELECT n, 'u' || n FROM generate_series(1, 500) n",
             "CREATE TABLE marks (mark text)",
+            "CREATE TABLE facts (id int PRIMARY KEY, word text)",
+            "INSERT INTO facts VALUES (1, 'ours'), (9, 'stays')",
+            // Each statement that changes them is counted.
+            "CREATE FUNCTION mark_change() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN INSERT INTO public.marks VALUES ('facts_' || lower(tg_op)); RETURN NULL; END $$",
+            "CREATE TRIGGER counted AFTER INSERT OR UPDATE OR DELETE ON facts EXECUTE FUNCTION mark_change()",
         ],
     ),
-    ("ledger", &["CREATE TABLE marks (mark text)"]),
+    (
+        "ledger",
+        &[
+            "CREATE TABLE marks (mark text)",
+            "CREATE TABLE facts (id int PRIMARY KEY, word text)",
+            "INSERT INTO facts VALUES (1, 'theirs'), (2, 'new'), (3, 'new too')",
+        ],
+    ),
     (
         "archive",
         &[
@@ -146,6 +159,7 @@ impl Scene {
         let indexes = "SELECT indexrelid::regclass || '=' || indisvalid FROM pg_index \
                        WHERE indrelid = 'users'::regclass ORDER BY 1";
         say("indexes", self.rows(&self.app, indexes));
+        say("facts", self.rows(&self.app, "SELECT id || '=' || word FROM facts ORDER BY id"));
         let papers = "SELECT count(*) || ' ' || sum(hashtext(id || body)) FROM papers";
         say("papers", self.rows(&self.archive, papers));
         say("next paper", self.rows(&self.archive, "SELECT last_value::text FROM papers_id_seq"));
@@ -177,7 +191,7 @@ impl Scene {
 
     /// What must be so although the run was given up before its swap; the side database and the freeze stay, and are said.
     pub fn rest_without_swap(&self) -> Vec<String> {
-        let same = ["users:", "indexes:", "papers:", "backups:"];
+        let same = ["users:", "facts:", "indexes:", "papers:", "backups:"];
         self.rest().into_iter().filter(|line| same.iter().any(|same| line.starts_with(same))).collect()
     }
 
@@ -234,26 +248,6 @@ impl Scene {
         let found = self.processes().into_iter().find(|line| line.contains(" __supervise "))?;
         found.split(' ').next()?.parse().ok()
     }
-}
-
-/// Processes that name the sandbox's directory, or run in it.
-pub fn processes(sandbox: &Sandbox) -> Vec<String> {
-    let directory = sandbox.path("");
-    let directory = directory.to_str().unwrap().trim_end_matches('/');
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let mut found = Vec::new();
-    for entry in entries.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        let works = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
-        if pid != std::process::id() as i32 && (line.contains(directory) || works.starts_with(directory)) {
-            found.push(format!("{pid} {}", line.trim()));
-        }
-    }
-    found
 }
 
 impl Drop for Scene {

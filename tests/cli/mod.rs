@@ -12,5 +12,6 @@ mod preflight;
 mod rehearsals;
 mod reports;
 mod runs;
+mod stopping;
 mod terminal;
 mod usage;

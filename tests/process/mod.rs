@@ -3,6 +3,7 @@
 mod crashes;
 mod ends;
 mod many;
+mod records;
 mod secrets;
 mod stops;
 mod support;

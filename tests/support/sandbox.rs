@@ -211,6 +211,26 @@ impl Drop for Started {
     }
 }
 
+/// Processes that name the sandbox's directory, or run in it.
+pub fn processes(sandbox: &Sandbox) -> Vec<String> {
+    let directory = sandbox.path("");
+    let directory = directory.to_str().unwrap().trim_end_matches('/');
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let works = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
+        if pid != std::process::id() as i32 && (line.contains(directory) || works.starts_with(directory)) {
+            found.push(format!("{pid} {}", line.trim()));
+        }
+    }
+    found
+}
+
 /// What a program said, and its end.
 pub struct Ran {
     line: String,
