@@ -51,6 +51,11 @@ pub struct Stop {
     pub reason: String,
 }
 
+impl Stop {
+    /// The reason of the first one at a keyboard.
+    pub const CTRL_C: &str = "Ctrl-C";
+}
+
 /// What a run is driven with.
 pub struct Setup<J, H, O, A> {
     pub state: State,

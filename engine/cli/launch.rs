@@ -56,9 +56,9 @@ impl Launch<'_> {
     /// The journal fails; nothing was begun after its last line.
     pub fn drive(self, runtime: Runtime, start: Start) -> Result<Exit, Error> {
         let Self { screen, store, held, state, world, attended, estimates } = self;
-        let signals = signals::listen()
-            .map_err(|error| Error::System { what: "listening to signals", why: error.to_string() })?;
         let board = Board::new(screen).map(Arc::new);
+        let signals = signals::listen(board.is_some())
+            .map_err(|error| Error::System { what: "listening to signals", why: error.to_string() })?;
         let setup = Setup {
             observer: View::new(screen, board.clone(), &state, estimates),
             asker: Prompts::new(screen, board, attended),

@@ -191,9 +191,9 @@ impl Rehearsed<'_> {
             return Ok(world);
         }
         self.screen.say("filling it as the plan's rehearsal says");
-        let signals = signals::listen()
-            .map_err(|error| Error::System { what: "listening to signals", why: error.to_string() })?;
         let board = Board::new(self.screen).map(Arc::new);
+        let signals = signals::listen(board.is_some())
+            .map_err(|error| Error::System { what: "listening to signals", why: error.to_string() })?;
         let setup = Setup {
             // To a program its events would look like those of the run itself.
             observer: match self.screen.is_json() {

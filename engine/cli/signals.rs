@@ -6,17 +6,17 @@ use crate::terminal::print_error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// Listens from now on, on a thread of its own.
+/// Listens from now on, on a thread of its own. `live`: the screen is drawn over, and says itself what a signal does.
 ///
 /// # Errors
 /// The system does not let this process listen.
-pub fn listen() -> std::io::Result<UnboundedReceiver<Stop>> {
+pub fn listen(live: bool) -> std::io::Result<UnboundedReceiver<Stop>> {
     let (sender, receiver) = unbounded_channel();
     let (ready, is_ready) = std::sync::mpsc::channel();
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
         match runtime {
-            Ok(runtime) => runtime.block_on(async { forward(&sender, &ready).await }),
+            Ok(runtime) => runtime.block_on(async { forward(&sender, &ready, live).await }),
             Err(error) => drop(ready.send(Err(error))),
         }
     })?;
@@ -26,7 +26,7 @@ pub fn listen() -> std::io::Result<UnboundedReceiver<Stop>> {
 
 type Ready = std::sync::mpsc::Sender<std::io::Result<()>>;
 
-async fn forward(sender: &UnboundedSender<Stop>, ready: &Ready) {
+async fn forward(sender: &UnboundedSender<Stop>, ready: &Ready, live: bool) {
     let streams = || -> std::io::Result<[Signal; 3]> {
         Ok([
             signal(SignalKind::interrupt())?,
@@ -39,21 +39,18 @@ async fn forward(sender: &UnboundedSender<Stop>, ready: &Ready) {
         Err(error) => return drop(ready.send(Err(error))),
     };
     let _ = ready.send(Ok(()));
-    let mut interrupts = 0;
+    let mut interrupts = 0_u32;
     loop {
         let stop = tokio::select! {
             _ = interrupt.recv() => {
                 interrupts += 1;
+                if let Some(words) = words(interrupts).filter(|_| !live) {
+                    print_error(words);
+                }
                 match interrupts {
-                    1 => {
-                        print_error("\nCtrl-C: nothing new is started, running steps finish; Ctrl-C again cancels them");
-                        Stop { hard: false, reason: "Ctrl-C".to_owned() }
-                    }
+                    1 => Stop { hard: false, reason: Stop::CTRL_C.to_owned() },
                     2 => Stop { hard: true, reason: "a second Ctrl-C".to_owned() },
-                    _ => {
-                        print_error("what runs is being cancelled; the run parks as soon as it is certain what happened");
-                        continue;
-                    }
+                    _ => continue,
                 }
             }
             _ = terminate.recv() => Stop { hard: false, reason: "SIGTERM".to_owned() },
@@ -63,5 +60,13 @@ async fn forward(sender: &UnboundedSender<Stop>, ready: &Ready) {
             // The run is over; a signal from now on changes nothing.
             return;
         }
+    }
+}
+
+fn words(interrupts: u32) -> Option<&'static str> {
+    match interrupts {
+        1 => Some("\nCtrl-C: nothing new is started, running steps finish; Ctrl-C again cancels them"),
+        2 => None,
+        _ => Some("what runs is being cancelled; the run parks as soon as it is certain what happened"),
     }
 }

@@ -8,7 +8,7 @@ use super::state_dir;
 use super::stored::Stored;
 use crate::drive::Start;
 use crate::plan::StepId;
-use crate::run::{Reversal, State, reversal};
+use crate::run::{Phase, Reversal, State, reversal};
 use crate::terminal::{self, Screen, Tone};
 use clap::Args;
 
@@ -54,6 +54,12 @@ impl Undo {
         let steps = reverse(&state, to.as_ref());
         if steps.is_empty() {
             screen.say(&format!("{run} has done nothing that could be undone"));
+            // Killed after its last event, and before it let go of its targets.
+            let holds = state.phase == Phase::Finished && !state.released;
+            if holds && !self.dry_run && state.started.as_ref().is_some_and(|started| !started.rehearsal) {
+                let over = |wait, attended| Start::Resume { attended, wait };
+                self.options.go_on(screen, &store, &run, over)?;
+            }
             return Ok(Exit::Done);
         }
         super::post::stay(&state)?;

@@ -6,6 +6,7 @@ use super::plain::{how_far, is_wanted, said};
 use super::screen::Screen;
 use super::tame::tame;
 use crate::clock;
+use crate::drive::Stop;
 use crate::plan::StepId;
 use crate::plan::action::notify::Level;
 use crate::report::{self, amount};
@@ -59,6 +60,9 @@ impl Live {
         let started = matches!(record.event, Event::StepStarted { .. } | Event::UndoStarted { .. });
         if is_wanted(&self.screen, &told) && (!started || self.screen.verbose > 0) {
             self.board.print(&self.lines.of(record.at, &told));
+        }
+        if matches!(&record.event, Event::StopRequested { hard: false, reason } if reason == Stop::CTRL_C) {
+            self.board.print("Ctrl-C again cancels what runs");
         }
         if let Some(step) = record.event.step() {
             self.follow(step, state);
