@@ -82,7 +82,12 @@ const THINGS: &str = r#""Odd Schema"."Things""#;
 
 #[tokio::test]
 async fn every_type_comes_over_exactly_and_goes_back_exactly() {
-    let pair = pair("copy_types", EVERYTHING).await;
+    let pair = pair("copy_types", "SELECT").await;
+    // Some servers are built without libxml.
+    let has_xml = pair.here.execute("SELECT '<a/>'::xml").await.is_ok();
+    let tables = if has_xml { EVERYTHING.to_owned() } else { EVERYTHING.replace("x xml", "x text") };
+    pair.there.execute(&tables).await.unwrap();
+    pair.here.execute(&tables).await.unwrap();
     pair.there.execute(ROWS).await.unwrap();
     pair.here.execute(ROWS).await.unwrap();
     pair.here

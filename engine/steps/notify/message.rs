@@ -40,8 +40,9 @@ impl Message {
     }
 
     /// Several that came too soon after one another, as one; the loudest says how loud.
-    pub fn joined(mut messages: Vec<Self>) -> Option<Self> {
-        let mut first = messages.drain(..1).next()?;
+    pub fn joined(messages: Vec<Self>) -> Option<Self> {
+        let mut messages = messages.into_iter();
+        let mut first = messages.next()?;
         for next in messages {
             first.text = format!("{}\n\n{}", first.text, next.text);
             first.details.extend(next.details);
