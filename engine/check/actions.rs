@@ -2,6 +2,7 @@
 
 use super::availability::Feature;
 use super::context::Context;
+use super::interpreters;
 use crate::plan::action::backup::Format;
 use crate::plan::action::http::Method;
 use crate::plan::action::restore::{Into, Owners};
@@ -92,6 +93,20 @@ impl Rules<'_, '_> {
         if step.undo.is_some() && step.irreversible.is_some() {
             let message = format!("`{}` has an undo and is irreversible", step.id.value);
             self.error("runplan::check::undo_and_irreversible", span, message, "keep the one that is true");
+        }
+        let reasons = [("irreversible", step.irreversible.as_deref(), span)];
+        let unguarded =
+            step.unguarded.as_ref().map(|reason| ("unguarded", Some(reason.value.as_str()), reason.span));
+        for (field, reason, span) in reasons.into_iter().chain(unguarded) {
+            if reason.is_some_and(|reason| reason.trim().is_empty()) {
+                let message = format!("`{field}` of `{}` gives no reason", step.id.value);
+                self.error(
+                    "runplan::check::no_reason",
+                    span,
+                    message,
+                    "say why in a few words: it is shown in the dry run and kept in the report",
+                );
+            }
         }
         let made = self.context.flow.made(&step.id.value).is_some();
         let reads = !made && matches!(kind, Kind::Verify | Kind::Approve | Kind::Notify);
@@ -290,6 +305,7 @@ impl Rules<'_, '_> {
     }
 
     fn shell(&mut self, shell: &Shell, span: Span) {
+        interpreters::check(self.context, shell, self.findings);
         self.either(span, [shell.argv.is_some(), shell.run.is_some()], ["argv", "run"]);
         if shell
             .argv
@@ -315,6 +331,10 @@ impl Rules<'_, '_> {
         {
             let message = "`success_codes` holds numbers from 0 to 255, at least one";
             self.error("runplan::check::bad_codes", span, message, "write `success_codes: [0]`");
+        }
+        if let Some(name) = shell.env.keys().find(|name| is_reserved(&name.value)) {
+            let message = format!("`{}` is a name that values in scripts are handed over by", name.value);
+            self.error("runplan::check::reserved_name", name.span, message, "choose another name");
         }
         for (name, take) in &shell.outputs {
             self.either(name.span, [take.json.is_some(), take.regex.is_some()], ["json", "regex"]);
@@ -564,6 +584,11 @@ impl Rules<'_, '_> {
             self.error("runplan::check::no_database", span, message, "give the `probe` a `database:`");
         }
     }
+}
+
+/// `RUNPLAN_1`: what a `{{ }}` of a script becomes.
+fn is_reserved(name: &str) -> bool {
+    name.strip_prefix("RUNPLAN_").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn asks_database(check: &Check) -> bool {

@@ -38,12 +38,12 @@ pub fn codes() -> &'static [Code] {
     CODES.get_or_init(|| include_str!("codes.md").split("\n## ").skip(1).filter_map(read).collect())
 }
 
-/// The explanation of one code; `unknown_need` is enough of a name.
+/// The explanation of one code; `check::unknown_need` or `unknown_need` is enough of a name.
 pub fn explain(name: &str) -> Option<&'static Code> {
     let last = |code: &'static str| code.rsplit("::").next().unwrap_or_default();
     codes()
         .iter()
-        .find(|code| code.code == name)
+        .find(|code| code.code == name || code.code.strip_prefix("runplan::") == Some(name))
         .or_else(|| codes().iter().find(|code| last(code.code) == name))
 }
 

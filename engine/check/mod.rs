@@ -10,6 +10,7 @@ mod evaluated;
 mod expectations;
 mod guard;
 mod ids;
+mod interpreters;
 mod params;
 mod quoting;
 mod references;

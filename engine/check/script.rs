@@ -32,6 +32,11 @@ pub fn check(context: &Context<'_>, one: &Use<'_>, findings: &mut Vec<Finding>) 
                         "a here-document",
                         "pass the text by `stdin:`, or the value by `env:` and write \"$NAME\" in the document",
                     ),
+                    Place::Delimiter => (
+                        "the word that ends a here-document",
+                        "write the word out: values are not read there",
+                    ),
+                    Place::Dollar => ("a name behind `$`", "remove the `$`; `\\$` is the sign itself"),
                     Place::Comment => ("a comment", "remove it"),
                     Place::Escaped => ("an escape", "remove the backslash"),
                 };
@@ -68,6 +73,10 @@ enum Place {
     Single,
     Double,
     Here,
+    /// `<<` stands before it.
+    Delimiter,
+    /// `$` stands before it: `$"..."` is text to translate.
+    Dollar,
     Comment,
     Escaped,
 }
@@ -100,6 +109,10 @@ struct Scanner {
     coming: Vec<(String, bool)>,
     here: Vec<(String, bool)>,
     line: String,
+    /// The text read last ended in `<<`, or in the beginning of the word after it.
+    delimiter: bool,
+    /// It ended in a `$` that stands for nothing yet.
+    dollar: bool,
 }
 
 impl Default for Scanner {
@@ -114,6 +127,8 @@ impl Default for Scanner {
             coming: Vec::new(),
             here: Vec::new(),
             line: String::new(),
+            delimiter: false,
+            dollar: false,
         }
     }
 }
@@ -186,12 +201,18 @@ impl Scanner {
             Some(Level::Double) => Place::Double,
             // In braces the quotes around them still hold.
             Some(Level::Braces) if self.levels.contains(&Level::Double) => Place::Double,
+            _ if self.delimiter => Place::Delimiter,
+            _ if self.dollar => Place::Dollar,
             Some(Level::Braces | Level::Command | Level::Backticks) | None => Place::Open,
         }
     }
 
     fn read(&mut self, text: &str) {
         let chars: Vec<char> = text.chars().collect();
+        self.delimiter = false;
+        let dollars = chars.iter().rev().take_while(|one| **one == '$').count();
+        let backslashes = chars.iter().rev().skip(dollars).take_while(|one| **one == '\\').count();
+        self.dollar = dollars > 0 && (dollars + backslashes) % 2 == 1;
         let mut at = 0;
         while at < chars.len() {
             if !self.here.is_empty() {
@@ -298,9 +319,10 @@ impl Scanner {
         while chars.get(end).is_some_and(|c| !c.is_whitespace() && !";&|()<>".contains(*c)) {
             end += 1;
         }
-        let word: String = chars[start..end].iter().filter(|c| !"'\"\\".contains(**c)).collect();
         // `$((1 << 2))` shifts.
         let arithmetic = self.levels.ends_with(&[Level::Command, Level::Command]);
+        self.delimiter = end == chars.len() && !arithmetic;
+        let word: String = chars[start..end].iter().filter(|c| !"'\"\\".contains(**c)).collect();
         if !word.is_empty() && !arithmetic {
             self.coming.push((word, tabs));
         }
@@ -320,7 +342,7 @@ mod tests {
 
     #[test]
     fn places_in_scripts() {
-        use Place::{Comment, Double, Escaped, Here, Open, Single};
+        use Place::{Comment, Delimiter, Dollar, Double, Escaped, Here, Open, Single};
         for (script, wanted) in [
             ("echo {{ x }}", Open),
             ("echo \"a\"{{ x }}", Open),
@@ -345,6 +367,12 @@ mod tests {
             ("echo $((1 << 2))\necho {{ x }}", Open),
             ("echo $# {{ x }}", Open),
             ("echo \\{{ x }}", Escaped),
+            ("cat <<{{ x }}", Delimiter),
+            ("cat << END{{ x }}", Delimiter),
+            ("cat <<END {{ x }}", Open),
+            ("echo ${{ x }}", Dollar),
+            ("echo $${{ x }}", Open),
+            ("echo \\${{ x }}", Open),
             ("case a in (b) echo {{ x }}", Open),
         ] {
             assert_eq!(place(script), wanted, "{script}");

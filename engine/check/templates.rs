@@ -127,7 +127,6 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             }
         }
     }
-    interpreters(context, findings);
 }
 
 fn syntax(context: &Context<'_>, one: &Use<'_>, error: &crate::plan::template::Error) -> Finding {
@@ -237,36 +236,5 @@ fn secrets(context: &Context<'_>, one: &Use<'_>, names: &Names, findings: &mut V
             .help("a secret may go to `env`, `stdin`, a header, a body, SQL and a connection"),
         };
         findings.push(finding.label("secret"));
-    }
-}
-
-/// `{{ }}` in a script becomes a shell variable, which other interpreters do not read.
-fn interpreters(context: &Context<'_>, findings: &mut Vec<Finding>) {
-    const SHELLS: &[&str] = &["sh", "bash", "dash", "ksh", "zsh", "ash", "busybox"];
-    let mut look = |shell: &crate::plan::action::Shell| {
-        let Some(run) = shell.run.as_ref().filter(|run| run.has_template()) else { return };
-        let program = shell.shell.first().map_or("", String::as_str);
-        let name = program.rsplit('/').next().unwrap_or_default();
-        if SHELLS.contains(&name) {
-            return;
-        }
-        let at = run.raw.find("{{").unwrap_or_default();
-        let end = run.raw[at..].find("}}").map_or(run.raw.len(), |length| at + length + 2);
-        let span = context.place(run, at..end);
-        findings.push(
-            Finding::error(
-                "runplan::check::template_for_interpreter",
-                span,
-                format!("a template in a script needs a POSIX shell, not `{program}`"),
-            )
-            .help("pass the value by `env:` and read it from the environment"),
-        );
-    };
-    for step in context.steps() {
-        for action in std::iter::once(&step.action).chain(step.undo.iter().map(|undo| &undo.action)) {
-            if let crate::plan::Action::Shell(shell) = &action.value {
-                look(shell);
-            }
-        }
     }
 }

@@ -45,7 +45,7 @@ impl ValueArgs {
                 return Err(Error::usage_with(format!("`-p {text}` has no `=`"), help));
             };
             if plan.params.get(name).is_some_and(|param| param.secret) {
-                let variable = format!("RUNPLAN_PARAM_{}", name.to_ascii_uppercase());
+                let variable = variable(name);
                 return Err(Error::usage_with(
                     format!("`{name}` is secret: on the command line everybody on this machine can read it"),
                     format!("give it as {variable}, in a file with --params, or at the prompt"),
@@ -75,13 +75,24 @@ impl ValueArgs {
             }
         }
         resolved.findings.extend(resolved.missing.iter().map(|name| {
-            let about = plan.params.get(name.as_str()).map(describe).unwrap_or_default();
+            let param = plan.params.get(name.as_str());
+            let about = param.map(describe).unwrap_or_default();
+            let way = match param {
+                Some(param) if param.secret => {
+                    format!("it is secret: give it as {} or in a file with --params", variable(name))
+                }
+                _ => format!("give it with -p {name}=..."),
+            };
             Finding::unplaced("runplan::cli::missing_value", format!("the parameter `{name}` has no value"))
-                .help(format!("give it with -p {name}=...; {about}"))
+                .help(format!("{way}; {about}"))
         }));
         stop_on(screen, &resolved.findings, what)?;
         Ok(resolved.values)
     }
+}
+
+fn variable(name: &str) -> String {
+    format!("RUNPLAN_PARAM_{}", name.to_ascii_uppercase())
 }
 
 fn read_file(screen: &Screen, path: &Path) -> Result<Map<String, Value>, Error> {

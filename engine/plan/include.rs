@@ -142,8 +142,15 @@ fn place(mut step: Step, first: bool, into: &mut Into<'_>) -> Step {
 fn values(include: &Include, inner: &Plan, findings: &mut Vec<Finding>) -> HashMap<String, String> {
     let mut params = HashMap::new();
     for (name, value) in &include.with.params {
-        if inner.params.contains_key(name.value.as_str()) {
+        if let Some(param) = inner.params.get(name.value.as_str()) {
             params.insert(name.value.clone(), expression(&value.value));
+            if let Some(why) = written(value).and_then(|value| param.accept(&value).err()) {
+                let message = format!("`{}` cannot take this as `{}`: {why}", include.uses.raw, name.value);
+                findings.push(
+                    Finding::error("runplan::plan::bad_with", value.span, message)
+                        .help("give a value that the included plan's parameter allows"),
+                );
+            }
         } else {
             let known = inner.params.keys().map(|name| name.value.as_str());
             let message = format!("`{}` has no parameter `{}`", include.uses.raw, name.value);
@@ -190,14 +197,19 @@ fn databases(include: &Include, inner: &Plan, findings: &mut Vec<Finding>) {
 fn given_values(include: &Include) -> Option<Map<String, Value>> {
     let mut values = Map::new();
     for (name, value) in &include.with.params {
-        if value.value.texts().iter().any(|text| text.has_template()) {
-            return None;
-        }
-        let built: Result<Value, std::convert::Infallible> =
-            value.value.build(&mut |text| Ok(Value::String(text.raw.clone())));
-        values.insert(name.value.clone(), built.unwrap_or_default());
+        values.insert(name.value.clone(), written(value)?);
     }
     (!values.is_empty()).then_some(values)
+}
+
+/// A value without templates.
+fn written(value: &Sp<Json>) -> Option<Value> {
+    if value.value.texts().iter().any(|text| text.has_template()) {
+        return None;
+    }
+    let built: Result<Value, std::convert::Infallible> =
+        value.value.build(&mut |text| Ok(Value::String(text.raw.clone())));
+    built.ok()
 }
 
 /// A value of `with` as an expression: `"{{ a }}/b"` is `(a ~ "/b")`.

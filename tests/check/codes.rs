@@ -47,6 +47,7 @@ fn every_code_is_explained_once() {
             code.code
         );
     }
+    assert_eq!(explain("plan::bad_default").map(|code| code.code), Some("runplan::plan::bad_default"));
     assert_eq!(explain("unknown_need").map(|code| code.code), Some("runplan::check::unknown_need"));
 }
 

@@ -18,6 +18,8 @@ pub struct Danger<'l> {
     pub data: bool,
     /// A schema that goes with all it holds.
     pub schemas: Vec<&'l Object>,
+    /// What hangs on it goes too, whatever schema or table that is in.
+    pub cascade: bool,
     pub span: Span,
     pub what: String,
 }
@@ -47,6 +49,7 @@ fn of_action<'l>(context: &Context<'_>, at: usize, action: &Sp<Action>) -> Vec<D
         tables: Vec::new(),
         known: false,
         schemas: Vec::new(),
+        cascade: false,
         data: true,
         span: action.span,
         what: what.to_owned(),
@@ -101,6 +104,7 @@ fn of_sql<'l>(context: &'l Context<'_>, at: usize, step: &'l Step, database: &st
                 schemas: if is_schema { objects.iter().collect() } else { Vec::new() },
                 known: known
                     && !matches!(what, Destruction::Drop(noun) if noun == "owned" || noun == "database"),
+                cascade: *cascade,
                 data: what.loss(*cascade) == Loss::Data,
                 span,
                 what: what.to_string(),
@@ -116,7 +120,8 @@ pub fn covers(backup: &Backup, danger: &Danger<'_>) -> bool {
     if whole {
         return true;
     }
-    if !danger.known {
+    // Nobody can say what CASCADE reaches: tables with foreign keys, heirs, columns of a type.
+    if !danger.known || danger.cascade {
         return false;
     }
     let names = |list: &Option<Vec<Text>>| -> Option<Vec<String>> {

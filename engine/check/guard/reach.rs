@@ -130,6 +130,10 @@ impl State {
                 "the backup is of data that another step has replaced since",
                 format!("back up {database} again after that step"),
             ),
+            Self { not_covering: true, .. } if danger.cascade => (
+                "with CASCADE it can reach beyond what the backup before it holds",
+                format!("back up {database} without `tables`, `exclude_tables` and `schemas`"),
+            ),
             Self { not_covering: true, .. } => (
                 "the backup before it does not hold what it destroys",
                 format!("back up {database} without `tables`, `exclude_tables` and `schemas`"),
