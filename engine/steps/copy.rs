@@ -7,7 +7,7 @@ mod images;
 mod merge;
 mod rows;
 mod sequences;
-mod table;
+pub mod table;
 
 use super::attempt::Attempt;
 use super::sql::session::Limits;

@@ -131,6 +131,18 @@ impl Database {
     }
 }
 
+/// Which version of its row in the catalog a database has: every ALTER DATABASE of its name, owner or connections, and no
+/// setting, comment or vacuum, makes another one.
+pub async fn version(server: &Connection, oid: u32) -> Result<Option<String>, Error> {
+    let row = server
+        .row_if_any(&format!(
+            "SELECT d.xmin::pg_catalog.text FROM pg_catalog.pg_database d \
+             WHERE d.oid OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid"
+        ))
+        .await?;
+    Ok(row.and_then(|row| row.optional(0)))
+}
+
 /// `COMMENT ON DATABASE`.
 pub fn comment_sql(name: &str, comment: &str) -> String {
     let value = if comment.is_empty() { "NULL".to_owned() } else { escape_literal(comment) };

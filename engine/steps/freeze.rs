@@ -9,7 +9,7 @@ pub use counters::{Counters, Watch};
 pub use setting::{READ_ONLY, connections};
 
 use super::attempt::Attempt;
-use super::database::Database;
+use super::database::{self, Database};
 use super::sessions;
 use super::stop::{self, Stop};
 use super::targets::{Target, application_name};
@@ -83,6 +83,7 @@ async fn prove(
         shut(server, &database.name, action.mode).await?;
         let quiet = Quiet { attempt, action, target, server, oid: freezing.oid };
         let proof = quiet.prove().await?;
+        let version = database::version(server, freezing.oid).await?;
         for name in &proof.could_write {
             attempt.warn(format!("could still write: {name}"));
         }
@@ -91,6 +92,8 @@ async fn prove(
         outputs.insert("sessions_ended".to_owned(), proof.ended.into());
         outputs.insert("counters".to_owned(), json!(proof.counters));
         outputs.insert("could_write".to_owned(), json!(proof.could_write));
+        // Without counters: whoever opens the database and shuts it again leaves another version behind.
+        outputs.insert("version".to_owned(), json!(version.filter(|_| action.mode == Mode::NoConnections)));
         outputs.insert("previous".to_owned(), json!(freezing.previous));
         Ok(outputs)
     };

@@ -7,7 +7,7 @@ mod difference;
 mod sheet;
 mod table;
 
-pub use table::{Difference, LostReport, TableLoss};
+pub use table::{ColumnLoss, Difference, LostReport, TableLoss};
 
 use super::attempt::{Attempt, Unit};
 use super::database::server_time;
@@ -23,6 +23,23 @@ use std::collections::BTreeSet;
 /// Tables with more rows than this are only counted.
 pub const MOST_ROWS: u64 = 5_000_000;
 
+/// What is to be compared, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// None: every table.
+    pub tables: Option<&'a [String]>,
+    /// Columns whose values are not written down, in whichever table they are.
+    pub mask: &'a [String],
+    /// Tables with more rows than this are only counted.
+    pub most_rows: u64,
+}
+
+impl Default for Wish<'_> {
+    fn default() -> Self {
+        Self { tables: None, mask: &[], most_rows: MOST_ROWS }
+    }
+}
+
 /// Compares the live database with a side one. The differing rows are in a file of the run, capped.
 ///
 /// # Errors
@@ -31,20 +48,9 @@ pub async fn compare(
     attempt: &Attempt,
     live: &Target,
     side: &Target,
-    tables: Option<&[String]>,
+    wish: &Wish<'_>,
 ) -> Result<LostReport, Failure> {
-    compare_up_to(attempt, live, side, tables, MOST_ROWS).await
-}
-
-/// With another limit for what counts as large.
-pub async fn compare_up_to(
-    attempt: &Attempt,
-    live: &Target,
-    side: &Target,
-    tables: Option<&[String]>,
-    most_rows: u64,
-) -> Result<LostReport, Failure> {
-    match stop::unless_cancelled(attempt, run(attempt, live, side, tables, most_rows)).await {
+    match stop::unless_cancelled(attempt, run(attempt, live, side, wish)).await {
         Ok(report) => Ok(report),
         Err(Stop::Failed(failure)) => Err(failure),
         Err(stop) => Err(Failure::new("runplan::lost::interrupted", stop.message())),
@@ -72,13 +78,8 @@ async fn open(attempt: &Attempt, target: &Target) -> Result<Connection, Stop> {
     stop::unless_cancelled(attempt, work).await
 }
 
-async fn run(
-    attempt: &Attempt,
-    live: &Target,
-    side: &Target,
-    chosen: Option<&[String]>,
-    most_rows: u64,
-) -> Result<LostReport, Stop> {
+async fn run(attempt: &Attempt, live: &Target, side: &Target, wish: &Wish<'_>) -> Result<LostReport, Stop> {
+    let chosen = wish.tables;
     let both = Both { live: open(attempt, live).await?, side: open(attempt, side).await? };
     let until = server_time(&both.live).await?;
     let (here, there) = (table::list(&both.live).await?, table::list(&both.side).await?);
@@ -86,13 +87,13 @@ async fn run(
         here.keys().chain(there.keys()).filter(|name| is_chosen(name, chosen)).collect();
     refuse_missing(chosen, &names)?;
     let mut report = LostReport::new(loss_window(attempt, side), frozen_at(attempt, live).unwrap_or(until));
-    let mut sheet = sheet::Sheet::new(attempt)?;
+    let mut sheet = sheet::Sheet::new(attempt, wish.mask)?;
     let total = u64::try_from(names.len()).ok();
     for (at, name) in names.into_iter().enumerate() {
         attempt.progress("comparing tables", at as u64, total, Unit::Items);
         let loss = match (here.get(name), there.get(name)) {
             (Some(live), Some(side)) => {
-                let work = difference::of(&both, live, side, most_rows, &mut sheet);
+                let work = difference::of(&both, live, side, wish.most_rows, &mut sheet);
                 stop::unless_cancelled(attempt, work).await?
             }
             (Some(live), None) => difference::alone(&both.live, live, Difference::OnlyLive).await?,

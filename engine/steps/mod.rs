@@ -49,7 +49,7 @@ pub use failures::failure_of;
 pub use feeder::{FEED, feed_main};
 pub use hands::{Hands, Job, Verb, Work};
 pub use hold::{Hold, Holder, Refused};
-pub use lost::{Difference, LostReport, MOST_ROWS, TableLoss, compare, compare_up_to};
+pub use lost::{ColumnLoss, Difference, LostReport, MOST_ROWS, TableLoss, Wish, compare};
 pub use preflight::{
     Concern, Fact, Found as PreflightFound, Options as PreflightOptions, Preflight, preflight,
 };

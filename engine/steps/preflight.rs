@@ -7,6 +7,7 @@ mod around;
 mod blockers;
 mod channels;
 mod concern;
+mod copies;
 mod late;
 mod locks;
 mod pooled;
@@ -100,6 +101,7 @@ async fn database(world: &Arc<World>, options: &Options, name: &str, uses: &[&Us
     found.extend(sessions::look(world, &server, uses).await);
     found.extend(room::look(world, &server, uses).await);
     found.extend(statements::look(world, &server, uses).await);
+    found.extend(copies::look(world, &server, uses).await);
     found
 }
 

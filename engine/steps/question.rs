@@ -38,11 +38,13 @@ pub struct Asker<'a> {
     /// Begins the keys of programs it runs.
     label: &'static str,
     sessions: HashMap<String, Connection>,
+    /// Columns whose values the next question must not write down.
+    pub mask: Vec<String>,
 }
 
 impl<'a> Asker<'a> {
     pub fn new(attempt: &'a Attempt, label: &'static str) -> Self {
-        Self { attempt, label, sessions: HashMap::new() }
+        Self { attempt, label, sessions: HashMap::new(), mask: Vec::new() }
     }
 
     /// One answer, within a time limit of its own if it has one.
@@ -91,7 +93,7 @@ impl<'a> Asker<'a> {
             Question::File(file) => Box::pin(file::ask(self.attempt, file)).await,
             Question::Backup(check) => Box::pin(backup::ask(self.attempt, check)).await,
             Question::Counts(check) => Box::pin(counts::ask(self.attempt, check, database)).await,
-            Question::Lost(check) => Box::pin(lost::ask(self.attempt, check, database)).await,
+            Question::Lost(check) => Box::pin(lost::ask(self.attempt, check, database, &self.mask)).await,
             Question::Schema(check) => Box::pin(schema::ask(self.attempt, check, database)).await,
             Question::Amcheck(check) => Box::pin(amcheck::ask(self.attempt, check, database)).await,
         }

@@ -11,7 +11,7 @@ mod sequences;
 mod settings;
 
 use super::attempt::Attempt;
-use super::database::{Database, comment_sql, name_with};
+use super::database::{self, Database, comment_sql, name_with};
 use super::freeze::{self, Counters, Watch};
 use super::mark::{self, Kind, Mark};
 use super::sessions;
@@ -116,7 +116,7 @@ async fn begin(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
     let side = Database::expect(&sessions.other, &with.database).await?;
     let frozen = freeze::before(attempt, &target);
     refusals::check(attempt, &target, &sessions.other, &live, &side).await?;
-    refuse_opened(&live, frozen.as_ref())?;
+    refuse_opened(&sessions.other, &live, frozen.as_ref()).await?;
     let hold = world.targets.claim(world, &target).await?;
     // Read again: the claim may stand in its comment.
     let live = Database::expect(&sessions.other, &target.database).await?;
@@ -148,6 +148,7 @@ async fn begin(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
         after: closing(attempt, &sessions.other, &live, &swapping).await?,
         check_sql: hold.check_sql(),
         quiet: quiet(&target, frozen.as_ref())?,
+        version: frozen.as_ref().and_then(version_of).map(str::to_owned),
     };
     let exchanged = exchange.run_pooled(&target).await?;
     let mut outputs = outputs(&swapping, Some(&exchanged));
@@ -155,14 +156,28 @@ async fn begin(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
     Ok(outputs)
 }
 
-/// A freeze that let nobody in has no counters: it holds while nobody can get in.
-fn refuse_opened(live: &Database, frozen: Option<&Value>) -> Result<(), Stop> {
-    let closed = frozen.is_some_and(|frozen| frozen.get("counters").is_none_or(Value::is_null));
-    if !(closed && live.open) {
+/// A freeze that let nobody in has no counters: it holds while nobody can get in, nor could in between.
+async fn refuse_opened(server: &Connection, live: &Database, frozen: Option<&Value>) -> Result<(), Stop> {
+    let closed = frozen.filter(|frozen| frozen.get("counters").is_none_or(Value::is_null));
+    let Some(frozen) = closed else { return Ok(()) };
+    let now = database::version(server, live.oid).await?;
+    let message = if live.open {
+        format!("{} was opened to connections again since the freeze", live.name)
+    } else if version_of(frozen).is_some_and(|version| Some(version) != now.as_deref()) {
+        format!(
+            "{} was altered since the freeze: it may have been open to connections for a while, and written to",
+            live.name
+        )
+    } else {
         return Ok(());
-    }
-    let message = format!("{} was opened to connections again since the freeze", live.name);
-    Err(Failure::new("runplan::swap::written", message).help("freeze it again").into())
+    };
+    Err(Failure::new("runplan::swap::written", message)
+        .help("freeze it again and compare what would be lost before going on")
+        .into())
+}
+
+fn version_of(frozen: &Value) -> Option<&str> {
+    frozen.get("version").and_then(Value::as_str)
 }
 
 /// What the old one must still be, if a freeze proved it quiet.
@@ -317,6 +332,7 @@ async fn go_back(attempt: &Attempt, target: &Target, swapping: &Swapping) -> Res
             )));
         }
     }
+    loss::shut_again(attempt, target).await?;
     let Some(old) = Database::by_oid(&sessions.other, swapping.live_oid).await? else {
         let message = format!("the old database {} is gone; there is nothing to swap back", swapping.old);
         return Err(Failure::new("runplan::swap::old_gone", message).permanent().into());
@@ -342,6 +358,7 @@ async fn go_back(attempt: &Attempt, target: &Target, swapping: &Swapping) -> Res
         after,
         check_sql: hold.check_sql(),
         quiet: Some(Quiet { settings: target.settings.clone(), counters, why }),
+        version: None,
     };
     let exchanged = exchange.run_pooled(target).await?;
     outputs.insert("downtime_ms".to_owned(), exchanged.downtime_ms.into());

@@ -89,3 +89,25 @@ async fn without_connections_nobody_is_in() {
     done(stage.undo("frozen").await);
     connect(&settings).await.execute("DELETE FROM messages").await.unwrap();
 }
+
+#[tokio::test]
+async fn superusers_and_every_spelling_of_off_are_named() {
+    let settings = sample("freeze_super").await;
+    let name = settings.database().to_owned();
+    let server = connect(&settings.with_database("postgres")).await;
+    let (boss, batch, group) = (format!("{name}_boss"), format!("{name}_batch"), format!("{name}_group"));
+    server
+        .execute(&format!(
+            "CREATE ROLE {boss} LOGIN SUPERUSER; CREATE ROLE {batch} LOGIN;
+             ALTER ROLE {batch} IN DATABASE {name} SET default_transaction_read_only = 'Fal';
+             CREATE ROLE {group} NOLOGIN; ALTER ROLE {group} SET default_transaction_read_only = off"
+        ))
+        .await
+        .unwrap();
+    let stage = stage(&settings, ", quiet: 300ms");
+    let named = stage.done("frozen").await["could_write"].to_string();
+    assert!(named.contains(&format!("role {batch} (its own")), "{named}");
+    assert!(named.contains(&format!("superuser {boss} (may lift the freeze")), "{named}");
+    assert!(!named.contains(&group), "it cannot begin a session: {named}");
+    server.execute(&format!("DROP OWNED BY {batch}; DROP ROLE {boss}, {batch}, {group}")).await.unwrap();
+}

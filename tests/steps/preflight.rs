@@ -1,5 +1,6 @@
 //! What is asked of the real systems before a run: against real servers, files and programs.
 
+mod copies;
 mod outside;
 mod pooler;
 mod privileges;

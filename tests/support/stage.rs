@@ -245,6 +245,16 @@ impl Stage {
         }
     }
 
+    /// The same of an undo: dies where it notes the fact, which is durable.
+    pub async fn undo_until(&self, id: &str, fact: &str) {
+        *self.heard.crash.lock().unwrap() = Some(Crash { fact: fact.to_owned(), durable: true });
+        let attempt = Attempt { undoing: true, ..self.attempt(id, 1) };
+        tokio::select! {
+            outcome = steps::undo(&attempt) => panic!("it ended before the fact {fact}: {outcome:?}"),
+            () = self.heard.crashed.notified() => {}
+        }
+    }
+
     /// Another process takes the run up: nothing is left in memory but what the journal holds.
     pub async fn restart(&mut self) {
         self.heard.unanswered.lock().unwrap().clear();

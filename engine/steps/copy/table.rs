@@ -120,7 +120,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    pub async fn read(
+    pub(super) async fn read(
         attempt: &Attempt,
         from: &Connection,
         to: &Connection,

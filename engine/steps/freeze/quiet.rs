@@ -172,17 +172,25 @@ impl Quiet<'_> {
         Ok(by)
     }
 
-    /// What the settings leave open: roles that begin writable, workers that no setting holds back.
+    /// What the settings leave open: roles that begin writable, workers that no setting holds back, roles that may take
+    /// any setting back.
     async fn could_write(&self) -> Result<Vec<String>, Stop> {
         let oid = self.oid;
+        // Every spelling of false that the server takes, by as little of its beginning as it needs.
+        let own = "SELECT 'role ' || r.rolname || ' (its own default_transaction_read_only is off)' \
+             FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) s.setrole \
+             WHERE r.rolcanlogin AND EXISTS (SELECT FROM pg_catalog.unnest(s.setconfig) c \
+             WHERE c OPERATOR(pg_catalog.~*) '^default_transaction_read_only=(off?|f(a(l(se?)?)?)?|no?|0)$') AND s.setdatabase IN ";
+        let own = match self.action.mode {
+            Mode::ReadOnly => format!("{own} (0::pg_catalog.oid, {oid}::pg_catalog.oid) UNION ALL "),
+            // Nobody begins a session, with whatever setting.
+            Mode::NoConnections => String::new(),
+        };
         let found = self
             .server
             .last(&format!(
-                "SELECT 'role ' || r.rolname || ' (its own default_transaction_read_only is off)' \
-                 FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) s.setrole \
-                 WHERE s.setdatabase IN (0::pg_catalog.oid, {oid}::pg_catalog.oid) AND EXISTS (\
-                 SELECT FROM pg_catalog.unnest(s.setconfig) c WHERE c OPERATOR(pg_catalog.~) \
-                 '^default_transaction_read_only=(off|false|no|0)$') \
+                "{own} SELECT 'superuser ' || rolname || ' (may lift the freeze; what it writes is noticed by the swap)' \
+                 FROM pg_catalog.pg_roles WHERE rolsuper AND rolcanlogin AND rolname OPERATOR(pg_catalog.<>) current_user \
                  UNION ALL SELECT 'subscription ' || subname FROM pg_catalog.pg_subscription \
                  WHERE subdbid OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid AND subenabled ORDER BY 1"
             ))

@@ -3,7 +3,7 @@
 use super::Both;
 use super::compare::{Line, Lines, Merge, Pair};
 use super::sheet::{Found, Sheet};
-use super::table::{Difference, Table, TableLoss};
+use super::table::{ColumnLoss, Difference, Table, TableLoss};
 use crate::postgres::{Connection, escape_identifier};
 use crate::steps::stop::Stop;
 
@@ -13,7 +13,7 @@ const NUMBERS: [&str; 3] = ["smallint", "integer", "bigint"];
 /// A table that only one of the databases has.
 pub async fn alone(connection: &Connection, table: &Table, which: Difference) -> Result<TableLoss, Stop> {
     let rows = count(connection, table).await?;
-    let mut loss = TableLoss::new(&table.name);
+    let mut loss = TableLoss { alone: true, ..TableLoss::new(&table.name) };
     match which {
         Difference::OnlySide => {
             loss.only_side = rows;
@@ -42,6 +42,7 @@ pub(super) async fn of(
 ) -> Result<TableLoss, Stop> {
     let mut loss = TableLoss::new(&live.name);
     let shared = shared_columns(live, side, &mut loss);
+    loss.columns = lost_columns(&both.live, live, &shared).await?;
     if live.estimate.max(side.estimate) > i64::try_from(most_rows).unwrap_or(i64::MAX) {
         return counted(both, live, side, loss).await;
     }
@@ -68,6 +69,29 @@ async fn counted(both: &Both, live: &Table, side: &Table, mut loss: TableLoss) -
     loss.estimate = true;
     loss.notes.push(format!("only counted: {here} rows live, {there} in the side database"));
     Ok(loss)
+}
+
+/// What the columns hold that the side table does not have.
+async fn lost_columns(
+    connection: &Connection,
+    live: &Table,
+    shared: &[String],
+) -> Result<Vec<ColumnLoss>, Stop> {
+    let only: Vec<&String> =
+        live.columns.iter().map(|(name, _)| name).filter(|name| !shared.contains(name)).collect();
+    if only.is_empty() {
+        return Ok(Vec::new());
+    }
+    let counts: Vec<String> =
+        only.iter().map(|name| format!("count(t.{})", escape_identifier(name))).collect();
+    let found = connection.last(&format!("SELECT {} FROM ONLY {} t", counts.join(", "), live.sql)).await?;
+    let counted = found.rows.into_iter().next().unwrap_or_default();
+    let values = counted.into_iter().map(|count| count.and_then(|text| text.parse().ok()).unwrap_or(0));
+    Ok(only
+        .into_iter()
+        .zip(values)
+        .map(|(name, values)| ColumnLoss { column: name.clone(), values })
+        .collect())
 }
 
 /// Columns of both; what differs is noted.

@@ -1,5 +1,6 @@
 //! The differing rows, in a CSV file of the run: for each the table, what the swap would do to it, its key, and the row as it
-//! is live and in the side database. Capped; what does not fit is said in the last line.
+//! is live and in the side database. Capped; what does not fit is said in the last line. Must never hold a value of a masked
+//! column: the server is not even asked for it.
 
 use super::Both;
 use super::table::{Difference, Table};
@@ -19,6 +20,8 @@ const MOST: usize = 20_000;
 /// So many rows are fetched with one query.
 const BATCH: usize = 200;
 
+const MASK: &str = "***";
+
 /// A differing row by its key; by its hash where there is no key.
 pub struct Found {
     pub difference: Difference,
@@ -27,15 +30,16 @@ pub struct Found {
 
 pub struct Sheet {
     path: PathBuf,
+    mask: Vec<String>,
     out: Option<BufWriter<std::fs::File>>,
     rows: usize,
     full: bool,
 }
 
 impl Sheet {
-    pub fn new(attempt: &Attempt) -> Result<Self, Failure> {
+    pub fn new(attempt: &Attempt, mask: &[String]) -> Result<Self, Failure> {
         let path = attempt.world.files()?.join(format!("{}.lost.csv", attempt.key));
-        Ok(Self { path, out: None, rows: 0, full: false })
+        Ok(Self { path, mask: mask.to_vec(), out: None, rows: 0, full: false })
     }
 
     /// Whether one more of a table may be kept.
@@ -62,12 +66,11 @@ impl Sheet {
                     .map(|row| &row.shown)
                     .collect::<Vec<_>>()
             };
-            let here = rows(&both.live, live, key, &of(Difference::OnlySide)).await?;
-            let there = rows(&both.side, side, key, &of(Difference::OnlyLive)).await?;
+            let here = self.read(&both.live, live, key, &of(Difference::OnlySide)).await?;
+            let there = self.read(&both.side, side, key, &of(Difference::OnlyLive)).await?;
             for row in batch {
-                let at = row.shown.join(",");
-                let text = |rows: &HashMap<String, String>| rows.get(&at).cloned().unwrap_or_default();
-                let shown = if key.is_empty() { String::new() } else { at.clone() };
+                let text = |rows: &Rows| rows.get(&row.shown).cloned().unwrap_or_default();
+                let shown = self.key(key, &row.shown);
                 self.write(&[&live.name, row.difference.word(), &shown, &text(&here), &text(&there)])?;
             }
         }
@@ -104,47 +107,69 @@ impl Sheet {
         out.flush().map_err(|error| file(&self.path, &error))?;
         Ok(Some(self.path))
     }
-}
 
-/// The rows of these keys as JSON; without a key, those of these hashes are not looked for again.
-async fn rows(
-    connection: &Connection,
-    table: &Table,
-    key: &[String],
-    wanted: &[&Vec<String>],
-) -> Result<HashMap<String, String>, Stop> {
-    if key.is_empty() || wanted.is_empty() {
-        return Ok(HashMap::new());
+    /// A row's key, for people.
+    fn key(&self, key: &[String], shown: &[String]) -> String {
+        let shown = key.iter().zip(shown).map(|(column, value)| match self.mask.contains(column) {
+            true => MASK,
+            false => value,
+        });
+        shown.collect::<Vec<_>>().join(",")
     }
-    let columns: Vec<String> = key.iter().map(|name| format!("t.{}", escape_identifier(name))).collect();
-    let type_of = |name: &String| {
-        table
+
+    /// The rows of these keys as JSON; without a key, those of these hashes are not looked for again.
+    async fn read(
+        &self,
+        connection: &Connection,
+        table: &Table,
+        key: &[String],
+        wanted: &[&Vec<String>],
+    ) -> Result<Rows, Stop> {
+        if key.is_empty() || wanted.is_empty() {
+            return Ok(Rows::new());
+        }
+        let found = connection.last(&self.query(table, key, wanted)).await?;
+        let row = |row: Vec<Option<String>>| {
+            let mut values: Vec<String> = row.into_iter().map(Option::unwrap_or_default).collect();
+            let text = values.pop()?;
+            Some((values, text))
+        };
+        Ok(found.rows.into_iter().filter_map(row).collect())
+    }
+
+    /// The key's columns, then the row.
+    fn query(&self, table: &Table, key: &[String], wanted: &[&Vec<String>]) -> String {
+        let columns: Vec<String> = key.iter().map(|name| format!("t.{}", escape_identifier(name))).collect();
+        let shown: Vec<String> = columns.iter().map(|column| format!("{column}::text")).collect();
+        // What compares values of an extension's type is not on the search path; its text always is.
+        let types: Vec<&str> = key.iter().map(|name| table.type_of(name)).collect();
+        let plain = types.iter().all(|of| !of.contains(['.', '"']));
+        let compared = if plain { &columns } else { &shown };
+        let value = |(value, of): (&String, &&str)| match plain {
+            true => format!("{}::{of}", escape_literal(value)),
+            false => escape_literal(value),
+        };
+        let tuple = |values: &&Vec<String>| {
+            format!("({})", values.iter().zip(&types).map(value).collect::<Vec<_>>().join(", "))
+        };
+        let row: Vec<String> = table
             .columns
             .iter()
-            .find(|(column, _)| column == name)
-            .map_or("text", |(_, of)| of.as_str())
-            .to_owned()
-    };
-    let types: Vec<String> = key.iter().map(type_of).collect();
-    let tuple = |values: &Vec<String>| {
-        let parts: Vec<String> =
-            values.iter().zip(&types).map(|(value, of)| format!("{}::{of}", escape_literal(value))).collect();
-        format!("({})", parts.join(", "))
-    };
-    let tuples: Vec<String> = wanted.iter().map(|values| tuple(values)).collect();
-    let shown: Vec<String> = columns.iter().map(|column| format!("{column}::text")).collect();
-    let found = connection
-        .last(&format!(
-            "SELECT concat_ws(',', {}), row_to_json(t)::text FROM ONLY {} t WHERE ({}) IN ({})",
+            .map(|(name, _)| match self.mask.contains(name) {
+                true => format!("'{MASK}'::text AS {}", escape_identifier(name)),
+                false => format!("t.{0} AS {0}", escape_identifier(name)),
+            })
+            .collect();
+        format!(
+            "SELECT {}, (SELECT row_to_json(r)::text FROM (SELECT {}) r) FROM ONLY {} t WHERE ({}) IN ({})",
             shown.join(", "),
+            row.join(", "),
             table.sql,
-            columns.join(", "),
-            tuples.join(", ")
-        ))
-        .await?;
-    let pair = |row: Vec<Option<String>>| {
-        let mut row = row.into_iter().map(Option::unwrap_or_default);
-        Some((row.next()?, row.next()?))
-    };
-    Ok(found.rows.into_iter().filter_map(pair).collect())
+            compared.join(", "),
+            wanted.iter().map(tuple).collect::<Vec<_>>().join(", ")
+        )
+    }
 }
+
+/// Rows as JSON, by the texts of their keys.
+type Rows = HashMap<Vec<String>, String>;

@@ -21,6 +21,13 @@ pub struct Table {
     pub key: Vec<String>,
 }
 
+impl Table {
+    /// The type of a column, as SQL reads it.
+    pub fn type_of(&self, name: &str) -> &str {
+        self.columns.iter().find(|(column, _)| column == name).map_or("text", |(_, of)| of)
+    }
+}
+
 /// Every ordinary table, partitions among them, that is not the server's, not temporary and not an extension's.
 pub async fn list(connection: &Connection) -> Result<BTreeMap<String, Table>, Error> {
     let found = connection.last(TABLES).await?;
@@ -92,8 +99,22 @@ pub struct TableLoss {
     pub changed: u64,
     /// Too large to compare: the numbers are differences of counts, and changed rows are not seen.
     pub estimate: bool,
+    /// Only one of the databases has the table.
+    #[serde(default)]
+    pub alone: bool,
+    /// Columns that only the live table has, with what they hold: the swap would lose that.
+    #[serde(default)]
+    pub columns: Vec<ColumnLoss>,
     /// What else differs: no such table, other columns, no key.
     pub notes: Vec<String>,
+}
+
+/// A column that only the live table has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnLoss {
+    pub column: String,
+    /// How many rows have a value in it.
+    pub values: u64,
 }
 
 impl TableLoss {
@@ -104,12 +125,14 @@ impl TableLoss {
             only_side: 0,
             changed: 0,
             estimate: false,
+            alone: false,
+            columns: Vec::new(),
             notes: Vec::new(),
         }
     }
 
     pub fn differs(&self) -> bool {
-        self.only_live + self.only_side + self.changed > 0
+        self.only_live + self.only_side + self.changed > 0 || self.alone || !self.columns.is_empty()
     }
 }
 
@@ -149,7 +172,12 @@ impl LostReport {
 
     /// Nothing differs, as far as was looked.
     pub fn is_same(&self) -> bool {
-        self.only_live + self.only_side + self.changed == 0
+        !self.tables.iter().any(TableLoss::differs)
+    }
+
+    /// Values in columns that the side database does not have.
+    pub fn values(&self) -> u64 {
+        self.tables.iter().flat_map(|table| &table.columns).map(|column| column.values).sum()
     }
 
     /// Adds the tables up and writes the sentence.
@@ -170,6 +198,7 @@ impl LostReport {
                 parts.push(format!("{verb} {rows}"));
             }
         }
+        parts.extend(gone(&self.tables));
         let what = match parts.as_slice() {
             [] => format!("no row of {database}"),
             many => many.join(", "),
@@ -188,6 +217,33 @@ impl LostReport {
     }
 }
 
+/// What goes beside rows: columns, and tables that hold nothing.
+fn gone(tables: &[TableLoss]) -> Vec<String> {
+    let list = |what: &str, names: Vec<String>| match names.len() {
+        0 => None,
+        1..=4 => Some(format!("{what} {}", names.join(", "))),
+        many => Some(format!("{what} {} and {} more", names[..4].join(", "), many - 4)),
+    };
+    let columns = tables.iter().flat_map(|table| {
+        table
+            .columns
+            .iter()
+            .map(|one| format!("{}.{} ({} values)", short(&table.table), one.column, one.values))
+    });
+    let empty = tables.iter().filter(|table| table.alone && table.only_live + table.only_side == 0);
+    [
+        list("lose the columns", columns.collect()),
+        list("make or drop the empty tables", empty.map(|table| short(&table.table).to_owned()).collect()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn short(name: &str) -> &str {
+    name.strip_prefix("public.").unwrap_or(name)
+}
+
 /// `2300 rows (2288 of public.messages, 12 of public.users)`.
 fn rows(tables: &[TableLoss], count: fn(&TableLoss) -> u64) -> Option<String> {
     let mut with: Vec<(&str, u64)> = tables
@@ -196,7 +252,6 @@ fn rows(tables: &[TableLoss], count: fn(&TableLoss) -> u64) -> Option<String> {
         .filter(|(_, rows)| *rows > 0)
         .collect();
     with.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
-    let short = |name: &str| name.strip_prefix("public.").unwrap_or(name).to_owned();
     let of = |rows: u64| if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
     match with.as_slice() {
         [] => None,

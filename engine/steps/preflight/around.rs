@@ -7,7 +7,7 @@ use super::uses::{Use, What};
 use super::{listed, steps_that};
 use crate::plan::Text;
 use crate::plan::site::Replicas;
-use crate::postgres::{Connection, Settings, identity};
+use crate::postgres::{Connection, Error, Pool, Pooler, Settings, identity};
 use crate::steps::targets::application_name;
 use crate::steps::world::World;
 
@@ -76,15 +76,21 @@ async fn replica(world: &World, server: &Server, url: &Text, swap: &Use, found: 
     let asked = async {
         let connection =
             Connection::connect(&read_only(&settings), &application_name(world, "preflight")).await?;
-        identity::read(&connection).await
+        let is = identity::read(&connection).await?;
+        let paused = match is.standby {
+            true => connection.one("SELECT pg_is_wal_replay_paused()").await? == "t",
+            false => false,
+        };
+        Ok::<_, Error>((is, paused))
     };
     let why = match tokio::time::timeout(server.limit, asked).await {
         Err(_) => format!("it did not answer within {} s", server.limit.as_secs()),
         Ok(Err(error)) => error.message().to_owned(),
-        Ok(Ok(is)) if is.system_identifier != server.identity.system_identifier => {
+        Ok(Ok((is, _))) if is.system_identifier != server.identity.system_identifier => {
             format!("it is a copy of another server (system identifier {})", is.system_identifier)
         }
-        Ok(Ok(is)) if !is.standby => "it is no standby".to_owned(),
+        Ok(Ok((is, _))) if !is.standby => "it is no standby".to_owned(),
+        Ok(Ok((_, true))) => "its replay is paused (pg_wal_replay_resume() lets it go on)".to_owned(),
         Ok(Ok(_)) => {
             found.fact(&server.name, format!("the replica {place} answers"));
             return;
@@ -98,32 +104,50 @@ async fn replica(world: &World, server: &Server, url: &Text, swap: &Use, found: 
     );
 }
 
-/// Something listens where the pooler's admin console should be. Nothing is said to it: its commands are not SQL.
+/// The pooler's admin console lets us in and knows the database. Only SHOW is said to it.
 async fn console(world: &World, server: &Server, url: &Text, swap: &Use, found: &mut Found) {
     let Some(settings) = address(world, url, swap, found).await else { return };
-    let Some(host) = settings.hosts().first() else { return };
-    let place = host.endpoint();
+    let place = settings.endpoint();
     let knock = async {
-        match host.is_socket() {
-            true => {
-                let path = format!("{}/.s.PGSQL.{}", host.name, host.port);
-                tokio::net::UnixStream::connect(path).await.map(drop)
-            }
-            false => tokio::net::TcpStream::connect((host.name.as_str(), host.port)).await.map(drop),
-        }
+        let pooler = Pooler::connect(&settings, &application_name(world, "preflight")).await?;
+        pooler.pools(server.database()).await
     };
     let why = match tokio::time::timeout(server.limit, knock).await {
-        Ok(Ok(())) => {
-            found.fact(&server.name, format!("the pooler's console at {place} answers"));
+        Ok(Ok(pools)) => {
+            pools_of(server, &place, &pools, swap, found);
             return;
         }
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => error.message().to_owned(),
         Err(_) => format!("it did not answer within {} s", server.limit.as_secs()),
     };
-    let message = format!("{}: the pooler's console at {place} cannot be reached: {why}", server.name);
+    let message = format!("{}: the pooler's console at {place} cannot be used: {why}", server.name);
     found.add(
         Concern::error("pooler_unreachable", message).step(&swap.step).help(
-            "a swap pauses the pooler: correct `pooler: { admin_url }`, or let the console listen there",
+            "a swap pauses the pooler: correct `pooler: { admin_url }` (database pgbouncer, a user of admin_users), or let \
+             the console listen there",
         ),
     );
+}
+
+/// Which pools a swap would pause.
+fn pools_of(server: &Server, place: &str, pools: &[Pool], swap: &Use, found: &mut Found) {
+    let database = server.database();
+    let names = |paused: bool| -> Vec<String> {
+        pools.iter().filter(|pool| pool.paused == paused).map(|pool| pool.name.clone()).collect()
+    };
+    let (running, paused) = (names(false), names(true));
+    match running.as_slice() {
+        [] => found
+            .fact(&server.name, format!("the pooler at {place} has no pool that leads to {database} now")),
+        pools => found
+            .fact(&server.name, format!("the pooler at {place} leads to {database} by {}", listed(pools, 5))),
+    }
+    if !paused.is_empty() {
+        let message = format!(
+            "{}: the pooler at {place} is paused already for {}, and whoever did that must let it go on",
+            server.name,
+            listed(&paused, 5)
+        );
+        found.add(Concern::warning("pooler_paused", message).step(&swap.step).help("on its console: RESUME"));
+    }
 }

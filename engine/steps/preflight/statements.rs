@@ -5,6 +5,8 @@ mod estimate;
 mod privilege;
 mod refusal;
 
+pub(super) use refusal::maker_before;
+
 use super::concern::{Concern, Found};
 use super::late::{self, Known};
 use super::locks::{self, Lock};
@@ -26,6 +28,14 @@ pub async fn look(world: &World, server: &Server, uses: &[&Use]) -> Found {
             script(world, server, used, sql, &mut found).await;
         }
     }
+    found
+}
+
+/// The SQL of a step that makes it by itself.
+pub async fn look_at(world: &World, server: &Server, used: &Use, sql: uses::Sql) -> Found {
+    let mut found = Found::default();
+    let used = Use { side: None, what: What::Sql(Box::new(sql.clone())), ..used.clone() };
+    script(world, server, &used, &sql, &mut found).await;
     found
 }
 

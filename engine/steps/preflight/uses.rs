@@ -54,6 +54,12 @@ pub enum What {
     Compare {
         schema: bool,
     },
+    /// One end of a copy.
+    Copy {
+        action: Box<action::Copy>,
+        /// The end that is written to.
+        into: bool,
+    },
     /// A program or a request changes it.
     Foreign,
 }
@@ -68,6 +74,8 @@ pub struct Sql {
     pub from_file: Option<String>,
     pub read_only: bool,
     pub max_rows: Option<u64>,
+    /// The rows it returns are copied.
+    pub copied: bool,
     /// It runs after its own step: what that makes may be missing now.
     pub afterwards: bool,
 }
@@ -95,6 +103,7 @@ impl What {
     pub fn mutates(&self) -> bool {
         match self {
             Self::Backup { .. } | Self::Compare { .. } => false,
+            Self::Copy { into, .. } => *into,
             Self::Restore { .. } | Self::Swap | Self::Freeze | Self::Foreign => true,
             Self::Sql(sql) => !sql.read_only,
         }
@@ -155,8 +164,9 @@ impl Walk<'_> {
             }
             Action::Swap(swap) => self.database(&swap.database, What::Swap),
             Action::Copy(copy) => {
-                self.database(&copy.from, What::Compare { schema: false });
-                self.database(&copy.to, What::Foreign);
+                for (end, into) in [(&copy.from, false), (&copy.to, true)] {
+                    self.database(end, What::Copy { action: Box::new(copy.clone()), into });
+                }
             }
             Action::Freeze(freeze) => self.database(&freeze.database, What::Freeze),
             Action::Sql(sql) => self.sql(sql, afterwards),
@@ -224,6 +234,7 @@ impl Walk<'_> {
             from_file,
             read_only: sql.read_only,
             max_rows: sql.expect.as_ref().and_then(|expect| expect.max_rows),
+            copied: false,
             afterwards,
         };
         self.database(&sql.database, What::Sql(Box::new(what)));
@@ -273,6 +284,7 @@ impl Walk<'_> {
                     from_file: None,
                     read_only: true,
                     max_rows: None,
+                    copied: false,
                     afterwards,
                 };
                 if let Some(database) = database {
@@ -326,6 +338,11 @@ impl Walk<'_> {
     }
 
     fn database(&mut self, text: &Text, what: What) {
+        if let What::Copy { action, into: true } = &what {
+            let texts = std::iter::once(&action.table).chain(&action.where_);
+            let names = action.key.iter().flatten().chain(action.columns.iter().flatten());
+            texts.chain(names).for_each(|text| self.text(text, false));
+        }
         if let What::Sql(sql) = &what {
             let raw = sql.from_file.clone().unwrap_or_else(|| sql.text.raw.clone());
             self.text(&Text::made(raw), false);

@@ -6,6 +6,7 @@
 //! is committed before everything is done.
 
 use super::super::attempt::Attempt;
+use super::super::database;
 use super::super::freeze::{Counters, Watch};
 use super::super::sessions;
 use super::super::stop::{self, Stop};
@@ -44,6 +45,8 @@ pub struct Exchange<'a> {
     pub after: Vec<String>,
     pub check_sql: String,
     pub quiet: Option<Quiet>,
+    /// The version of its catalog row that the one which leaves must still have.
+    pub version: Option<String>,
 }
 
 /// What it took.
@@ -119,6 +122,7 @@ impl Exchange<'_> {
                 .execute("BEGIN READ WRITE; SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = 0")
                 .await?;
             self.expect_names().await?;
+            self.expect_version().await?;
             for statement in &self.before {
                 renamer.execute(statement).await?;
             }
@@ -213,6 +217,17 @@ impl Exchange<'_> {
             }
         }
         Ok(())
+    }
+
+    async fn expect_version(&self) -> Result<(), Trouble> {
+        let Some(version) = &self.version else { return Ok(()) };
+        if database::version(&self.sessions.renamer, self.leaves.oid).await?.as_ref() == Some(version) {
+            return Ok(());
+        }
+        let message =
+            format!("{} was altered since the freeze; it may have been open for a while", self.leaves.from);
+        let failure = Failure::new("runplan::swap::written", message);
+        Err(Trouble::Final(failure.help("freeze it again and compare what would be lost").into()))
     }
 
     async fn expect_lock(&self) -> Result<(), Trouble> {

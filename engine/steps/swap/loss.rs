@@ -4,12 +4,22 @@
 use super::super::attempt::Attempt;
 use super::super::database::Database;
 use super::super::freeze::{self, Counters, Watch};
-use super::super::lost;
+use super::super::lost::{self, Wish};
 use super::super::stop::{self, Stop};
 use super::super::targets::{Target, application_name};
 use super::{Sessions, Swapping};
+use crate::clock::{self, Stopwatch};
+use crate::plan::Action;
 use crate::postgres::Connection;
 use crate::run::Failure;
+use serde_json::json;
+use std::time::Duration;
+
+/// The fact: the old database is about to be opened.
+const OPENING: &str = "opening";
+/// How long it is tried to shut it again.
+const SHUTTING: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// So much of the fingerprint is the code.
 const CODE: usize = 8;
@@ -54,6 +64,7 @@ pub async fn expect_agreed(
     };
     let compared = match compared(attempt, target, sessions, old).await {
         Ok(summary) => format!("; {summary}"),
+        Err(stop @ (Stop::Unknown(_) | Stop::Ending)) => return Err(stop),
         Err(stop) => {
             attempt.warn(format!("the old database could not be compared: {}", stop.message()));
             String::new()
@@ -73,6 +84,51 @@ pub async fn expect_agreed(
         .into())
 }
 
+/// Shuts the old database again, if an earlier try of this work left it open.
+pub async fn shut_again(attempt: &Attempt, target: &Target) -> Result<(), Stop> {
+    match attempt.own_fact(OPENING).and_then(serde_json::Value::as_u64).map(u32::try_from) {
+        Some(Ok(oid)) => shut(attempt, target, oid).await,
+        _ => Ok(()),
+    }
+}
+
+/// In a session of its own: the other may be lost, and it must not stay open for that.
+async fn shut(attempt: &Attempt, target: &Target, oid: u32) -> Result<(), Stop> {
+    let name = application_name(&attempt.world, attempt.step.id.value.as_str());
+    let watch = Stopwatch::start();
+    loop {
+        let tried = async {
+            let server = Connection::connect(&target.maintenance, &name).await?;
+            let Some(found) = Database::by_oid(&server, oid).await? else { return Ok(()) };
+            if found.open && found.name != target.database {
+                server.execute(&freeze::connections(&found.name, false)).await?;
+            }
+            Ok::<(), crate::postgres::Error>(())
+        };
+        match tried.await {
+            Ok(()) => return Ok(()),
+            Err(error) if watch.elapsed() > SHUTTING => {
+                let what =
+                    format!("the old database (OID {oid}) was opened for a comparison and may still be open");
+                return Err(Stop::from(error).after(&what).in_doubt());
+            }
+            Err(_) => clock::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// What the plan's own comparisons do not show is not shown here either.
+fn masked(attempt: &Attempt) -> Vec<String> {
+    let plan = &attempt.world.shape.plan;
+    let verifies = attempt.world.shape.flow.steps().iter().filter_map(|step| match &step.action.value {
+        Action::Verify(verify) => Some(verify),
+        _ => None,
+    });
+    let inline = verifies.flat_map(|verify| &verify.checks);
+    let lost = inline.chain(plan.checks.iter().flat_map(|(_, checks)| checks));
+    lost.flat_map(|check| check.mask.iter().cloned()).collect()
+}
+
 /// Row by row, with the old database open for as long as that takes.
 async fn compared(
     attempt: &Attempt,
@@ -86,13 +142,17 @@ async fn compared(
         is_side: true,
         ..target.clone()
     };
+    let mask = masked(attempt);
+    let wish = Wish { mask: &mask, ..Wish::default() };
     let opened = !old.open;
     if opened {
+        // Durable first: who takes this up after a crash shuts it again.
+        attempt.note(OPENING, json!(old.oid)).await?;
         sessions.other.execute(&freeze::connections(&old.name, true)).await?;
     }
-    let report = lost::compare(attempt, target, &there, None).await;
+    let report = lost::compare(attempt, target, &there, &wish).await;
     if opened {
-        sessions.other.execute(&freeze::connections(&old.name, false)).await?;
+        shut(attempt, target, old.oid).await?;
     }
     let report = report?;
     let summary =

@@ -1,7 +1,7 @@
 //! The replicas of the server: their sessions go on reading the old database until they are ended, so they are, once the
 //! replica has come to the swap. Read only, but for ending sessions. Must never make a swap fail that has been made.
 
-use super::super::attempt::Attempt;
+use super::super::attempt::{Attempt, Unit};
 use super::super::database::Database;
 use super::super::failures::failure_of;
 use super::super::sessions;
@@ -43,19 +43,27 @@ async fn declared(attempt: &Attempt, target: &Target) -> Result<Vec<Settings>, S
 pub async fn refusals(attempt: &Attempt, target: &Target, server: &Connection) -> Result<Vec<String>, Stop> {
     let mut reasons = Vec::new();
     let here = identity::read(server).await?;
+    let written = server.one("SELECT pg_catalog.pg_current_wal_lsn()").await?;
     for settings in declared(attempt, target).await? {
         let name = application_name(&attempt.world, attempt.step.id.value.as_str());
         let asked = async {
             let connection = Connection::connect(&settings, &name).await?;
-            identity::read(&connection).await
+            Ok((identity::read(&connection).await?, connection))
         };
-        let why = match stop::unless_cancelled(attempt, async { Ok::<_, Stop>(asked.await) }).await? {
-            Err(error) => error.message().to_owned(),
-            Ok(is) if is.system_identifier != here.system_identifier => {
+        let asked = stop::unless_cancelled(attempt, async { Ok::<_, Stop>(asked.await) }).await?;
+        let why = match asked.map_err(|error: crate::postgres::Error| error.message().to_owned()) {
+            Err(why) => why,
+            Ok((is, _)) if is.system_identifier != here.system_identifier => {
                 format!("it is a copy of another server (system identifier {})", is.system_identifier)
             }
-            Ok(is) if !is.standby => "it is no standby".to_owned(),
-            Ok(_) => continue,
+            Ok((is, _)) if !is.standby => "it is no standby".to_owned(),
+            Ok((_, replica)) => {
+                let behind = behind(attempt, &replica, &written, COMING);
+                match stop::unless_cancelled(attempt, behind).await? {
+                    None => continue,
+                    Some(why) => why,
+                }
+            }
         };
         reasons.push(format!("the replica {} cannot be waited for: {why}", settings.endpoint()));
     }
@@ -77,6 +85,41 @@ pub async fn refusals(attempt: &Attempt, target: &Target, server: &Connection) -
         }
     }
     Ok(reasons)
+}
+
+/// Waits until a replica has replayed what was written up to now; why it does not, else.
+async fn behind(
+    attempt: &Attempt,
+    replica: &Connection,
+    written: &str,
+    limit: Duration,
+) -> Result<Option<String>, crate::postgres::Error> {
+    let sql = format!(
+        "SELECT pg_catalog.pg_is_wal_replay_paused() AS paused, pg_catalog.pg_wal_lsn_diff({0}, \
+         pg_catalog.pg_last_wal_replay_lsn())::pg_catalog.int8 AS behind",
+        crate::postgres::escape_literal(written)
+    );
+    let watch = Stopwatch::start();
+    loop {
+        let row = replica.last(&sql).await?.rows.into_iter().next().unwrap_or_default();
+        let text = |at: usize| row.get(at).cloned().flatten();
+        // Nothing replayed yet, or nothing to be told of it, counts as behind.
+        let bytes = text(1).and_then(|text| text.parse::<i64>().ok()).unwrap_or(i64::MAX);
+        if text(0).as_deref() == Some("t") {
+            return Ok(Some("its replay is paused (pg_wal_replay_resume() lets it go on)".to_owned()));
+        }
+        if bytes <= 0 {
+            return Ok(None);
+        }
+        if watch.elapsed() > limit {
+            return Ok(Some(format!(
+                "it is {bytes} bytes behind and has not caught up within {} s",
+                limit.as_secs()
+            )));
+        }
+        attempt.progress("waiting for the replicas", 0, None, Unit::Items);
+        clock::sleep(PAUSE).await;
+    }
 }
 
 /// Waits until every replica has the new names, and ends the sessions that read the database which left.

@@ -58,6 +58,7 @@ pub async fn ask(
 
 async fn once(asker: &mut Asker<'_>, check: &Check, database: Option<&Text>) -> Result<Finding, Cancelled> {
     let limit = check.timeout.map(|limit| limit.std());
+    asker.mask.clone_from(&check.mask);
     let answer = match asker.ask(&check.question.value, database, limit).await {
         Ok(answer) => answer,
         Err(Unanswered::Cancelled) => return Err(Cancelled),

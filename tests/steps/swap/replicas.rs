@@ -42,7 +42,14 @@ async fn they_are_waited_for_and_their_sessions_ended() {
     let outputs = done(stage.undo("switched").await);
     assert_eq!(outputs["replicas"][0]["sessions_ended"], 1, "{outputs:?}");
     assert_eq!(connect(&there).await.one("SELECT count(*) FROM messages").await.unwrap(), "101");
-    drop(standby);
+    let replica = connect(&standby.settings("postgres")).await;
+    replica.execute("SELECT pg_wal_replay_pause()").await.unwrap();
+    while replica.one("SELECT pg_is_wal_replay_paused()").await.unwrap() != "t" {
+        tokio::task::yield_now().await;
+    }
+    let failure = failed(stage.act("switched").await);
+    assert!(failure.message.contains("cannot be waited for: its replay is paused"), "{}", failure.message);
+    drop((replica, standby));
     let failure = failed(stage.act("switched").await);
     assert!(failure.message.contains("cannot be waited for: nothing listens"), "{}", failure.message);
     drop(maintenance(&app).await);

@@ -8,6 +8,7 @@ impl Asking<'_> {
     pub(super) fn estimate(&self, statement: &Statement, lines: &[String], found: &mut Found) {
         let Some(rows) = estimated_rows(lines) else { return };
         let what = match &statement.kind {
+            Kind::Select if self.sql.copied => "copies",
             Kind::Select => "returns",
             _ => "changes",
         };
@@ -17,15 +18,16 @@ impl Asking<'_> {
             format!("{}: `{}` {what} about {count}", self.sql.part, short(&statement.text)),
         );
         if let Some(most) = self.sql.max_rows
-            && what == "changes"
+            && what != "returns"
             && rows > most
         {
+            let verb = if what == "copies" { "copy" } else { "change" };
             let message = format!(
-                "`{}` would change about {rows} rows by the server's estimate, and max_rows is {most}",
+                "`{}` would {verb} about {rows} rows by the server's estimate, and max_rows is {most}",
                 short(&statement.text)
             );
             found.add(Concern::warning("many_rows", message).step(&self.used.step).help(
-                "the step is rolled back when more rows change; look at the condition, and ANALYZE the table",
+                "the step is rolled back when it is more rows; look at the condition, and ANALYZE the table",
             ));
         }
     }

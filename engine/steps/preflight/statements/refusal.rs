@@ -7,6 +7,7 @@ use crate::postgres::Error;
 use crate::sql::{self, Kind, Statement};
 use crate::steps::preflight::concern::{Concern, Found};
 use crate::steps::preflight::privileges::grants;
+use crate::steps::preflight::uses::Use;
 use crate::steps::world::World;
 
 impl Asking<'_> {
@@ -85,13 +86,18 @@ impl Asking<'_> {
         if self.sql.afterwards {
             return Some(self.used.step.to_string());
         }
-        let shape = &self.world.shape;
-        let before = shape.graph.ancestors(self.used.at);
-        before.into_iter().rev().find_map(|at| {
-            let step = shape.flow.steps().get(at)?;
-            makes(self.world, &step.action.value, &self.used.database).then(|| step.id.value.to_string())
-        })
+        maker_before(self.world, self.used)
     }
+}
+
+/// The nearest step before this one that could make an object there.
+pub(in crate::steps::preflight) fn maker_before(world: &World, used: &Use) -> Option<String> {
+    let shape = &world.shape;
+    let before = shape.graph.ancestors(used.at);
+    before.into_iter().rev().find_map(|at| {
+        let step = shape.flow.steps().get(at)?;
+        makes(world, &step.action.value, &used.database).then(|| step.id.value.to_string())
+    })
 }
 
 /// Whether an action may add objects to a database of the plan.
