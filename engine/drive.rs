@@ -5,7 +5,7 @@
 mod jobs;
 mod post;
 
-pub use post::{PostError, post, record};
+pub use post::{PostError, post, read_inbox, record};
 
 use crate::clock::{self, Timestamp};
 use crate::plan::action::notify::Level;

@@ -5,6 +5,7 @@ mod chaos;
 mod check;
 mod cli;
 mod docs;
+mod failpoints;
 mod fuzz;
 mod inject;
 mod layers;

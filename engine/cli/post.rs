@@ -276,7 +276,10 @@ fn say(screen: &Screen, store: &Store, run: &RunId, post: Post) -> Result<Exit, 
             (records, state, false)
         }
         Err(store::Error::Held { .. }) => match wait(store, run, &post)? {
-            Some((records, state)) => (records, state, true),
+            Some(Answer { is_held: false, state, records }) if records.is_empty() => {
+                return unheard(screen, run, &state, &post);
+            }
+            Some(Answer { records, state, is_held }) => (records, state, is_held),
             None => {
                 screen.say("it is said; the process that holds the run has not answered yet");
                 return Ok(Exit::Done);
@@ -297,17 +300,49 @@ fn say(screen: &Screen, store: &Store, run: &RunId, post: Post) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-/// Puts it into the inbox of a run that somebody holds, and waits for the answer.
-fn wait(store: &Store, run: &RunId, post: &Post) -> Result<Option<(Vec<Record>, State)>, Error> {
+/// Who held the run ended without hearing it, and nothing came of it afterwards.
+fn unheard(screen: &Screen, run: &RunId, state: &State, post: &Post) -> Result<Exit, Error> {
+    stay(state)?;
+    if matches!(post, Post::Stop { .. }) {
+        screen.say(&format!("{run} is not under way any more: there is nothing to stop"));
+    } else if state.phase == Phase::Finished {
+        return Err(Error::Refused { run: run.clone(), why: "the run is over".to_owned() });
+    } else {
+        screen.say("nothing came of it: it was so already");
+    }
+    next(screen, state);
+    Ok(Exit::Done)
+}
+
+/// What came of something that was said.
+struct Answer {
+    records: Vec<Record>,
+    state: State,
+    /// Somebody drives the run, or did so when it was heard.
+    is_held: bool,
+}
+
+/// Puts it into the inbox of a run that somebody holds, and waits for the answer. Should the holder end without reading
+/// it, it is decided here.
+fn wait(store: &Store, run: &RunId, post: &Post) -> Result<Option<Answer>, Error> {
     let id = store.post(run, &actor::whoami(), post)?;
     let watch = clock::Stopwatch::start();
+    let mut is_held = true;
     while watch.elapsed() < PATIENCE {
         if let Some(from) = store.outcome_of(run, id)? {
             let stored = Stored::read(store, run)?;
             let me = actor::whoami();
             let answer = |record: &&Record| record.seq >= from && record.actor == me;
             let records = stored.records.iter().filter(answer).take(MOST_ANSWERS).cloned().collect();
-            return Ok(Some((records, stored.state)));
+            return Ok(Some(Answer { records, state: stored.state, is_held }));
+        }
+        if store.holder(run)?.is_none()
+            && let Ok(held) = store.take(run)
+        {
+            is_held = false;
+            let mut state = Stored::read(store, run)?.state;
+            launch::runtime()?.block_on(drive::read_inbox(held.journal(), &mut state))?;
+            continue;
         }
         clock::block(LOOK);
     }

@@ -1,7 +1,7 @@
 //! What a person says to a run that nobody holds: decided and made durable, nothing is started.
 
 use crate::clock;
-use crate::run::{Actor, Impossible, Input, Post, Record, State, decide};
+use crate::run::{Actor, Impossible, Input, Phase, Post, Record, State, decide};
 use crate::store::{self, Journal};
 
 /// Why it could not be recorded.
@@ -28,6 +28,25 @@ pub async fn post<J: Journal>(
     record(journal, state, actor, Input::Post(post)).await
 }
 
+/// Decides on what waits in the inbox of a run whose driver has ended without reading it. To stop what is not under way is
+/// nothing, now and when it is taken up again; a run that is over, or was moved, takes nothing any more.
+///
+/// # Errors
+/// The journal or the inbox fails, or does not fit the plan.
+pub async fn read_inbox<J: Journal>(journal: &J, state: &mut State) -> Result<(), PostError> {
+    for posted in journal.inbox().await.map_err(PostError::Journal)? {
+        let is_over = state.phase == Phase::Finished || state.moved.is_some();
+        let is_nothing = is_over || matches!(posted.post, Post::Stop { .. });
+        let before = state.seq;
+        let records = match is_nothing {
+            true => Vec::new(),
+            false => applied(state, &posted.actor, Input::Post(posted.post))?,
+        };
+        journal.append_taking(before, &records, &[posted.id]).await.map_err(PostError::Journal)?;
+    }
+    Ok(())
+}
+
 /// Decides on an input of a run that is not driven; what came of it is durable, nothing is started.
 ///
 /// # Errors
@@ -38,16 +57,22 @@ pub async fn record<J: Journal>(
     actor: &Actor,
     input: Input,
 ) -> Result<Vec<Record>, PostError> {
-    let now = clock::now();
     let before = state.seq;
+    let records = applied(state, actor, input)?;
+    if !records.is_empty() {
+        journal.append(before, &records).await.map_err(PostError::Journal)?;
+    }
+    Ok(records)
+}
+
+/// What came of it, in memory.
+fn applied(state: &mut State, actor: &Actor, input: Input) -> Result<Vec<Record>, Impossible> {
+    let now = clock::now();
     let mut records = Vec::new();
     for event in decide(state, actor, input, now) {
         let record = Record::seal(&state.run.clone(), state.seq + 1, now, actor, event, &state.head);
         state.apply(&record)?;
         records.push(record);
-    }
-    if !records.is_empty() {
-        journal.append(before, &records).await.map_err(PostError::Journal)?;
     }
     Ok(records)
 }
