@@ -70,6 +70,8 @@ fn started() -> Started {
         digest: String::new(),
         reason: None,
         severity: None,
+        incident_started_at: None,
+        overridden: None,
         directory: ".".to_owned(),
         attended: false,
         wait: false,

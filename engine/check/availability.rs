@@ -20,7 +20,7 @@ pub enum Feature {
     Escalation,
 }
 
-const NOT_YET: &[Feature] = &[Feature::SignedApprovals, Feature::Escalation];
+const NOT_YET: &[Feature] = &[];
 
 impl Feature {
     /// What it is, and what does the same work.

@@ -3,8 +3,8 @@
 use super::error::Error;
 use super::exit::Exit;
 use super::{
-    backups, check, completions, diff, explain, export, graph, import, logs, new, post, preflight, prune,
-    rehearse, report, resume, run, runs, schema, status, undo,
+    backups, check, completions, decision, diff, explain, export, graph, import, logs, new, post, preflight,
+    prune, rehearse, report, resume, run, runs, schema, status, undo,
 };
 use crate::terminal::{Color, Format, Look, Screen};
 use clap::{Args, Parser, Subcommand};
@@ -91,8 +91,8 @@ pub enum Command {
     Rehearse(rehearse::Rehearse),
     Resume(resume::Resume),
     Undo(undo::Undo),
-    Approve(post::Approve),
-    Reject(post::Reject),
+    Approve(decision::Approve),
+    Reject(decision::Reject),
     Resolve(post::Resolve),
     Stop(post::Stop),
     Export(export::Export),

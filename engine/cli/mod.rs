@@ -2,6 +2,7 @@
 //! Must never print by itself (that is terminal/'s) nor decide what a run does (that is run/'s).
 
 mod actor;
+mod agent;
 mod amend;
 mod backups;
 mod bare;
@@ -9,6 +10,8 @@ mod beginning;
 mod check;
 mod command;
 mod completions;
+mod decision;
+mod decision_file;
 mod diff;
 mod difference;
 mod error;
@@ -20,6 +23,8 @@ mod files;
 mod graph;
 mod hidden;
 mod import;
+mod incident;
+mod keys;
 mod launch;
 mod leftover;
 mod logs;
@@ -38,6 +43,7 @@ mod runs;
 mod schema;
 mod served;
 mod signals;
+mod signatures;
 mod stage;
 mod state_dir;
 mod status;

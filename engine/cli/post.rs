@@ -1,4 +1,4 @@
-//! `runplan approve`, `reject`, `resolve` and `stop`: what people say to a run, from any terminal. A run that somebody
+//! `runplan resolve` and `stop`, and how every word reaches a run: what people say to a run, from any terminal. A run that somebody
 //! holds finds it in its inbox; else it is decided here. Must never report as accepted what the journal does not hold.
 
 use super::actor;
@@ -25,37 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(50);
 /// What one word to a run leads to; what comes later is somebody else's.
 const MOST_ANSWERS: usize = 4;
-
-/// Approves a step that waits for an approval.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  runplan approve k7f3 go
-  runplan approve k7f3 go --comment 'checked with Ann'")]
-pub struct Approve {
-    /// The run: its id, or the beginning or end of it
-    run: String,
-    /// The step; may be left out when only one waits
-    step: Option<String>,
-    /// A comment for the report; for a task done by hand: the evidence
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
-    comment: String,
-}
-
-/// Rejects a step that waits for an approval.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  runplan reject k7f3 go --reason 'too many rows would be lost'")]
-pub struct Reject {
-    /// The run: its id, or the beginning or end of it
-    run: String,
-    /// The step; may be left out when only one waits
-    step: Option<String>,
-    /// Why
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
-}
 
 /// Says what became of a step whose outcome is not known, or lets a run go on past a failed one.
 #[derive(Debug, Args)]
@@ -114,24 +83,6 @@ pub struct Stop {
         value_name = "TEXT"
     )]
     reason: String,
-}
-
-impl Approve {
-    pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
-        let (store, run) = find(globals, &self.run)?;
-        let state = Stored::read(&store, &run)?.state;
-        let step = waiting(&state, self.step.as_deref())?;
-        say(screen, &store, &run, to(&state, Post::Approve { step, comment: self.comment }))
-    }
-}
-
-impl Reject {
-    pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
-        let (store, run) = find(globals, &self.run)?;
-        let state = Stored::read(&store, &run)?.state;
-        let step = waiting(&state, self.step.as_deref())?;
-        say(screen, &store, &run, to(&state, Post::Reject { step, reason: self.reason }))
-    }
 }
 
 impl Resolve {
@@ -216,7 +167,7 @@ pub fn stay(state: &State) -> Result<(), Error> {
 }
 
 /// An answer to what is asked now, and to nothing that may be asked later.
-fn to(state: &State, post: Post) -> Post {
+pub fn to(state: &State, post: Post) -> Post {
     let attempt = post.step().and_then(|step| state.entry(step)).map(|entry| entry.attempts);
     match attempt {
         Some(attempt) => Post::Answer { attempt, answer: Box::new(post) },
@@ -224,7 +175,11 @@ fn to(state: &State, post: Post) -> Post {
     }
 }
 
-fn find(globals: &Globals, run: &str) -> Result<(Store, RunId), Error> {
+/// A run by what was typed.
+///
+/// # Errors
+/// There is none, or several are meant.
+pub fn find(globals: &Globals, run: &str) -> Result<(Store, RunId), Error> {
     let store = state_dir::open(globals)?;
     let run = store.find(run)?;
     Ok((store, run))
@@ -246,7 +201,10 @@ pub fn step_of(state: &State, name: &str) -> Result<StepId, Error> {
 }
 
 /// The step that was named, or the only one that waits.
-fn waiting(state: &State, named: Option<&str>) -> Result<StepId, Error> {
+///
+/// # Errors
+/// There is none, or several wait.
+pub fn waiting(state: &State, named: Option<&str>) -> Result<StepId, Error> {
     if let Some(name) = named {
         return step_of(state, name);
     }
@@ -262,7 +220,10 @@ fn waiting(state: &State, named: Option<&str>) -> Result<StepId, Error> {
 }
 
 /// Says it to the run, and shows what came of it.
-fn say(screen: &Screen, store: &Store, run: &RunId, post: Post) -> Result<Exit, Error> {
+///
+/// # Errors
+/// The run did not accept it, or cannot be reached.
+pub fn say(screen: &Screen, store: &Store, run: &RunId, post: Post) -> Result<Exit, Error> {
     let (records, state, is_held) = match store.take(run) {
         Ok(held) => {
             let mut state = Stored::read(store, run)?.state;

@@ -271,6 +271,8 @@ impl Rehearsed<'_> {
             digest: String::new(),
             reason,
             severity: None,
+            incident_started_at: None,
+            overridden: None,
             directory: self.directory.display().to_string(),
             attended: false,
             wait: false,

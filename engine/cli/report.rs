@@ -4,6 +4,7 @@ use super::command::Globals;
 use super::error::Error;
 use super::exit::Exit;
 use super::files;
+use super::signatures;
 use super::state_dir::{self, Meant};
 use super::stored::Stored;
 use super::verified;
@@ -21,6 +22,7 @@ Examples:
   runplan report k7f3 > incident.md
   runplan report k7f3 --format html --out incident.html    one file for a browser, without network
   runplan report k7f3 --format json
+  runplan report k7f3 --signatures signed/                 the signed decisions, for ssh-keygen -Y verify
   runplan report --verify incident.html                    does it belong to the journal, was it changed?")]
 pub struct Report {
     /// The run: its id, or the beginning or end of it; without it the last one
@@ -31,6 +33,9 @@ pub struct Report {
     /// Says whether a report belongs to its journal and whether it was changed since
     #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "out"])]
     verify: Option<PathBuf>,
+    /// Writes the signed decisions to a new directory, for `ssh-keygen -Y verify`
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "verify"])]
+    signatures: Option<PathBuf>,
 }
 
 impl Report {
@@ -42,6 +47,10 @@ impl Report {
         let run = named(&store, self.run.as_deref())?;
         let stored = Stored::read(&store, &run)?;
         let report = Document::of(&stored.state, &stored.records);
+        if let Some(directory) = &self.signatures {
+            signatures::export(screen, &report, directory)?;
+            return Ok(Exit::Done);
+        }
         let text = match screen.format {
             Format::Json => json(&report),
             Format::Html => page(&report, &stored)?,

@@ -10,7 +10,7 @@ use super::past::Past;
 use super::preflight::AcceptArgs;
 use super::surroundings::{self, Given};
 use super::values::{self, ValueArgs};
-use super::{matrix, state_dir, stored};
+use super::{incident, matrix, state_dir, stored};
 use crate::clock;
 use crate::drive::Start;
 use crate::plan::{Finding, Loaded, RunId, StepId, digest};
@@ -59,6 +59,9 @@ pub struct Run {
     /// Run although the decision matrix says to fix forward; why
     #[arg(long = "override", value_name = "REASON")]
     override_: Option<String>,
+    /// When the incident began: `40m` ago, or a time; deadlines count from then [default: now]
+    #[arg(long, value_name = "WHEN")]
+    incident_started: Option<String>,
     #[command(flatten)]
     accepts: AcceptArgs,
     /// Wait for approvals instead of parking
@@ -127,6 +130,7 @@ impl Run {
         let reason = self.reason(screen, severity.is_some() || self.accepts.needs_reason())?;
         matrix::confirm_protected(screen, &shape, self.yes)?;
 
+        let incident_started_at = self.incident_started.as_deref().map(incident::began).transpose()?;
         let store = state_dir::open(globals)?;
         let run = RunId::new(shape.plan.name.value.as_str(), clock::now(), rand::random());
         let attended = screen.is_attended();
@@ -140,6 +144,8 @@ impl Run {
             digest: whole_digest,
             reason,
             severity,
+            incident_started_at,
+            overridden: self.override_.clone().filter(|reason| !reason.trim().is_empty()),
             directory: opened.directory.display().to_string(),
             attended,
             wait: self.wait,

@@ -99,7 +99,7 @@ impl<H: Hands> Jobs<H> {
         let all = notices(state, occasion);
         let count = all.len();
         for (index, notice) in all.into_iter().enumerate() {
-            let name = format!("notice_{}_{index}_{}", notice.occasion.word(), state.seq);
+            let name = format!("notice_{}_{index}_{}", notice.subject, state.seq);
             let work = self.hands.notice(name, notice, self.tell.clone());
             let out = self.sender.clone();
             let index = u32::try_from(index + handlers_of(state, occasion).len()).unwrap_or(u32::MAX);
@@ -141,7 +141,7 @@ impl<H: Hands> Jobs<H> {
 fn handlers_of(state: &State, occasion: Occasion) -> &[Bare] {
     let handlers = &state.shape.plan.handlers;
     match occasion {
-        Occasion::Started => &[],
+        Occasion::Started | Occasion::Deadline | Occasion::BreakGlass => &[],
         Occasion::Waiting => &handlers.waiting,
         Occasion::Parked => &handlers.parked,
         Occasion::Failed => &handlers.failed,

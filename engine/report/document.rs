@@ -24,6 +24,12 @@ pub struct Report {
     pub rehearsal: bool,
     pub severity: Option<Severity>,
     pub reason: Option<String>,
+    /// Approvals that went past those who should have given them: what a reader must know first.
+    pub break_glass: Vec<String>,
+    /// Why it was run although the decision matrix says to fix forward.
+    pub overridden: Option<String>,
+    /// When the incident began, if not with the run.
+    pub incident_started_at: Option<Timestamp>,
     /// Who started it, as the operating system calls them.
     pub requester: String,
     pub phase: &'static str,
@@ -125,6 +131,9 @@ impl Report {
             rehearsal: started.is_some_and(|started| started.rehearsal),
             severity: severity(state),
             reason: started.and_then(|started| started.reason.clone()),
+            break_glass: broken_glass(records),
+            overridden: started.and_then(|started| started.overridden.clone()),
+            incident_started_at: started.and_then(|started| started.incident_started_at),
             requester: state
                 .requester
                 .as_ref()
@@ -146,7 +155,7 @@ impl Report {
             steps: steps(state),
             timeline: timeline(state, records),
             pauses: pauses(records),
-            approvals: approvals(state),
+            approvals: approvals(state, records),
             checks: checks(state),
             backups: backups(state),
             statements: statements(state),
@@ -162,6 +171,16 @@ impl Report {
             made_with: env!("CARGO_PKG_VERSION"),
         }
     }
+}
+
+fn broken_glass(records: &[Record]) -> Vec<String> {
+    let told = records.iter().filter_map(|record| match &record.event {
+        Event::ApprovalGiven { step, by, break_glass: Some(reason), .. } => {
+            Some(format!("{by} approved {step} alone at {}, past the rules: {reason}", record.at))
+        }
+        _ => None,
+    });
+    told.collect()
 }
 
 fn severity(state: &State) -> Option<Severity> {

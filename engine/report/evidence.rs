@@ -2,10 +2,11 @@
 
 use super::outcome::{number, text};
 use crate::plan::{Action, Question, Step, StepId};
-use crate::run::{Entry, State, StepState};
+use crate::run::{Ask, Decision, Entry, Event, Record, Signed, State, StepState, keys_of};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// Characters of what a check found.
 const LONGEST_WORD: usize = 300;
@@ -39,6 +40,23 @@ pub struct Approval {
     pub approved: bool,
     pub comment: String,
     pub at: Timestamp,
+    /// `signed by ssh-ed25519 (SHA256:...), verified`; None: the operating system's word for it alone.
+    pub signature: Option<String>,
+    pub signed: Option<Signature>,
+    /// In an emergency, past those who should have decided: why.
+    pub break_glass: Option<String>,
+}
+
+/// A signature of a decision, proved when the report was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Signature {
+    pub verified: bool,
+    /// As in `authorized_keys`.
+    pub key: String,
+    pub fingerprint: String,
+    /// What was signed, byte for byte.
+    pub text: String,
+    pub signature: String,
 }
 
 /// What is lost.
@@ -137,21 +155,51 @@ pub fn losses(state: &State) -> Vec<Loss> {
         .collect()
 }
 
-pub fn approvals(state: &State) -> Vec<Approval> {
+/// Every decision, also those of questions that were asked again since.
+pub fn approvals(state: &State, records: &[Record]) -> Vec<Approval> {
+    let mut asks: HashMap<&StepId, &Ask> = HashMap::new();
     let mut found = Vec::new();
-    for (id, entry) in state.entries() {
-        let question = entry.ask.as_ref().map(|ask| ask.message.clone()).unwrap_or_default();
-        found.extend(entry.decisions.iter().map(|decision| Approval {
-            step: id.clone(),
-            question: question.clone(),
-            by: decision.by.clone(),
+    for record in records {
+        if let Event::ApprovalRequested { step, ask, .. } = &record.event {
+            asks.insert(step, ask);
+        }
+        let (Some(step), Some(decision)) = (record.event.step(), Decision::of(record)) else { continue };
+        let ask = asks.get(step);
+        let signed = decision.signed.as_ref().map(|signed| proved(state, ask.copied(), &decision.by, signed));
+        found.push(Approval {
+            step: step.clone(),
+            question: ask.map(|ask| ask.message.clone()).unwrap_or_default(),
             account: format!("uid {} on {}", decision.actor.uid, decision.actor.host),
             approved: decision.approved,
-            comment: decision.comment.clone(),
             at: decision.at,
-        }));
+            signature: signed.as_ref().map(words),
+            signed,
+            by: decision.by,
+            comment: decision.comment,
+            break_glass: decision.break_glass,
+        });
     }
     found
+}
+
+fn proved(state: &State, ask: Option<&Ask>, by: &str, signed: &Signed) -> Signature {
+    let keys = ask.map(|ask| keys_of(state, ask, by)).unwrap_or_default();
+    let signer = signed.verify(keys.iter().map(String::as_str)).ok();
+    Signature {
+        verified: signer.is_some(),
+        key: signer.as_ref().map(|signer| signer.key.clone()).unwrap_or_default(),
+        fingerprint: signer.map(|signer| signer.fingerprint).unwrap_or_default(),
+        text: signed.text.clone(),
+        signature: signed.signature.clone(),
+    }
+}
+
+fn words(signed: &Signature) -> String {
+    let kind = signed.key.split_whitespace().next().unwrap_or_default();
+    match signed.verified {
+        true => format!("signed by {kind} ({}), verified", signed.fingerprint),
+        false => "signed, but the signature does not verify with the keys of the site file".to_owned(),
+    }
 }
 
 pub fn backups(state: &State) -> Vec<Backup> {

@@ -55,6 +55,10 @@ impl Page {
     }
 
     fn head(&mut self, report: &Report) {
+        for broken in &report.break_glass {
+            self.line(&format!("> **BREAK-GLASS:** {}", in_line(broken)));
+            self.line("");
+        }
         let title = report.title.as_deref().unwrap_or(&report.plan);
         self.line(&format!("# {}", in_line(title)));
         self.line("");
@@ -79,6 +83,8 @@ impl Page {
         };
         row("Reason", Some(report.reason.clone().unwrap_or_else(|| "none was given".to_owned())));
         row("Severity", report.severity.as_ref().map(severity));
+        row("Although fix forward", report.overridden.clone());
+        row("Incident began", report.incident_started_at.map(time));
         row("Started by", Some(report.requester.clone()));
         row("Started", report.started_at.map(time));
         row("Finished", report.finished_at.map(time));
@@ -197,7 +203,12 @@ impl Page {
                 format!("`{}`", approval.step),
                 approval.question.clone(),
                 if approval.approved { "yes" } else { "no" }.to_owned(),
-                format!("{} ({}, unsigned)", approval.by, approval.account),
+                format!(
+                    "{} ({}, {})",
+                    approval.by,
+                    approval.account,
+                    approval.signature.as_deref().unwrap_or("unsigned")
+                ),
                 approval.comment.clone(),
                 time(approval.at),
             ]

@@ -80,11 +80,28 @@ pub fn tell(record: &Record, state: &State) -> Told {
             told.more.extend(ask.message.lines().map(str::to_owned));
             told
         }
-        Event::ApprovalGiven { by, comment, .. } => {
-            told(Mark::Done, format!("approved by {by}{}", quoted(comment)))
+        Event::ApprovalGiven { by, break_glass: Some(reason), .. } => {
+            told(Mark::Caution, format!("BREAK-GLASS: approved by {by} alone, past the rules: {reason}"))
+        }
+        Event::ApprovalGiven { by, comment, signed, .. } => {
+            let how = if signed.is_some() { ", signed" } else { "" };
+            told(Mark::Done, format!("approved by {by}{how}{}", quoted(comment)))
+        }
+        Event::GlassBroken { .. } => {
+            told(Mark::Caution, "everybody is told that the glass was broken".to_owned())
+        }
+        Event::DeadlinePassed { severity, due_at, role } => {
+            let due_at = due_at.round(jiff::Unit::Second).unwrap_or(*due_at);
+            let role = role.as_ref().map(|role| format!("; {role} is told")).unwrap_or_default();
+            told(Mark::Caution, format!("the deadline of {severity} ({due_at}) has passed{role}"))
         }
         Event::ApprovalRejected { by, reason, .. } => {
-            told(Mark::Failed, format!("rejected by {by}{}", quoted(reason)))
+            let how = if matches!(&record.event, Event::ApprovalRejected { signed: Some(_), .. }) {
+                ", signed"
+            } else {
+                ""
+            };
+            told(Mark::Failed, format!("rejected by {by}{how}{}", quoted(reason)))
         }
         Event::DecisionRefused { by, reason, .. } => {
             told(Mark::Caution, format!("what {by} said was not accepted: {reason}"))

@@ -1,14 +1,16 @@
 //! (state, input, now) -> events. Decides everything; does nothing.
 
+use super::consent::{self, is_expired, refuse};
+use super::escalation;
 use super::event::{Amended, Event, Finish};
 use super::guarding::guarded_by;
 use super::input::{Input, Post, Resolution};
-use super::outcome::{Ask, Failure, Outcome};
+use super::outcome::{Failure, Outcome};
 use super::parked::Why;
 use super::record::Actor;
 use super::renewal::{Freshness, freshness};
 use super::reversal::{Reversal, reversal};
-use super::state::{Entry, Phase, State};
+use super::state::{Phase, State};
 use super::transition::StepState;
 use crate::plan::template::{self, Results, Scope};
 use crate::plan::{OnFailure, Step, StepId};
@@ -59,7 +61,7 @@ pub fn next_wakeup(state: &State) -> Option<Timestamp> {
     let forward = state.phase == Phase::Forward;
     let asked = state.awaiting().filter(|_| forward);
     let expiry = asked.filter_map(|id| state.entry(id)?.ask.as_ref()?.expires_at).min();
-    [retry, expiry, deadline(state)].into_iter().flatten().min()
+    [retry, expiry, deadline(state), escalation::deadline(state)].into_iter().flatten().min()
 }
 
 fn deadline(state: &State) -> Option<Timestamp> {
@@ -126,6 +128,10 @@ fn resume(state: &State, attended: bool, wait: bool, now: Timestamp) -> Vec<Even
 fn next(state: &State, now: Timestamp) -> Vec<Event> {
     if state.started.is_none() || state.parked.is_some() || state.moved.is_some() {
         return Vec::new();
+    }
+    // Before anything follows from it, also when it was done while nobody drove the run.
+    if let Some((step, by, reason)) = state.broken_glass.clone() {
+        return vec![Event::GlassBroken { step, by, reason }];
     }
     match state.phase {
         Phase::Finished => Vec::new(),
@@ -258,6 +264,7 @@ fn tick(state: &State, now: Timestamp) -> Vec<Event> {
             reason: format!("the deadline of {limit} has passed"),
         });
     }
+    events.extend(escalation::passed(state, now));
     // On the way back, and at the end, nobody waits for the answer any more.
     for id in state.awaiting().filter(|_| state.phase == Phase::Forward) {
         let Some(entry) = state.entry(id) else { continue };
@@ -275,10 +282,6 @@ fn tick(state: &State, now: Timestamp) -> Vec<Event> {
         }
     }
     events
-}
-
-fn is_expired(entry: &Entry, now: Timestamp) -> bool {
-    entry.ask.as_ref().and_then(|ask| ask.expires_at).is_some_and(|at| at <= now)
 }
 
 fn expired(step: &StepId, attempt: u32) -> Event {
@@ -368,19 +371,24 @@ fn posted(state: &State, actor: &Actor, post: Post, now: Timestamp) -> Vec<Event
             .map_or_else(Vec::new, |step| refuse(step, actor, "the run was moved, and goes on elsewhere"));
     }
     if state.phase == Phase::Finished
-        && let Post::Approve { step, .. } | Post::Reject { step, .. } | Post::Resolve { step, .. } = post
+        && let Some(step) = post.step().filter(|_| !matches!(post, Post::Answer { .. }))
     {
-        return refuse(step, actor, "the run is over");
+        return refuse(step.clone(), actor, "the run is over");
     }
     // A step that became done now would stand in the way of the steps that are undone before it.
     if state.phase == Phase::Backward
-        && let Post::Approve { step, .. } | Post::Reject { step, .. } = post
+        && let Post::Approve { step, .. }
+        | Post::Reject { step, .. }
+        | Post::Signed { step, .. }
+        | Post::BreakGlass { step, .. } = post
     {
         return refuse(step, actor, "the run is being undone, so nothing waits for it any more");
     }
     match post {
-        Post::Approve { step, comment } => approve(state, actor, step, comment, now),
-        Post::Reject { step, reason } => reject(state, actor, step, reason),
+        Post::Approve { step, comment } => consent::approve(state, actor, step, comment, now),
+        Post::Reject { step, reason } => consent::reject(state, actor, step, reason),
+        Post::Signed { step, signed } => consent::signed(state, actor, step, signed, now),
+        Post::BreakGlass { step, reason } => consent::break_glass(state, actor, step, reason, now),
         Post::Resolve { step, resolution, reason, loss } => {
             resolve(state, actor, step, resolution, reason, loss)
         }
@@ -389,74 +397,6 @@ fn posted(state: &State, actor: &Actor, post: Post, now: Timestamp) -> Vec<Event
         Post::End { reason } => end(state, reason),
         Post::Answer { attempt, answer: post } => answer(state, actor, attempt, *post, now),
     }
-}
-
-fn refuse(step: StepId, actor: &Actor, reason: impl Into<String>) -> Vec<Event> {
-    vec![Event::DecisionRefused { step, by: actor.name.clone(), reason: reason.into() }]
-}
-
-/// Whether this person may decide.
-fn may_decide(state: &State, actor: &Actor, ask: &Ask) -> Result<(), String> {
-    if !ask.people.is_empty() && !ask.people.contains(&actor.name) {
-        return Err(format!("{} is none of: {}", actor.name, ask.people.join(", ")));
-    }
-    let own = state.requester.as_ref().is_some_and(|requester| requester.name == actor.name);
-    if own && !ask.allow_requester && !ask.people.is_empty() {
-        return Err(format!("{} started the run and cannot approve it", actor.name));
-    }
-    Ok(())
-}
-
-fn approve(state: &State, actor: &Actor, step: StepId, comment: String, now: Timestamp) -> Vec<Event> {
-    let Some(entry) = state.entry(&step) else { return Vec::new() };
-    let Some(ask) = entry.ask.as_ref().filter(|_| entry.state == StepState::AwaitingApproval) else {
-        return refuse(step, actor, "it does not wait for an approval");
-    };
-    if let Err(why) = may_decide(state, actor, ask) {
-        return refuse(step, actor, why);
-    }
-    // A parked run has no clock: nobody said so when the time was up.
-    if is_expired(entry, now) {
-        return refuse(step, actor, "its time is up, which counts as no; `runplan resume` asks again");
-    }
-    if ask.confirm && comment.trim().is_empty() {
-        return refuse(step, actor, "a human task wants its evidence as the comment");
-    }
-    if entry.decisions.iter().any(|decision| decision.approved && decision.actor == *actor) {
-        return refuse(step, actor, format!("{} has approved already", actor.name));
-    }
-    let by = actor.name.clone();
-    let given = entry.decisions.iter().filter(|decision| decision.approved).count() + 1;
-    let mut events =
-        vec![Event::ApprovalGiven { step: step.clone(), by: by.clone(), comment: comment.clone() }];
-    if given >= usize::from(ask.count.max(1)) {
-        let mut names: Vec<String> = entry.decisions.iter().map(|decision| decision.by.clone()).collect();
-        names.push(by);
-        let mut outputs = serde_json::Map::new();
-        outputs.insert("approved_by".to_owned(), names.join(", ").into());
-        outputs.insert("comment".to_owned(), comment.into());
-        outputs.insert("signed".to_owned(), false.into());
-        events.push(Event::StepDone { step, attempt: entry.attempts, outputs });
-    }
-    events
-}
-
-fn reject(state: &State, actor: &Actor, step: StepId, reason: String) -> Vec<Event> {
-    let Some(entry) = state.entry(&step) else { return Vec::new() };
-    let Some(ask) = entry.ask.as_ref().filter(|_| entry.state == StepState::AwaitingApproval) else {
-        return refuse(step, actor, "it does not wait for an approval");
-    };
-    if let Err(why) = may_decide(state, actor, ask) {
-        return refuse(step, actor, why);
-    }
-    let by = actor.name.clone();
-    let failure = Failure::new("runplan::approve::rejected", format!("{by} said no: {reason}"))
-        .help("`runplan undo` goes back; `runplan resume` asks again")
-        .permanent();
-    vec![
-        Event::ApprovalRejected { step: step.clone(), by, reason },
-        Event::StepFailed { step, attempt: entry.attempts, failure },
-    ]
 }
 
 fn resolve(

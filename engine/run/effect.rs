@@ -63,6 +63,8 @@ impl Effect {
                 });
                 effects
             }
+            Event::GlassBroken { .. } => vec![Self::Handle { occasion: Occasion::BreakGlass }],
+            Event::DeadlinePassed { .. } => vec![Self::Handle { occasion: Occasion::Deadline }],
             Event::RunStarted(_) => vec![Self::Handle { occasion: Occasion::Started }],
             Event::RunResumed { .. }
             | Event::StepSkipped { .. }

@@ -3,6 +3,7 @@
 use super::input::Resolution;
 use super::outcome::{Ask, Evidence, Fact, Failure, Outputs};
 use super::parked::Why;
+use super::signature::Signed;
 use crate::plan::{Name, StepId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -74,11 +75,30 @@ pub enum Event {
         step: StepId,
         by: String,
         comment: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<Signed>,
+        /// In an emergency, past roles, count and signatures: why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        break_glass: Option<String>,
     },
     ApprovalRejected {
         step: StepId,
         by: String,
         reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<Signed>,
+    },
+    /// Everybody is told that an approval went past those who should have given it.
+    GlassBroken {
+        step: StepId,
+        by: String,
+        reason: String,
+    },
+    /// The deadline of the decision matrix has passed; the next role is told.
+    DeadlinePassed {
+        severity: String,
+        due_at: Timestamp,
+        role: Option<Name>,
     },
     /// A person's decision was not accepted; the message says why.
     DecisionRefused {
@@ -198,6 +218,12 @@ pub struct Started {
     pub digest: String,
     pub reason: Option<String>,
     pub severity: Option<String>,
+    /// When the incident began, if not with the run: deadlines count from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident_started_at: Option<Timestamp>,
+    /// Why it is run although the decision matrix says to fix forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<String>,
     /// Paths in the plan are relative to this directory.
     pub directory: String,
     /// A person at this process's terminal can be asked.
@@ -254,6 +280,10 @@ pub enum Occasion {
     Parked,
     Failed,
     Finished,
+    /// The deadline of the decision matrix has passed.
+    Deadline,
+    /// An approval went past those who should have given it.
+    BreakGlass,
 }
 
 impl Occasion {
@@ -264,6 +294,8 @@ impl Occasion {
             Self::Parked => "parked",
             Self::Failed => "failed",
             Self::Finished => "finished",
+            Self::Deadline => "deadline",
+            Self::BreakGlass => "break_glass",
         }
     }
 }
@@ -286,6 +318,8 @@ impl Event {
             Self::ApprovalRequested { .. } => "approval_requested",
             Self::ApprovalGiven { .. } => "approval_given",
             Self::ApprovalRejected { .. } => "approval_rejected",
+            Self::GlassBroken { .. } => "glass_broken",
+            Self::DeadlinePassed { .. } => "deadline_passed",
             Self::DecisionRefused { .. } => "decision_refused",
             Self::StepResolved { .. } => "step_resolved",
             Self::StopRequested { .. } => "stop_requested",
@@ -321,6 +355,7 @@ impl Event {
             | Self::ApprovalRequested { step, .. }
             | Self::ApprovalGiven { step, .. }
             | Self::ApprovalRejected { step, .. }
+            | Self::GlassBroken { step, .. }
             | Self::DecisionRefused { step, .. }
             | Self::StepResolved { step, .. }
             | Self::CancelRequested { step, .. }
@@ -333,6 +368,7 @@ impl Event {
             | Self::RunResumed { .. }
             | Self::StopRequested { .. }
             | Self::Parked { .. }
+            | Self::DeadlinePassed { .. }
             | Self::UndoRequested { .. }
             | Self::HandlerFinished { .. }
             | Self::RunFinished { .. }

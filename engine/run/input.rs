@@ -2,6 +2,7 @@
 
 use super::event::{Amended, Occasion, Started};
 use super::outcome::{Fact, Failure, Outcome};
+use super::signature::Signed;
 use crate::plan::StepId;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,16 @@ pub enum Post {
         step: StepId,
         reason: String,
     },
+    /// A decision with its signature, whoever brought it.
+    Signed {
+        step: StepId,
+        signed: Signed,
+    },
+    /// An emergency: a yes past roles, count and signatures.
+    BreakGlass {
+        step: StepId,
+        reason: String,
+    },
     Resolve {
         step: StepId,
         resolution: Resolution,
@@ -109,7 +120,11 @@ impl Post {
     /// The step that it is about.
     pub fn step(&self) -> Option<&StepId> {
         match self {
-            Self::Approve { step, .. } | Self::Reject { step, .. } | Self::Resolve { step, .. } => Some(step),
+            Self::Approve { step, .. }
+            | Self::Reject { step, .. }
+            | Self::Signed { step, .. }
+            | Self::BreakGlass { step, .. }
+            | Self::Resolve { step, .. } => Some(step),
             Self::Answer { answer, .. } => answer.step(),
             Self::Stop { .. } | Self::Undo { .. } | Self::End { .. } => None,
         }

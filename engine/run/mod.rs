@@ -5,8 +5,11 @@
 //! ```
 
 mod amendment;
+pub mod approval;
+mod consent;
 mod decide;
 mod effect;
+mod escalation;
 mod event;
 mod guarding;
 mod input;
@@ -17,11 +20,14 @@ mod record;
 mod renewal;
 mod reversal;
 mod shape;
+mod signature;
 mod state;
 mod transition;
 
+pub use consent::{keys_of, signers};
 pub use decide::{decide, next_wakeup};
 pub use effect::Effect;
+pub use escalation::next_role;
 pub use event::{Accepted, Amended, Event, Finish, Occasion, Started, StoredSource};
 pub use input::{Input, Post, Resolution};
 pub use notice::{Notice, notices};
@@ -30,5 +36,6 @@ pub use parked::Why;
 pub use record::{Actor, FORMAT, Record, RecordError};
 pub use reversal::{Effects, Reversal, effects, reversal};
 pub use shape::{Shape, loaded};
+pub use signature::{Fault, NAMESPACE, Signed, Signer};
 pub use state::{Decision, Entry, Moved, Phase, State};
 pub use transition::{Impossible, StepState};

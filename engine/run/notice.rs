@@ -1,18 +1,22 @@
 //! What a channel of the site is told without a plan asking for it: one for each channel that wants to hear of the
 //! occasion. Pure; says nothing of a rehearsal, which is nobody's incident.
 
+use super::escalation::next_role;
 use super::event::{Finish, Occasion};
 use super::parked::Why;
 use super::state::State;
-use crate::plan::Text;
 use crate::plan::action::notify::Level as Loud;
 use crate::plan::site::{self, Channel, Contact, Site};
+use crate::plan::{Name, Text};
 
 /// Something to be told on a channel.
 #[derive(Debug, Clone)]
 pub struct Notice {
     pub channel: String,
-    pub occasion: site::Occasion,
+    /// What happened, in one word.
+    pub subject: &'static str,
+    /// The same in the site file's words; None: it is told whoever wants to hear of it.
+    pub occasion: Option<site::Occasion>,
     pub level: Loud,
     /// The site's own words, a template.
     pub template: Option<Text>,
@@ -29,30 +33,56 @@ pub fn notices(state: &State, occasion: Occasion) -> Vec<Notice> {
     }
     let severity = started.and_then(|started| started.severity.as_deref());
     let (kind, level) = kind(occasion);
-    let wants = |channel: &Channel| {
+    let of_roles = channels_of_roles(state, site, occasion);
+    let wants = |name: &str, channel: &Channel| {
         let level = channel.severities.as_ref();
         let is_asked = level.is_none_or(|all| all.iter().any(|one| Some(one.word()) == severity));
-        channel.events.contains(&kind) && is_asked && !said_already(state, channel, occasion)
+        match kind {
+            // Nobody may miss it, nor choose not to hear of it.
+            None => true,
+            _ if of_roles.iter().any(|one| one == name) => true,
+            Some(kind) => {
+                channel.events.contains(&kind) && is_asked && !said_already(state, channel, occasion)
+            }
+        }
     };
-    let channels = site.channels.iter().filter(|(_, channel)| wants(channel));
+    let channels = site.channels.iter().filter(|(name, channel)| wants(&name.value, channel));
     channels
         .map(|(name, channel)| Notice {
             channel: name.value.clone(),
+            subject: kind.map_or(occasion.word(), site::Occasion::word),
             occasion: kind,
             level,
-            template: channel.message.clone(),
+            template: channel.message.clone().filter(|_| kind.is_some()),
             text: words(state, site, occasion),
         })
         .collect()
 }
 
-fn kind(occasion: Occasion) -> (site::Occasion, Loud) {
+/// The channels on which a role hears that it is asked, or that the others' time is up.
+fn channels_of_roles(state: &State, site: &Site, occasion: Occasion) -> Vec<String> {
+    let severity = state.started.as_deref().and_then(|started| started.severity.as_deref());
+    let roles: Vec<&Name> = match occasion {
+        Occasion::Waiting => {
+            let asks = state.awaiting().filter_map(|step| state.entry(step)?.ask.as_ref());
+            asks.flat_map(|ask| &ask.roles).collect()
+        }
+        Occasion::Deadline => severity.and_then(|word| next_role(site, word)).into_iter().collect(),
+        _ => Vec::new(),
+    };
+    let roles = roles.into_iter().filter_map(|role| site.roles.get(role.as_str()));
+    roles.flat_map(|role| role.channels.iter().map(|name| name.value.to_string())).collect()
+}
+
+fn kind(occasion: Occasion) -> (Option<site::Occasion>, Loud) {
     match occasion {
-        Occasion::Started => (site::Occasion::Start, Loud::Warning),
-        Occasion::Waiting => (site::Occasion::Waiting, Loud::Warning),
-        Occasion::Parked => (site::Occasion::Parked, Loud::Warning),
-        Occasion::Failed => (site::Occasion::Failed, Loud::Critical),
-        Occasion::Finished => (site::Occasion::Done, Loud::Info),
+        Occasion::Started => (Some(site::Occasion::Start), Loud::Warning),
+        Occasion::Waiting => (Some(site::Occasion::Waiting), Loud::Warning),
+        Occasion::Parked => (Some(site::Occasion::Parked), Loud::Warning),
+        Occasion::Failed => (Some(site::Occasion::Failed), Loud::Critical),
+        Occasion::Finished => (Some(site::Occasion::Done), Loud::Info),
+        Occasion::Deadline => (Some(site::Occasion::Deadline), Loud::Critical),
+        Occasion::BreakGlass => (None, Loud::Critical),
     }
 }
 
@@ -93,6 +123,34 @@ fn words(state: &State, site: &Site, occasion: Occasion) -> String {
                 lines.push(format!("runplan approve {run} {step}"));
             }
         }
+        Occasion::Deadline => {
+            let severity = started.and_then(|started| started.severity.as_deref()).unwrap_or_default();
+            let row = site.severities.get(severity);
+            let limit = row.and_then(|row| row.deadline).map(|limit| limit.to_string()).unwrap_or_default();
+            lines.push(format!("{run} is late: the deadline of {severity} ({limit}) has passed: {title}"));
+            if let Some(role) = next_role(site, severity) {
+                lines.push(format!("it is now for: {}", whole_role(site, role)));
+            }
+            for step in state.awaiting() {
+                lines.push(format!("it waits for an approval: runplan approve {run} {step}"));
+            }
+            lines.push(format!("runplan status {run}"));
+            lines.extend(contact_of(site, next_role(site, severity)));
+            return lines.join("\n");
+        }
+        Occasion::BreakGlass => {
+            lines.push(format!("BREAK-GLASS in {run}: {title}"));
+            let broken = state.shape.flow.steps().iter().filter_map(|step| {
+                let entry = state.entry(&step.id.value)?;
+                let last = entry.decisions.iter().rev().find(|one| one.break_glass.is_some())?;
+                Some((&step.id.value, last))
+            });
+            for (step, decision) in broken {
+                let reason = decision.break_glass.as_deref().unwrap_or_default();
+                lines.push(format!("{} approved {step} alone, past the rules: {reason}", decision.by));
+            }
+            lines.push(format!("runplan status {run}"));
+        }
         Occasion::Parked | Occasion::Failed => match (&state.parked, state.result) {
             (Some(why), _) => {
                 lines.push(format!("{run} stands still: {}", why.words()));
@@ -108,10 +166,23 @@ fn words(state: &State, site: &Site, occasion: Occasion) -> String {
     lines.join("\n")
 }
 
+/// `head_of_engineering (carol, dave)`
+fn whole_role(site: &Site, role: &Name) -> String {
+    let people = site.roles.get(role.as_str()).map(|role| role.people.iter().map(ToString::to_string));
+    match people.map(|people| people.collect::<Vec<_>>().join(", ")).filter(|people| !people.is_empty()) {
+        Some(people) => format!("{role} ({people})"),
+        None => role.to_string(),
+    }
+}
+
 /// Whom to call: the contact of the role that decides, else the first that the site names.
 fn contact(site: &Site, severity: Option<&str>) -> Option<String> {
     let row = severity.and_then(|severity| site.severities.get(severity));
-    let role = row.and_then(|row| row.role.as_ref()).and_then(|role| site.roles.get(role.as_str()));
+    contact_of(site, row.and_then(|row| row.role.as_ref()).map(|role| &role.value))
+}
+
+fn contact_of(site: &Site, role: Option<&Name>) -> Option<String> {
+    let role = role.and_then(|role| site.roles.get(role.as_str()));
     let named = role.and_then(|role| role.contact.as_ref()).and_then(|name| site.contacts.get(name.as_str()));
     let Contact { name, call } = named.or_else(|| site.contacts.iter().next().map(|(_, contact)| contact))?;
     Some(format!("call {name}: {call}"))

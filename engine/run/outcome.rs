@@ -90,4 +90,7 @@ pub struct Ask {
     pub count: u16,
     pub expires_at: Option<Timestamp>,
     pub allow_requester: bool,
+    /// Nobody could know it before it was asked: no answer can be older than its question.
+    #[serde(default)]
+    pub nonce: String,
 }

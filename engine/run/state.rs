@@ -6,6 +6,7 @@ use super::outcome::{Ask, Evidence, Fact, Failure, Outputs};
 use super::parked::Why;
 use super::record::{Actor, Record};
 use super::shape::Shape;
+use super::signature::Signed;
 use super::transition::{Impossible, StepState, transition};
 use crate::plan::{RunId, StepId};
 use jiff::Timestamp;
@@ -39,6 +40,30 @@ pub struct Decision {
     pub approved: bool,
     pub comment: String,
     pub at: Timestamp,
+    pub signed: Option<Signed>,
+    pub break_glass: Option<String>,
+}
+
+impl Decision {
+    /// The decision that a line of the journal is.
+    pub fn of(record: &Record) -> Option<Self> {
+        let (by, comment, approved, signed, break_glass) = match &record.event {
+            Event::ApprovalGiven { by, comment, signed, break_glass, .. } => {
+                (by, comment, true, signed, break_glass.clone())
+            }
+            Event::ApprovalRejected { by, reason, signed, .. } => (by, reason, false, signed, None),
+            _ => return None,
+        };
+        Some(Self {
+            by: by.clone(),
+            actor: record.actor.clone(),
+            approved,
+            comment: comment.clone(),
+            at: record.at,
+            signed: signed.clone(),
+            break_glass,
+        })
+    }
 }
 
 /// Everything known about one step.
@@ -57,6 +82,8 @@ pub struct Entry {
     pub failure: Option<Failure>,
     pub evidence: Option<Evidence>,
     pub ask: Option<Ask>,
+    /// The journal's line that asks, and its hash.
+    pub asked_at: Option<(u64, String)>,
     pub decisions: Vec<Decision>,
     pub skipped_because: Option<String>,
     pub resolved: Option<(Resolution, String)>,
@@ -106,6 +133,10 @@ pub struct State {
     pub taken_at: Option<Timestamp>,
     /// It goes on elsewhere: here nothing is done any more.
     pub moved: Option<Moved>,
+    /// Its deadline by the decision matrix has passed, and was told.
+    pub escalated: bool,
+    /// An approval that went past those who should have given it, not told yet: the step, who, why.
+    pub broken_glass: Option<(StepId, String, String)>,
     /// The last line of the journal.
     pub seq: u64,
     pub head: String,
@@ -140,6 +171,7 @@ impl State {
                 failure: None,
                 evidence: None,
                 ask: None,
+                asked_at: None,
                 decisions: Vec::new(),
                 skipped_because: None,
                 resolved: None,
@@ -171,6 +203,8 @@ impl State {
             epoch: 1,
             taken_at: None,
             moved: None,
+            escalated: false,
+            broken_glass: None,
             seq: 0,
             head: String::new(),
             stopping: None,
@@ -344,6 +378,7 @@ impl State {
                 self.parked = None;
                 self.finished_at = Some(record.at);
             }
+            Event::DeadlinePassed { .. } => self.escalated = true,
             Event::TargetsReleased => self.released = true,
             Event::Warned { message, .. } => self.warnings.push(message.clone()),
             Event::RunExported { to } => {
@@ -505,22 +540,16 @@ impl State {
             }
             Event::ApprovalRequested { ask, .. } => {
                 entry.ask = Some(ask.clone());
+                entry.asked_at = Some((record.seq, record.hash.clone()));
                 entry.decisions.clear();
             }
-            Event::ApprovalGiven { by, comment, .. } => entry.decisions.push(Decision {
-                by: by.clone(),
-                actor: record.actor.clone(),
-                approved: true,
-                comment: comment.clone(),
-                at: record.at,
-            }),
-            Event::ApprovalRejected { by, reason, .. } => entry.decisions.push(Decision {
-                by: by.clone(),
-                actor: record.actor.clone(),
-                approved: false,
-                comment: reason.clone(),
-                at: record.at,
-            }),
+            Event::ApprovalGiven { .. } | Event::ApprovalRejected { .. } => {
+                entry.decisions.extend(Decision::of(record));
+                if let Event::ApprovalGiven { step, by, break_glass: Some(reason), .. } = &record.event {
+                    self.broken_glass = Some((step.clone(), by.clone(), reason.clone()));
+                }
+            }
+            Event::GlassBroken { .. } => self.broken_glass = None,
             Event::StepResolved { resolution, reason, loss, .. } => {
                 entry.accepted_loss.clone_from(loss);
                 entry.resolved = Some((*resolution, reason.clone()));

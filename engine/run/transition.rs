@@ -88,7 +88,7 @@ pub fn transition(state: StepState, event: &Event) -> Result<StepState, Impossib
         Event::ApprovalGiven { .. } | Event::ApprovalRejected { .. } => {
             allow(state == S::AwaitingApproval, state)
         }
-        Event::DecisionRefused { .. } | Event::Warned { .. } => Ok(state),
+        Event::DecisionRefused { .. } | Event::GlassBroken { .. } | Event::Warned { .. } => Ok(state),
         Event::StepResolved { resolution, .. } => match (state, resolution) {
             (S::Unknown, Resolution::Done) => Ok(S::Done),
             (S::Unknown | S::Failed, Resolution::Retry) => Ok(S::Waiting),
@@ -106,6 +106,7 @@ pub fn transition(state: StepState, event: &Event) -> Result<StepState, Impossib
         Event::RunStarted(_)
         | Event::RunResumed { .. }
         | Event::StopRequested { .. }
+        | Event::DeadlinePassed { .. }
         | Event::Parked { .. }
         | Event::UndoRequested { .. }
         | Event::HandlerFinished { .. }

@@ -50,7 +50,13 @@ async fn ask(attempt: &Attempt, action: &Approve) -> Result<Ask, Failure> {
         count: action.count.max(1),
         expires_at: action.expires.map(|limit| expiry(limit.std())).transpose()?,
         allow_requester,
+        nonce: nonce(),
     })
+}
+
+/// Nobody can know it before.
+fn nonce() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 fn expiry(limit: std::time::Duration) -> Result<Timestamp, Failure> {

@@ -81,7 +81,7 @@ pub async fn notice(attempt: &Attempt, notice: &Notice) -> Option<Failure> {
         },
         None => attempt.world.secrets.redactor().clean(&notice.text),
     };
-    let subject = notice.occasion.word().to_owned();
+    let subject = notice.subject.to_owned();
     let run = attempt.world.run.as_str();
     let message = Message {
         // The same thing may happen twice in a run: two approvals are two messages.
@@ -90,7 +90,7 @@ pub async fn notice(attempt: &Attempt, notice: &Notice) -> Option<Failure> {
         level: notice.level,
         text,
         details: Map::new(),
-        occasion: Some(notice.occasion),
+        occasion: notice.occasion,
         ..blank(attempt)
     };
     let arrivals = tell(attempt, &[&notice.channel], &message, None).await;

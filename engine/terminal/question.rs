@@ -1,7 +1,7 @@
 //! What people are asked about a step, and what their answers mean. Pure: text in, `Post` out.
 
 use crate::plan::StepId;
-use crate::run::{Post, Resolution, State, StepState};
+use crate::run::{Post, Resolution, State, StepState, signers};
 
 /// A question about a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,14 @@ impl Question {
                 lines.extend(ask.message.lines().map(str::to_owned));
                 if !ask.people.is_empty() {
                     lines.push(format!("may decide: {}", ask.people.join(", ")));
+                }
+                let signers = signers(state, ask);
+                if !signers.is_empty() {
+                    let names = signers.join(", ");
+                    lines.push(format!(
+                        "by signature alone: {names}; with `runplan approve {} {step}`",
+                        state.run
+                    ));
                 }
                 if let Some(expires) = ask.expires_at {
                     lines.push(format!("without an answer by {expires} it counts as rejected"));

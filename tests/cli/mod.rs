@@ -12,6 +12,7 @@ mod preflight;
 mod rehearsals;
 mod reports;
 mod runs;
+mod signed;
 mod stopping;
 mod terminal;
 mod usage;

@@ -150,6 +150,7 @@ fn guarded() -> Core {
         roles: Vec::new(),
         count: 1,
         allow_requester: true,
+        nonce: String::new(),
         confirm: false,
         expires_at: None,
     };

@@ -176,6 +176,7 @@ fn a_yes_after_the_time_is_up_is_no_yes() {
         count: 1,
         expires_at: Some(core.now + SignedDuration::from_secs(3600)),
         allow_requester: true,
+        nonce: String::new(),
     };
     core.end("go", Outcome::Asked(Box::new(ask)));
     assert!(matches!(core.state.parked, Some(Why::Approval { .. })));

@@ -77,6 +77,8 @@ pub fn started(plan: &str) -> Event {
         digest: "d".to_owned(),
         reason: Some("wrong amounts".to_owned()),
         severity: None,
+        incident_started_at: None,
+        overridden: None,
         directory: "/srv".to_owned(),
         attended: false,
         wait: false,

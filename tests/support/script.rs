@@ -53,6 +53,7 @@ fn question() -> Outcome {
         count: 1,
         expires_at: None,
         allow_requester: true,
+        nonce: String::new(),
     }))
 }
 

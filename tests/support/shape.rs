@@ -31,6 +31,8 @@ pub fn started(attended: bool) -> runplan::run::Started {
         digest: String::new(),
         reason: None,
         severity: None,
+        incident_started_at: None,
+        overridden: None,
         directory: ".".to_owned(),
         attended,
         wait: false,

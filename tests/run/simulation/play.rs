@@ -324,6 +324,7 @@ impl<'m> Play<'m> {
                 count: 1,
                 expires_at: None,
                 allow_requester: true,
+                nonce: String::new(),
             }));
         }
         match job.verb {

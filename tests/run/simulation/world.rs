@@ -135,6 +135,7 @@ fn ask(confirm: bool, chance: &mut Chance) -> Ask {
         count: 1 + chance.below(2) as u16,
         expires_at: None,
         allow_requester: chance.one_in(2),
+        nonce: String::new(),
     }
 }
 
