@@ -5,6 +5,7 @@
 use super::case::{Case, Engine, Expected, Kill, Order, Player, Verdict, Way};
 use super::scene::{self, Scene};
 use super::table::Table;
+use crate::support::bouncer::Bouncer;
 use crate::support::chance::{self, Chance};
 use crate::support::cluster;
 use crate::support::proxy::{Cut, Proxy};
@@ -156,6 +157,42 @@ fn killed_anywhere_it_ends_as_if_it_had_not_been() {
         }
     });
     conclude("the engine killed, with its supervisor or without", &table, seed);
+}
+
+#[test]
+fn killed_while_a_pooler_holds_its_clients_it_lets_them_go_on() {
+    let seed = chance::seed();
+    let way = scene::Way::of(cluster::shared());
+    let bouncer =
+        Bouncer::start(cluster::shared(), "*", "transaction", "ignore_startup_parameters = options");
+    let scene = Scene::new(&way, true, None).pooled(&bouncer);
+    let (expected, ..) = Player::new(&scene).measure(Way::Forward);
+    let numbers = scene.numbers_of("switched");
+    assert!(numbers.len() > 4, "{numbers:?}");
+    let one_in = if is_full() { 1 } else { 5 };
+    let mut cases = Vec::new();
+    for (row, place) in PLACES.into_iter().enumerate() {
+        for number in numbers.iter().copied() {
+            if (number + seed + row as u64).is_multiple_of(one_in) {
+                let name = format!("pooler/{place}/{number}");
+                cases.push(Case {
+                    name,
+                    way: Way::Forward,
+                    kill: Kill::At { place, number },
+                    again: Vec::new(),
+                });
+            }
+        }
+    }
+    let table = play_all(&cases, 4, || {
+        |case: &Case| {
+            let scene = Scene::new(&way, true, None).pooled(&bouncer);
+            let mut verdict = Player::new(&scene).play(case, &expected);
+            verdict.wrong.extend(scene.through(&bouncer));
+            verdict
+        }
+    });
+    conclude("the engine killed in a swap through a pooler", &table, seed);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //! interruption must not change.
 
 use super::plan;
+use crate::support::bouncer::Bouncer;
 use crate::support::cluster::unique;
 use crate::support::sandbox::{Sandbox, processes};
 use crate::support::server::Server;
 use runplan::clock::{self, Stopwatch};
-use runplan::postgres::{Cluster, Connection, Settings, escape_identifier};
+use runplan::postgres::{Cluster, Connection, Pooler, Settings, escape_identifier};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -112,6 +113,46 @@ impl Scene {
         sandbox.write("chaos.yaml", &plan::text(in_place)).write("runplan.yaml", &plan::site(&server.url));
         let (app, ledger, archive) = (name("app"), name("ledger"), name("archive"));
         Self { sandbox, app, ledger, archive, way: way.clone(), counts, server }
+    }
+
+    /// Its application reaches the database through this pooler, which a swap pauses.
+    pub fn pooled(self, bouncer: &Bouncer) -> Self {
+        let plain = "app: { url: \"{{ secrets.APP_URL }}\" }";
+        let pooled = format!(
+            "app: {{ url: \"{{{{ secrets.APP_URL }}}}\", pooler: {{ admin_url: \"{}\" }} }}",
+            bouncer.url("pgbouncer")
+        );
+        let text = self.sandbox.read("chaos.yaml");
+        assert!(text.contains(plain));
+        self.sandbox.write("chaos.yaml", &text.replace(plain, &pooled));
+        self
+    }
+
+    /// What an application would see through the pooler now.
+    pub fn through(&self, bouncer: &Bouncer) -> Vec<String> {
+        block(async {
+            let pooler = Pooler::connect(&bouncer.settings("pgbouncer"), "chaos-test").await.unwrap();
+            let pools = pooler.pools(&self.app).await.unwrap();
+            let paused =
+                pools.iter().filter(|pool| pool.paused).map(|pool| format!("{} is paused", pool.name));
+            let mut faults: Vec<String> = paused.collect();
+            if faults.is_empty() {
+                let application =
+                    Connection::connect(&bouncer.settings(&self.app), "chaos-test").await.unwrap();
+                let after = application.one("SELECT count(*) FROM marks WHERE mark = 'after'").await.unwrap();
+                if after != "1" {
+                    faults.push(format!("through the pooler the mark after the swap is there {after} times"));
+                }
+            }
+            faults
+        })
+    }
+
+    /// The numbers of the events of a step.
+    pub fn numbers_of(&self, step: &str) -> Vec<u64> {
+        let logs = self.sandbox.run(&format!("logs {} --format json", self.sandbox.only_run())).code(0);
+        let events = logs.lines().into_iter().filter(|event| event["step"] == step);
+        events.filter_map(|event| event["seq"].as_u64()).collect()
     }
 
     /// The command that starts the run.

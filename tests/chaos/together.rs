@@ -61,6 +61,7 @@ fn a_resume_and_an_approval_and_a_stop_at_one_instant() {
         for ran in all.into_iter().map(|started| started.wait()) {
             let code = ran.code.unwrap_or(70);
             assert!([0, 1, 2, 4, 5].contains(&code), "round {round}: {}", ran.all());
+            assert!(!ran.stdout.contains("has not answered"), "round {round}: {}", ran.all());
         }
         // Whatever came first: it can be led to its end, and nothing was done twice.
         for _ in 0..4 {
