@@ -3,8 +3,8 @@
 use super::error::Error;
 use super::exit::Exit;
 use super::{
-    backups, check, completions, decision, diff, explain, export, graph, import, logs, new, post, preflight,
-    prune, rehearse, report, resume, run, runs, schema, status, undo,
+    backups, check, completions, decision, diff, doctor, explain, export, graph, import, logs, man, new, post,
+    preflight, prune, rehearse, report, resume, run, runs, schema, status, undo,
 };
 use crate::terminal::{Color, Format, Look, Screen};
 use clap::{Args, Parser, Subcommand};
@@ -108,7 +108,9 @@ pub enum Command {
     New(new::New),
     Schema(schema::Schema),
     Explain(explain::Explain),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Command {
@@ -152,7 +154,9 @@ impl Command {
             Self::New(command) => command.run(screen),
             Self::Schema(command) => command.run(screen),
             Self::Explain(command) => command.run(screen),
+            Self::Doctor(command) => command.run(screen, globals),
             Self::Completions(command) => command.run(screen),
+            Self::Man(command) => command.run(screen),
         }
     }
 }

@@ -56,7 +56,7 @@ fn site_alone(path: &Path, text: &str) -> Opened {
 }
 
 /// The site file beside a plan, or in the nearest directory above.
-fn find_site(plan: &Path) -> Option<PathBuf> {
+pub fn find_site(plan: &Path) -> Option<PathBuf> {
     plan.ancestors().skip(1).map(|directory| directory.join(SITE)).find(|site| site.is_file() && site != plan)
 }
 

@@ -103,6 +103,11 @@ impl Programs {
             })
     }
 
+    /// Every version of a program that is on this machine, in the order of search.
+    pub fn versions<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Program> + 'a {
+        self.all(name)
+    }
+
     /// Every program of that name, in the order of search, each directory once.
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Program> + 'a {
         let directories: Vec<&PathBuf> = match &self.pg_bin {

@@ -4,9 +4,9 @@
 mod command;
 pub mod courier;
 mod deliver;
-mod email;
+pub mod email;
 mod message;
-mod pagerduty;
+pub mod pagerduty;
 mod slack;
 mod webhook;
 

@@ -1,6 +1,7 @@
 //! The program as people and scripts use it: arguments, exit codes, output, signals, kills.
 
 mod approvals;
+mod around;
 mod authoring;
 mod check;
 mod codes;

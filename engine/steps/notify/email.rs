@@ -59,14 +59,7 @@ fn words(error: &lettre::transport::smtp::Error) -> String {
 async fn transport(world: &World, channel: &Channel) -> Result<SmtpTransport, Refused> {
     let Some(server) = &channel.server else { return Err(Refused::never("the channel has no `server`")) };
     let server = text(world, server).await?;
-    let port = channel.port.as_ref().map_or_else(
-        || match channel.tls {
-            Wanted::Tls => 465,
-            Wanted::Starttls => 587,
-            Wanted::None => 25,
-        },
-        |port| port.value,
-    );
+    let port = port(channel);
     let tls = match channel.tls {
         Wanted::Tls => Tls::Wrapper(trust(&server)?),
         Wanted::Starttls => Tls::Required(trust(&server)?),
@@ -78,6 +71,16 @@ async fn transport(world: &World, channel: &Channel) -> Result<SmtpTransport, Re
             builder.credentials(Credentials::new(text(world, user).await?, text(world, password).await?));
     }
     Ok(builder.build())
+}
+
+/// The port of the channel's mail server.
+pub fn port(channel: &Channel) -> u16 {
+    let usual = match channel.tls {
+        Wanted::Tls => 465,
+        Wanted::Starttls => 587,
+        Wanted::None => 25,
+    };
+    channel.port.as_ref().map_or(usual, |port| port.value)
 }
 
 /// The authorities that this machine trusts; the company's own are among them.

@@ -8,7 +8,8 @@ use crate::steps::http::exchange::Request;
 use crate::steps::world::World;
 use serde_json::{Value, json};
 
-const ADDRESS: &str = "https://events.pagerduty.com/v2/enqueue";
+/// Where events go unless the channel says otherwise.
+pub const ADDRESS: &str = "https://events.pagerduty.com/v2/enqueue";
 /// Longer summaries are refused.
 const LONGEST_SUMMARY: usize = 1024;
 

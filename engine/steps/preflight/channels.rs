@@ -6,6 +6,8 @@ use super::late::{self, Known};
 use super::uses::Uses;
 use crate::plan::StepId;
 use crate::plan::site::{Channel, ChannelType};
+use crate::process;
+use crate::steps::notify::{email, pagerduty};
 use crate::steps::world::World;
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -15,8 +17,15 @@ const LIMIT: Duration = Duration::from_secs(3);
 
 pub async fn look(world: &World, options: &Options, uses: &Uses) -> Found {
     let channels = world.shape.loaded.channels();
-    let asked = uses.channels.iter().filter_map(|(name, step)| {
-        let channel = channels.get(name.as_str())?;
+    let used = uses.channels.iter().map(|(name, step)| (name.as_str(), Some(step)));
+    // What the site tells by itself goes out on these.
+    let site = world.shape.site.iter().flat_map(|site| &site.channels);
+    let telling = site.filter(|(name, channel)| {
+        !channel.events.is_empty() && !uses.channels.contains_key(name.value.as_str())
+    });
+    let all = used.chain(telling.map(|(name, _)| (name.value.as_str(), None)));
+    let asked = all.filter_map(|(name, step)| {
+        let channel = channels.get(name)?;
         (channel.type_ != ChannelType::Console).then(|| ask(world, options, name, channel, step))
     });
     let mut found = Found::default();
@@ -24,26 +33,38 @@ pub async fn look(world: &World, options: &Options, uses: &Uses) -> Found {
     found
 }
 
-async fn ask(world: &World, options: &Options, name: &str, channel: &Channel, step: &StepId) -> Found {
+async fn ask(
+    world: &World,
+    options: &Options,
+    name: &str,
+    channel: &Channel,
+    step: Option<&StepId>,
+) -> Found {
     let mut found = Found::default();
     let unreachable = |why: String| {
-        Concern::warning("channel_unreachable", format!("the channel {name} cannot be reached: {why}"))
-            .step(step)
-            .help("notifications there will be retried and then reported as not delivered; tell the people yourself")
-    };
-    let Some(url) = &channel.url else { return found };
-    let url = match late::url(world, url).await {
-        Known::Now(url) => url,
-        Known::After(_) => return found,
-        Known::Never(failure) => {
-            found.add(unreachable(failure.message));
-            return found;
+        let concern =
+            Concern::warning("channel_unreachable", format!("the channel {name} cannot be reached: {why}"))
+                .help("notifications there will be retried and then reported as not delivered; tell the people yourself");
+        match step {
+            Some(step) => concern.step(step),
+            None => concern,
         }
     };
-    // The address may be a secret: only host and port are ever said.
-    let Some((host, port)) = host_and_port(&url) else {
-        found.add(unreachable("its address is not an http or https URL".to_owned()));
+    if channel.type_ == ChannelType::Command {
+        match program(world, channel).await {
+            Ok(Some(path)) => found.fact(name, format!("{path} is there")),
+            Ok(None) => {}
+            Err(why) => found.add(unreachable(why)),
+        }
         return found;
+    }
+    let (host, port) = match receiver(world, channel).await {
+        Ok(Some(place)) => place,
+        Ok(None) => return found,
+        Err(why) => {
+            found.add(unreachable(why));
+            return found;
+        }
     };
     let connecting = tokio::net::TcpStream::connect((host.as_str(), port));
     match tokio::time::timeout(LIMIT.min(options.limit), connecting).await {
@@ -54,6 +75,41 @@ async fn ask(world: &World, options: &Options, name: &str, channel: &Channel, st
         }
     }
     found
+}
+
+/// Who is to answer. None: a step has to say it first. The address may be a secret: only host and port are ever said.
+async fn receiver(world: &World, channel: &Channel) -> Result<Option<(String, u16)>, String> {
+    let known = match (channel.type_, &channel.url, &channel.server) {
+        (ChannelType::Email, _, Some(server)) => {
+            let host = now(late::plain(world, server).await)?;
+            return Ok(host.map(|host| (host, email::port(channel))));
+        }
+        (ChannelType::Pagerduty, None, _) => Some(pagerduty::ADDRESS.to_owned()),
+        (_, Some(url), _) => now(late::url(world, url).await)?,
+        (_, None, _) => None,
+    };
+    let Some(url) = known else { return Ok(None) };
+    host_and_port(&url).map(Some).ok_or_else(|| "its address is not an http or https URL".to_owned())
+}
+
+/// The program of a channel.
+async fn program(world: &World, channel: &Channel) -> Result<Option<String>, String> {
+    let Some(first) = channel.argv.as_ref().and_then(|argv| argv.first()) else { return Ok(None) };
+    let Some(name) = now(late::plain(world, first).await)? else { return Ok(None) };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = match name.contains('/') {
+        true => Some(world.directory.join(&name)).filter(|path| path.is_file()),
+        false => process::which(&name, path),
+    };
+    found.map(|path| Some(path.display().to_string())).ok_or_else(|| format!("{name} is not on this machine"))
+}
+
+fn now(known: Known<String>) -> Result<Option<String>, String> {
+    match known {
+        Known::Now(text) => Ok(Some(text)),
+        Known::After(_) => Ok(None),
+        Known::Never(failure) => Err(failure.message),
+    }
 }
 
 fn host_and_port(url: &str) -> Option<(String, u16)> {
