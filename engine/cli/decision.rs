@@ -8,7 +8,7 @@ use super::error::Error;
 use super::exit::Exit;
 use super::files;
 use super::keys::SigningKey;
-use super::post::{find, say, to, waiting};
+use super::post::{find, say, step_of, to, waiting};
 use super::stored::Stored;
 use crate::plan::StepId;
 use crate::run::approval::{self, Verdict};
@@ -137,7 +137,8 @@ impl Approve {
         let word = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default();
         let (store, run) = find(globals, word("run"))?;
         let Some(signed) = file.signed() else { return Err(Error::usage("it is not signed")) };
-        say(screen, &store, &run, Post::Signed { step: StepId::from(word("step")), signed })
+        let step = step_of(&Stored::read(&store, &run)?.state, word("step"))?;
+        say(screen, &store, &run, Post::Signed { step, signed })
     }
 }
 

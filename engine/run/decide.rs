@@ -365,6 +365,10 @@ fn answer(state: &State, actor: &Actor, attempt: u32, post: Post, now: Timestamp
 }
 
 fn posted(state: &State, actor: &Actor, post: Post, now: Timestamp) -> Vec<Event> {
+    // What came through the inbox may name anything; a step that is not there cannot be told about.
+    if post.step().is_some_and(|step| state.entry(step).is_none()) {
+        return Vec::new();
+    }
     if state.moved.is_some() {
         let step = post.step().cloned();
         return step

@@ -118,3 +118,59 @@ fn a_parked_run_can_be_given_up() {
     sandbox.run("resume plan").code(1).says("is over already");
     sandbox.run("approve plan first").code(2);
 }
+
+/// A matrix whose row has a deadline, and a boss who is told when it has passed.
+const MATRIX: &str = "runplan: 1
+channels: { boss: { type: command, argv: [sh, -c, 'cat >> told'] } }
+roles:
+  lead: { people: [nobody_here] }
+  head: { people: [zoe], channels: [boss] }
+severities: { medium: { action: fix_forward, role: lead, deadline: 1h, escalate_to: head } }
+";
+
+#[test]
+fn a_deadline_that_has_passed_is_told_to_the_next_role_once() {
+    let sandbox = Sandbox::new();
+    sandbox.write("runplan.yaml", MATRIX).plan(&format!("severity: medium\n{ASKS}"));
+    let line = "plan.yaml --reason r --override 'the release train is closed' --incident-started";
+    sandbox.run(&format!("{line} tomorrow")).code(2).complains("does not say when the incident began");
+    let ran = sandbox.run(&format!("{line} 90m")).code(4);
+    ran.says("has passed; head is told").says("waits for an approval by nobody_here");
+    let told = sandbox.read("told");
+    assert!(told.contains("is late: the deadline of medium (1h) has passed"), "{told}");
+    assert!(told.contains("it is now for: head (zoe)"), "{told}");
+    sandbox.run("resume").code(4);
+    assert_eq!(sandbox.read("told"), told, "once");
+    sandbox.run("approve plan").code(2).complains("is none of: nobody_here");
+    let report = sandbox.run("report").code(0).stdout;
+    assert!(report.contains("the release train is closed") && report.contains("Incident began"), "{report}");
+}
+
+#[test]
+fn an_incident_within_its_deadline_tells_nobody() {
+    let sandbox = Sandbox::new();
+    sandbox.write("runplan.yaml", MATRIX).plan(&format!("severity: medium\n{ASKS}"));
+    let refused = sandbox.run("plan.yaml --reason r").code(6);
+    refused.complains("the decision matrix says to fix forward an incident that is medium");
+    sandbox.run("plan.yaml --reason r --override x --incident-started 10m").code(4);
+    assert_eq!(sandbox.read("told"), "");
+}
+
+#[test]
+fn breaking_the_glass_is_told_on_a_channel_that_wants_to_hear_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.write("runplan.yaml", &MATRIX.replace("fix_forward", "rollback"));
+    sandbox.plan(&format!("severity: medium\n{ASKS}"));
+    let started = sandbox.start("plan.yaml --reason r --wait");
+    sandbox.until("the question", |sandbox| {
+        sandbox.exists("state/runs")
+            && sandbox.run("status plan --format json").stdout.contains("awaiting_approval")
+    });
+    sandbox.run("approve plan first --break-glass 'the lead is on a plane'").code(0).says("BREAK-GLASS");
+    sandbox.until("the second question", |sandbox| sandbox.step("second") == "awaiting_approval");
+    sandbox.run("approve plan second --break-glass 'still there'").code(0);
+    started.wait().code(0);
+    let told = sandbox.read("told");
+    assert!(told.contains("approved first alone, past the rules: the lead is on a plane"), "{told}");
+    assert!(told.contains("approved second alone, past the rules: still there"), "{told}");
+}

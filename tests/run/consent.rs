@@ -7,8 +7,8 @@ use runplan::graph::Graph;
 use runplan::plan::{Name, RunId, StepId, load};
 use runplan::run::approval::{Verdict, canonical, decision};
 use runplan::run::{
-    Actor, Ask, Effect, Event, Input, Occasion, Outcome, Outputs, Post, Record, Shape, Signed, Started,
-    State, StepState, decide, next_wakeup, notices,
+    Actor, Ask, Effect, Event, Input, Occasion, Outcome, Outputs, Phase, Post, Record, Shape, Signed,
+    Started, State, StepState, decide, next_wakeup, notices,
 };
 use serde_json::Value;
 use ssh_key::private::{Ed25519Keypair, PrivateKey};
@@ -321,6 +321,24 @@ fn a_forged_decision_is_refused() {
         Signed { signature: "-----BEGIN".to_owned(), ..core.yes("bob", 1) },
         "the signature cannot be read",
     );
+}
+
+#[test]
+fn a_word_about_a_step_that_is_not_there_harms_nothing() {
+    let mut core = Core::asked("r-1", "ann", ask(1, None));
+    let yes = core.yes("bob", 1);
+    let step = || StepId::from("nowhere");
+    let odd = [
+        word("nowhere"),
+        Post::Signed { step: step(), signed: yes.clone() },
+        Post::BreakGlass { step: step(), reason: "r".to_owned() },
+        Post::Answer { attempt: 1, answer: Box::new(Post::Signed { step: step(), signed: yes }) },
+    ];
+    for post in odd {
+        assert_eq!(core.give_as(&actor("eve"), Input::Post(post)), []);
+    }
+    core.state.phase = Phase::Finished;
+    assert_eq!(core.give_as(&actor("eve"), Input::Post(word("nowhere"))), []);
 }
 
 #[test]

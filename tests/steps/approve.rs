@@ -65,3 +65,10 @@ async fn a_rehearsal_asks_nobody_and_a_secret_is_not_shown() {
     let outputs = done(plan(text).rehearsal(json!({})).set().act("go").await);
     assert_eq!(outputs["approved_by"], "rehearsal");
 }
+
+#[tokio::test]
+async fn no_two_questions_have_the_same_nonce() {
+    let stage = plan("steps:\n- id: go\n  approve: {}").set();
+    let (one, two) = (asked(stage.act("go").await), asked(stage.act("go").await));
+    assert!(one.nonce.len() == 32 && one.nonce != two.nonce);
+}
