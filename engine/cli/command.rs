@@ -3,8 +3,8 @@
 use super::error::Error;
 use super::exit::Exit;
 use super::{
-    backups, check, completions, decision, diff, doctor, explain, export, graph, import, logs, man, new, post,
-    preflight, prune, rehearse, report, resume, run, runs, schema, status, undo,
+    backups, check, completions, decision, diff, doctor, explain, export, graph, import, logs, man, new,
+    post, preflight, prune, rehearse, report, resume, run, runs, schema, status, undo,
 };
 use crate::terminal::{Color, Format, Look, Screen};
 use clap::{Args, Parser, Subcommand};
