@@ -134,7 +134,7 @@ fn give_up(screen: &Screen, store: &Store, run: &RunId, reason: String) -> Resul
     let runtime = launch::runtime()?;
     if !started.rehearsal {
         // While the targets cannot be had, the run stays what it is, and is found by its claim.
-        runtime.block_on(surroundings::hold_again(&world, &started))?;
+        runtime.block_on(surroundings::hold_again(&world, &stored.state))?;
     }
     let actor = actor::whoami();
     let records =

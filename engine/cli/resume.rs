@@ -128,7 +128,7 @@ impl GoOn {
         let given = Given { pg_bin: self.pg_bin, ..Given::again(&state, params) };
         let directory = PathBuf::from(&started.directory);
         let world = surroundings::world(run, &state.shape, directory, held.directory().to_path_buf(), given)?;
-        runtime.block_on(surroundings::hold_again(&world, &started))?;
+        runtime.block_on(surroundings::hold_again(&world, &state))?;
         let estimates = Past::read(store, &state.shape).estimates;
         let launch = Launch { screen, store, held, state, world, attended: screen.is_attended(), estimates };
         launch.drive(runtime, start)
@@ -147,7 +147,7 @@ impl GoOn {
         let directory = PathBuf::from(&started.directory);
         let place = held.directory().to_path_buf();
         let world = surroundings::world(&state.run, &state.shape, directory, place, given)?;
-        runtime.block_on(surroundings::hold_again(&world, &started))
+        runtime.block_on(surroundings::hold_again(&world, state))
     }
 
     /// Lets go of the targets of a run that was killed between its end and that.
@@ -160,7 +160,7 @@ impl GoOn {
         let world = surroundings::world(&run, &state.shape, directory, place, given)?;
         let runtime = launch::runtime()?;
         let problems = runtime.block_on(async {
-            surroundings::hold_again(&world, started).await?;
+            surroundings::hold_again(&world, &state).await?;
             surroundings::release(&world, &held, &mut state).await
         })?;
         match problems.is_empty() {

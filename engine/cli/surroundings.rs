@@ -5,7 +5,7 @@ use super::error::Error;
 use crate::drive;
 use crate::plan::{Action, Changes, Name, RunId, Sp, Span, Step, StepId, Table, expand};
 use crate::postgres::{Programs, Settings};
-use crate::run::{Actor, Effects, Input, Shape, Started, State, effects};
+use crate::run::{Actor, Effects, Input, Replacement, Shape, State, effects, replacement};
 use crate::secret::Secret;
 use crate::steps::{Refused, Secrets, Targets, World, WorldOptions};
 use crate::store::Held;
@@ -113,14 +113,17 @@ fn named(step: &Step) -> Option<String> {
         Action::Copy(action) => &action.to,
         Action::Freeze(action) => &action.database,
         Action::Sql(action) => &action.database,
-        Action::Shell(action) => return changes(action.changes.as_ref()),
-        Action::Http(action) => return changes(action.changes.as_ref()),
+        Action::Shell(crate::plan::action::Shell { changes, replaces, .. })
+        | Action::Http(crate::plan::action::Http { changes, replaces, .. }) => match replaces {
+            Some(text) => text,
+            None => return changed_name(changes.as_ref()),
+        },
         Action::Verify(_) | Action::Approve(_) | Action::Notify(_) => return None,
     };
     (!text.has_template()).then(|| text.raw.trim().to_owned())
 }
 
-fn changes(changes: Option<&Changes>) -> Option<String> {
+fn changed_name(changes: Option<&Changes>) -> Option<String> {
     match changes? {
         Changes::Nothing => None,
         Changes::Database(Sp { value: name, .. }) => Some(Name::as_str(name).to_owned()),
@@ -134,17 +137,23 @@ fn changes(changes: Option<&Changes>) -> Option<String> {
 pub async fn hold(world: &World) -> Result<BTreeMap<String, String>, Error> {
     let mut servers = BTreeMap::new();
     for name in changed(&world.shape) {
-        let hold = world.targets.hold(world, &name).await.map_err(|refused| match refused {
-            Refused::Held(holder) => Error::TargetHeld {
-                message: holder.message,
-                help: holder.help,
-                run: holder.run.as_deref().and_then(RunId::parse),
-            },
-            Refused::Failed(failure) => Error::Unready { failure },
-        })?;
-        servers.insert(name, hold.server.clone());
+        let server = hold_one(world, &name).await?;
+        servers.insert(name, server);
     }
     Ok(servers)
+}
+
+/// Takes one lock, and says on which server it is.
+async fn hold_one(world: &World, name: &str) -> Result<String, Error> {
+    let hold = world.targets.hold(world, name).await.map_err(|refused| match refused {
+        Refused::Held(holder) => Error::TargetHeld {
+            message: holder.message,
+            help: holder.help,
+            run: holder.run.as_deref().and_then(RunId::parse),
+        },
+        Refused::Failed(failure) => Error::Unready { failure },
+    })?;
+    Ok(hold.server.clone())
 }
 
 /// Lets go of the targets of a run that is over, and journals it when nothing stood in the way. What did, in words.
@@ -159,14 +168,25 @@ pub async fn release(world: &World, held: &Held, state: &mut State) -> Result<Ve
     Ok(problems)
 }
 
-/// As `hold`, for a run that has begun: it goes on where it began, or nowhere.
+/// As `hold`, for a run that has begun: it goes on where it began, or nowhere. Where a step replaces the server, that is
+/// the new one; while nobody knows which it is, the next step that needs it takes it.
 ///
 /// # Errors
 /// As `hold`; another server answers under the same address.
-pub async fn hold_again(world: &World, started: &Started) -> Result<(), Error> {
-    for (name, found) in hold(world).await? {
-        if let Some(wanted) = started.targets.get(&name).filter(|wanted| **wanted != found) {
-            return Err(Error::OtherServer { name, wanted: wanted.clone(), found });
+pub async fn hold_again(world: &World, state: &State) -> Result<(), Error> {
+    let started = state.started.as_deref();
+    for name in changed(&world.shape) {
+        let wanted = match replacement(state, &name) {
+            Replacement::Never => started.and_then(|started| started.targets.get(&name)).cloned(),
+            Replacement::Taken(server) => Some(server),
+            Replacement::Begun(at) => {
+                world.targets.let_go(&name, at).await;
+                continue;
+            }
+        };
+        let found = hold_one(world, &name).await?;
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
+            return Err(Error::OtherServer { name, wanted, found });
         }
     }
     Ok(())

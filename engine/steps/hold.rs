@@ -149,6 +149,7 @@ impl Targets {
         if let Some(claim) = claim::read(lock.session(), live.database()).await?
             && !self.is_this(world, &claim)
             && !self.is_earlier(world, &claim)
+            && !self.came_with(name, &claim)
         {
             return Err(Refused::Held(self.in_the_way(world, &claim, &live)));
         }
@@ -172,7 +173,7 @@ impl Targets {
         let hold = self.hold(world, &target.name).await?;
         let claiming = hold.claiming.lock().await;
         if hold.claimed().is_none() {
-            let json = self.stake(world, &hold).await?;
+            let json = self.stake(world, &target.name, &hold).await?;
             *hold.claimed() = Some(json);
         }
         drop(claiming);
@@ -181,7 +182,7 @@ impl Targets {
     }
 
     /// Puts our claim there, unless it stands there already; the claim as it stands.
-    async fn stake(&self, world: &World, hold: &Hold) -> Result<String, Failure> {
+    async fn stake(&self, world: &World, name: &str, hold: &Hold) -> Result<String, Failure> {
         let database = hold.lock.target();
         let failed = |error: postgres::Error| failure_of(&error);
         let connection =
@@ -192,7 +193,9 @@ impl Targets {
         let standing = claim::read(&connection, database).await.map_err(failed)?;
         if !standing.as_ref().is_some_and(|claim| self.is_this(world, claim)) {
             let mark = self.mark(world);
-            let free = standing.as_ref().is_none_or(|claim| self.is_earlier(world, claim));
+            let free = standing
+                .as_ref()
+                .is_none_or(|claim| self.is_earlier(world, claim) || self.came_with(name, claim));
             let other = match free {
                 true => {
                     let held = hold.lock.check_sql();
@@ -234,6 +237,13 @@ impl Targets {
     /// The run is over: the claims are removed and the locks let go.
     pub async fn release(&self, world: &World) -> Vec<String> {
         let mut problems = Vec::new();
+        // No step has asked for it since: a backup may have brought an earlier claim of ours along.
+        for name in self.all_gone() {
+            if let Err(refused) = self.hold(world, &name).await {
+                problems.push(format!("whether {name} still has a claim of the run is not known: {refused}"));
+            }
+            self.found(&name);
+        }
         for (name, hold) in self.holds.lock().await.drain() {
             if let Err(why) = self.unclaim(world, &hold).await {
                 problems.push(format!("the claim on {name} could not be removed: {why}"));
@@ -273,7 +283,9 @@ impl Targets {
         }
         let held = |claim: &Claim| Refused::Held(self.in_the_way(world, claim, live));
         match &standing {
-            Some(claim) if !self.is_earlier(world, claim) => return Err(held(claim)),
+            Some(claim) if !self.is_earlier(world, claim) && !self.came_with(name, claim) => {
+                return Err(held(claim));
+            }
             _ => {}
         }
         let ours = self.mark(world);
@@ -294,6 +306,12 @@ impl Targets {
     /// This run's, from before it was moved here.
     fn is_earlier(&self, world: &World, claim: &Claim) -> bool {
         claim.run == world.run.as_str() && claim.epoch < self.epoch
+    }
+
+    /// The data of a replaced server brought it along: while ours stood on the old one, nobody else could claim it.
+    fn came_with(&self, name: &str, claim: &Claim) -> bool {
+        let since = claim.since.parse::<clock::Timestamp>().ok();
+        self.gone(name).zip(since).is_some_and(|(gone, since)| since < gone.since)
     }
 
     fn in_the_way(&self, world: &World, claim: &Claim, live: &Settings) -> Holder {

@@ -27,6 +27,7 @@ mod probe;
 mod prune;
 mod question;
 mod redacted;
+mod replaced;
 mod restore;
 mod secrets;
 mod sessions;
@@ -69,11 +70,20 @@ use stand_in::{Standing, stand_in};
 /// Runs an attempt of a step; in a rehearsal, of what stands in for it.
 pub async fn act(attempt: &Attempt) -> Outcome {
     let outcome = match stand_in(attempt) {
-        Standing::Itself => act_as_written(attempt).await,
-        Standing::Other(other) => act_as_written(&other).await,
+        Standing::Itself => act_with_servers(attempt).await,
+        Standing::Other(other) => act_with_servers(&other).await,
         Standing::Skipped(outcome) => return outcome,
     };
     redacted::redacted(attempt, outcome)
+}
+
+async fn act_with_servers(attempt: &Attempt) -> Outcome {
+    if let Err(failure) = Box::pin(replaced::prepare(attempt)).await {
+        return Outcome::Failed(failure);
+    }
+    let outcome = act_as_written(attempt).await;
+    replaced::conclude(attempt, &outcome).await;
+    outcome
 }
 
 // Each in a box of its own: together they would be as large as the largest, on the stack of every caller.
@@ -100,6 +110,7 @@ pub async fn settle(attempt: &Attempt) -> Outcome {
         Standing::Other(other) => settle_as_written(&other).await,
         Standing::Skipped(outcome) => return outcome,
     };
+    replaced::conclude(attempt, &outcome).await;
     redacted::redacted(attempt, outcome)
 }
 

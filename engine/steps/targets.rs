@@ -3,6 +3,7 @@
 use super::failures::failure_of;
 use super::hold::Hold;
 use super::world::World;
+use crate::clock::Timestamp;
 use crate::plan::site::Database;
 use crate::plan::{Table, Text, template};
 use crate::postgres::{self, Connection, Settings, identity};
@@ -22,7 +23,18 @@ pub struct Targets {
     /// Rises when the run is taken over by another machine.
     pub(super) epoch: u64,
     pub(super) since: Option<String>,
+    /// Databases whose server was replaced, and not taken anew yet.
+    gone: Mutex<HashMap<String, Gone>>,
     pub(super) holds: tokio::sync::Mutex<HashMap<String, Arc<Hold>>>,
+}
+
+/// A server that is no longer the one behind a database.
+#[derive(Debug, Clone)]
+pub struct Gone {
+    /// When the first step that replaces it began.
+    pub since: Timestamp,
+    /// Its system identifier, if it was held.
+    pub before: Option<String>,
 }
 
 /// A database that a step works on.
@@ -49,6 +61,7 @@ impl Targets {
             sides: Mutex::default(),
             epoch: 1,
             since: None,
+            gone: Mutex::default(),
             holds: tokio::sync::Mutex::default(),
         }
     }
@@ -126,6 +139,38 @@ impl Targets {
     /// What the plan says of a database.
     pub fn declared(&self, name: &str) -> Option<&Database> {
         self.databases.get(name)
+    }
+
+    /// The server behind a database is replaced: what was known of it holds no more.
+    pub async fn let_go(&self, name: &str, since: Timestamp) {
+        let mut holds = self.holds.lock().await;
+        let old = holds.get(name).cloned();
+        // Other names of the plan for the same database.
+        let same = |hold: &Arc<Hold>| old.as_ref().is_some_and(|old| Arc::ptr_eq(old, hold));
+        let mut names: Vec<String> =
+            holds.iter().filter(|(_, hold)| same(hold)).map(|(name, _)| name.clone()).collect();
+        names.push(name.to_owned());
+        let mut gone = lock(&self.gone);
+        for name in names {
+            holds.remove(&name);
+            lock(&self.settings).remove(&name);
+            let before = old.as_ref().map(|old| old.server.clone());
+            gone.entry(name).or_insert_with(|| Gone { since, before });
+        }
+    }
+
+    /// Set while the server of a database was replaced and not found anew.
+    pub fn gone(&self, name: &str) -> Option<Gone> {
+        lock(&self.gone).get(name).cloned()
+    }
+
+    pub(super) fn all_gone(&self) -> Vec<String> {
+        lock(&self.gone).keys().cloned().collect()
+    }
+
+    /// The new server is held.
+    pub fn found(&self, name: &str) {
+        lock(&self.gone).remove(name);
     }
 
     /// Whether a session of the server is the one that holds this process's lock on a target.
