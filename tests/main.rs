@@ -23,10 +23,12 @@ mod support {
     pub mod bouncer;
     pub mod chance;
     pub mod cluster;
+    pub mod graphql;
     pub mod mail;
     pub mod prisma;
     pub mod proxy;
     pub mod pty;
+    pub mod railway;
     pub mod sandbox;
     pub mod script;
     pub mod server;

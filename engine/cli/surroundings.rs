@@ -179,8 +179,8 @@ pub async fn hold_again(world: &World, state: &State) -> Result<(), Error> {
         let wanted = match replacement(state, &name) {
             Replacement::Never => started.and_then(|started| started.targets.get(&name)).cloned(),
             Replacement::Taken(server) => Some(server),
-            Replacement::Begun(at) => {
-                world.targets.let_go(&name, at).await;
+            Replacement::Begun { since, started } => {
+                world.targets.let_go(&name, since, started.as_deref()).await;
                 continue;
             }
         };

@@ -35,7 +35,7 @@ pub use notice::{Notice, notices};
 pub use outcome::{Ask, Evidence, Fact, Failure, Outcome, Outputs};
 pub use parked::Why;
 pub use record::{Actor, FORMAT, Record, RecordError};
-pub use replacement::{Replacement, TAKEN, replacement, replaces};
+pub use replacement::{REPLACING, Replacement, TAKEN, replacement, replaces};
 pub use reversal::{Effects, Reversal, effects, reversal};
 pub use shape::{Shape, loaded};
 pub use signature::{Fault, NAMESPACE, Signed, Signer};

@@ -2,9 +2,12 @@
 //! one once such a step has begun.
 
 use super::state::{Entry, State};
+use super::transition::StepState;
 use crate::plan::{Action, Step, Text};
 use jiff::Timestamp;
 
+/// The fact of a step that replaces a server: `{database, server, started}`.
+pub const REPLACING: &str = "replacing";
 /// The fact of the step that found the new server: `{database, server, before}`.
 pub const TAKEN: &str = "taken_anew";
 
@@ -13,8 +16,12 @@ pub const TAKEN: &str = "taken_anew";
 pub enum Replacement {
     /// The one on which the run began.
     Never,
-    /// Perhaps another one, since then: nobody has looked yet.
-    Begun(Timestamp),
+    /// Perhaps another one: nobody has looked yet.
+    Begun {
+        since: Timestamp,
+        /// When the old one was started, if it said so.
+        started: Option<String>,
+    },
     /// This one.
     Taken(String),
 }
@@ -30,6 +37,13 @@ pub fn replaces(step: &Step) -> Option<&Text> {
 
 pub fn replacement(state: &State, database: &str) -> Replacement {
     let begun = |entry: &Entry| entry.started_at;
+    // What certainly failed, or was left out, replaced nothing.
+    let has_effect = |entry: &&Entry| {
+        !matches!(
+            entry.state,
+            StepState::Waiting | StepState::Retrying { .. } | StepState::Failed | StepState::Skipped
+        )
+    };
     let taken = state
         .entries()
         .filter_map(|(_, entry)| {
@@ -41,11 +55,17 @@ pub fn replacement(state: &State, database: &str) -> Replacement {
     let steps = state.shape.flow.steps().iter();
     let replacing = steps.filter(|step| replaces(step).is_some_and(|text| text.raw.trim() == database));
     let after = replacing
-        .filter_map(|step| state.entry(&step.id.value).and_then(begun))
-        .filter(|at| taken.as_ref().is_none_or(|(taken, _)| at > taken))
-        .min();
+        .filter_map(|step| state.entry(&step.id.value))
+        .filter(has_effect)
+        .filter_map(|entry| begun(entry).map(|at| (at, entry)))
+        .filter(|(at, _)| taken.as_ref().is_none_or(|(taken, _)| at > taken))
+        .min_by_key(|(at, _)| *at);
     match (after, taken) {
-        (Some(at), _) => Replacement::Begun(at),
+        (Some((since, entry)), _) => {
+            let fact = entry.facts.iter().rev().find(|fact| fact.name.ends_with(REPLACING));
+            let started = fact.and_then(|fact| fact.data["started"].as_str()).map(str::to_owned);
+            Replacement::Begun { since, started }
+        }
         (None, Some((_, server))) => Replacement::Taken(server),
         (None, None) => Replacement::Never,
     }

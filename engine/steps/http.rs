@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 const SENDING: &str = "sending";
 /// So much of a body is kept in the outputs.
 const LARGEST_OUTPUT: usize = 64 * 1024;
+/// So much of a body is told where it is not the wanted one.
+const LARGEST_QUOTE: usize = 200;
 /// JSON over this size is not kept as an output.
 const LARGEST_JSON: usize = 256 * 1024;
 
@@ -95,8 +97,19 @@ pub fn verdict(action: &Http, wanted: Option<&Wanted>, reply: &Reply) -> Verdict
                 if verdict.expected.is_empty() { "no errors".to_owned() } else { verdict.expected };
             Verdict { passed: false, actual: wrong, expected }
         }
-        None => verdict,
+        None => with_words(verdict, reply),
     }
+}
+
+/// A status alone does not say why.
+fn with_words(verdict: Verdict, reply: &Reply) -> Verdict {
+    let body = reply.body.trim();
+    if verdict.passed || body.is_empty() || verdict.actual != format!("status {}", reply.status) {
+        return verdict;
+    }
+    let end = body.floor_char_boundary(LARGEST_QUOTE);
+    let more = if end < body.len() { " ..." } else { "" };
+    Verdict { actual: format!("{}: {}{more}", verdict.actual, &body[..end]), ..verdict }
 }
 
 /// Asks until the answer is the wanted one. Only the step's end ends it otherwise.

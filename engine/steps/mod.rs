@@ -78,11 +78,12 @@ pub async fn act(attempt: &Attempt) -> Outcome {
 }
 
 async fn act_with_servers(attempt: &Attempt) -> Outcome {
-    if let Err(failure) = Box::pin(replaced::prepare(attempt)).await {
-        return Outcome::Failed(failure);
-    }
+    let started = match Box::pin(replaced::prepare(attempt)).await {
+        Ok(started) => started,
+        Err(failure) => return Outcome::Failed(failure),
+    };
     let outcome = act_as_written(attempt).await;
-    replaced::conclude(attempt, &outcome).await;
+    replaced::conclude(attempt, &outcome, started.as_deref()).await;
     outcome
 }
 
@@ -110,7 +111,7 @@ pub async fn settle(attempt: &Attempt) -> Outcome {
         Standing::Other(other) => settle_as_written(&other).await,
         Standing::Skipped(outcome) => return outcome,
     };
-    replaced::conclude(attempt, &outcome).await;
+    replaced::conclude(attempt, &outcome, None).await;
     redacted::redacted(attempt, outcome)
 }
 

@@ -33,8 +33,8 @@ pub struct Targets {
 pub struct Gone {
     /// When the first step that replaces it began.
     pub since: Timestamp,
-    /// Its system identifier, if it was held.
-    pub before: Option<String>,
+    /// When it was started, as it said itself, if it was asked: what tells it from the next one.
+    pub started: Option<String>,
 }
 
 /// A database that a step works on.
@@ -142,7 +142,7 @@ impl Targets {
     }
 
     /// The server behind a database is replaced: what was known of it holds no more.
-    pub async fn let_go(&self, name: &str, since: Timestamp) {
+    pub async fn let_go(&self, name: &str, since: Timestamp, started: Option<&str>) {
         let mut holds = self.holds.lock().await;
         let old = holds.get(name).cloned();
         // Other names of the plan for the same database.
@@ -154,8 +154,8 @@ impl Targets {
         for name in names {
             holds.remove(&name);
             lock(&self.settings).remove(&name);
-            let before = old.as_ref().map(|old| old.server.clone());
-            gone.entry(name).or_insert_with(|| Gone { since, before });
+            let started = started.map(str::to_owned);
+            gone.entry(name).or_insert_with(|| Gone { since, started });
         }
     }
 

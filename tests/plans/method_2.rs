@@ -1,0 +1,186 @@
+//! Method 2 as its users run it: a backup of a volume, through an API that limits, breaks and hangs up; the committed restore
+//! replaces the server's whole data; the program is killed while the restore is asked for.
+
+use crate::support::cluster;
+use crate::support::railway::{Railway, TOKEN, Trouble, backup};
+use crate::support::sandbox::Sandbox;
+use crate::support::server::Server;
+use runplan::clock;
+use runplan::postgres::{Cluster, Connection, Settings, Stop};
+use rustix::process::Signal;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+fn block<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+fn plan(name: &str) -> String {
+    format!("{}/plans/{name}.yaml", env!("CARGO_MANIFEST_DIR"))
+}
+
+struct Incident {
+    sandbox: Sandbox,
+    railway: Railway,
+    health: Server,
+    live: Settings,
+    _cluster: Arc<Mutex<Cluster>>,
+}
+
+#[allow(clippy::disallowed_methods, reason = "a volume is copied as a whole")]
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+async fn all(live: &Settings, statements: &[&str]) {
+    let connection = Connection::connect(live, "test").await.unwrap();
+    for statement in statements {
+        connection.execute(statement).await.unwrap();
+    }
+}
+
+impl Incident {
+    fn new() -> Self {
+        let mut cluster = Cluster::start(cluster::options()).unwrap();
+        let admin = cluster.settings("postgres").unwrap();
+        let live = cluster.settings("shop").unwrap();
+        block(async {
+            all(&admin, &["CREATE DATABASE shop"]).await;
+            // Made while another run was in the middle of it: its claim comes along with the backup.
+            let claim = "{\"run\":\"other-20260101-0000-aaaa\",\"operator\":\"x\",\"host\":\"y\",\
+                         \"since\":\"2026-01-01T00:00:00Z\",\"epoch\":1}";
+            all(&admin, &[&format!("ALTER DATABASE shop SET \"runplan.claim\" = '{claim}'")]).await;
+            all(
+                &live,
+                &[
+                    "CREATE TABLE users (id int PRIMARY KEY, wallet_address text)",
+                    "INSERT INTO users SELECT n, 'w' || n FROM generate_series(1, 500) n",
+                ],
+            )
+            .await;
+        });
+        let (data, volume) = (cluster.directory().join("data"), cluster.directory().join("volume"));
+        cluster.stop_server(Stop::Fast).unwrap();
+        copy(&data, &volume);
+        cluster.start_server().unwrap();
+        block(async {
+            all(&admin, &["ALTER DATABASE shop RESET \"runplan.claim\""]).await;
+            all(
+                &live,
+                &["UPDATE users SET wallet_address = NULL", "INSERT INTO users VALUES (9001, 'later')"],
+            )
+            .await;
+        });
+        let sandbox = Sandbox::patient()
+            .variable("DATABASE_URL", cluster.url("shop").expose())
+            .variable("RAILWAY_TOKEN", TOKEN);
+        let cluster = Arc::new(Mutex::new(cluster));
+        let server = cluster.clone();
+        let railway = Railway::start(move || {
+            let mut server = server.lock().unwrap();
+            server.stop_server(Stop::Immediate).unwrap();
+            std::fs::remove_dir_all(&data).unwrap();
+            copy(&volume, &data);
+            server.start_server().unwrap();
+        });
+        let hours = |hours: i64| clock::now() - jiff::SignedDuration::from_hours(hours);
+        railway.state().backups =
+            vec![backup("b-old", hours(30)), backup("b-good", hours(6)), backup("b-bad", hours(1))];
+        let asked = live.clone();
+        let health = Server::start(move |_| {
+            let answers = block(async {
+                let connection = Connection::connect(&asked, "application").await?;
+                connection.one("SELECT 1").await
+            });
+            let word = if answers.is_ok() { "connected" } else { "lost" };
+            let json =
+                serde_json::json!({ "status": "healthy", "services": { "database": { "status": word } } });
+            Some((200, json.to_string()))
+        });
+        Self { sandbox, railway, health, live, _cluster: cluster }
+    }
+
+    fn line(&self) -> String {
+        format!(
+            "{plan} -p before={before} -p environment=env -p project=project -p service=db -p app_service=app \
+             -p health_url={health}/health -p api={api} -p backup_dir={dir} --plain",
+            plan = plan("method-2"),
+            before = clock::now() - jiff::SignedDuration::from_hours(3),
+            health = self.health.url,
+            api = self.railway.url,
+            dir = self.sandbox.path("off-site").display(),
+        )
+    }
+}
+
+#[test]
+fn it_is_rehearsed() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&format!("rehearse {} --plain", plan("method-2"))).code(0).says("Done after");
+}
+
+#[test]
+fn limited_broken_and_killed_it_restores_once() {
+    let incident = Incident::new();
+    let Incident { sandbox, railway, .. } = &incident;
+    railway.state().troubles = vec![
+        ("environment", Trouble::Limited),
+        ("volumeInstanceBackupList", Trouble::Broken),
+        ("volumeInstanceBackupRestore", Trouble::Held),
+        ("environmentPatchCommitStaged", Trouble::Lost),
+    ];
+    let first = sandbox.run(&incident.line()).code(4).says("429");
+    let run = sandbox.only_run();
+    let status = sandbox.run(&format!("status {run} --format json")).code(0).json();
+    let steps = status["steps"].as_array().unwrap();
+    let chosen = steps.iter().find(|step| step["id"] == "chosen").unwrap();
+    assert_eq!(chosen["outputs"]["first"]["id"], "b-good");
+    let approved = sandbox.run(&format!("approve {run} go")).code(0);
+    let resumed = sandbox.start(&format!("resume {run} --plain"));
+    railway.until_held();
+    resumed.signal(Signal::KILL);
+    let killed = resumed.wait();
+    railway.let_go();
+    let last = sandbox.run(&format!("resume {run} --plain"));
+    for ran in [&first, &approved, &killed, &last] {
+        eprintln!("{}", ran.all());
+    }
+    last.code(0);
+    // Each once, whatever happened to its answer.
+    for name in ["volumeInstanceBackupRestore", "environmentPatchCommitStaged"] {
+        assert_eq!(railway.times(name), 1, "{:?}", railway.state().done);
+    }
+    assert_eq!(railway.state().invalid, Vec::<String>::new());
+    assert_eq!(railway.state().backups.len(), 2, "the newer backup is gone");
+    let values: Vec<String> = railway.state().variables.iter().map(|(.., value)| value.clone()).collect();
+    assert_eq!(values, ["true", "false"]);
+    // The server is the one of the backup; nothing of either run's claim is left there.
+    let (broken, later, claims) = block(async {
+        let connection = Connection::connect(&incident.live, "test").await.unwrap();
+        let one = async |sql: &str| connection.one(sql).await.unwrap();
+        (
+            one("SELECT count(*) FROM users WHERE wallet_address IS NULL").await,
+            one("SELECT count(*) FROM users WHERE id = 9001").await,
+            one("SELECT count(*) FROM pg_db_role_setting").await,
+        )
+    });
+    assert_eq!((broken.as_str(), later.as_str(), claims.as_str()), ("0", "0", "0"));
+    assert_eq!(std::fs::read_dir(sandbox.path("off-site")).unwrap().count(), 2, "a dump and its manifest");
+    let logs = sandbox.run(&format!("logs {run} --format json")).code(0);
+    assert!(logs.stdout.contains("taken_anew") && logs.stdout.contains("replacing"), "{}", logs.stdout);
+    assert!(!logs.stdout.contains(TOKEN));
+    sandbox.run(&format!("status {run} --verify")).code(0);
+}
+
+#[test]
+fn with_something_staged_or_without_a_backup_nothing_is_restored() {
+    let incident = Incident::new();
+    let Incident { sandbox, railway, .. } = &incident;
+    railway.state().backups.remove(0);
+    railway.state().backups.remove(0);
+    sandbox.run(&incident.line()).code(4).says("chosen");
+    assert_eq!(sandbox.step("chosen"), "failed");
+    assert_eq!(railway.times("variableUpsert"), 0, "the application was not closed for nothing");
+    assert_eq!(railway.state().invalid, Vec::<String>::new());
+}
