@@ -1,10 +1,10 @@
 //! What all rules share: the plan, its order, every text with the names in it. Made once for a check.
 
 use super::statements::Statements;
-use super::uses::{self, Owner, Place, Use};
+use super::uses::{self, Owner, Use};
 use crate::graph::{Cycle, Graph};
 use crate::plan::site::{Channel, Database, Role, SecretSource};
-use crate::plan::template::{self, Error, Names};
+use crate::plan::template::{Error, Names};
 use crate::plan::{Flow, Loaded, Plan, Span, Step, StepId, Text};
 use indexmap::IndexMap;
 use std::ops::Range;
@@ -29,7 +29,7 @@ pub struct Context<'l> {
 impl<'l> Context<'l> {
     pub fn new(loaded: &'l Loaded, plan: &'l Plan) -> Self {
         let uses = uses::collect(loaded, plan);
-        let names = uses.iter().map(read).collect();
+        let names = uses.iter().map(uses::names).collect();
         let mut context = Self {
             loaded,
             plan,
@@ -77,14 +77,6 @@ impl<'l> Context<'l> {
 
     pub fn id(&self, at: usize) -> &'l StepId {
         &self.flow.steps()[at].id.value
-    }
-}
-
-fn read(one: &Use<'_>) -> Result<Names, Error> {
-    match one.place {
-        Place::Message => template::read(&one.text.raw, true),
-        Place::Condition => template::read_condition(&one.text.raw),
-        _ => template::read(&one.text.raw, false),
     }
 }
 

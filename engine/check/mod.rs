@@ -4,6 +4,7 @@
 mod actions;
 mod availability;
 mod codes;
+mod computed;
 mod context;
 mod copies;
 mod evaluated;
@@ -24,6 +25,7 @@ mod values;
 mod warnings;
 
 pub use codes::{Code, Example, codes, explain};
+pub use computed::computed;
 pub use uses::Place;
 pub use values::{Given, Resolved, describe, resolve_params};
 
@@ -55,6 +57,7 @@ const RULES: &[Rule] = &[
     actions::check,
     expectations::check,
     sql::check,
+    computed::check,
 ];
 
 /// Rules that would blame a plan for what could not be read.

@@ -2,6 +2,7 @@
 //! can hold a template.
 
 use crate::plan::action::{Action, Sql};
+use crate::plan::template::{self, Names};
 use crate::plan::{Check, Conditions, Json, Loaded, Plan, Probe, Question, Site, Step, Text};
 use std::collections::HashMap;
 
@@ -109,6 +110,18 @@ pub struct Use<'l> {
     pub owner: Owner<'l>,
     /// The action that the statements belong to.
     pub sql: Option<&'l Sql>,
+}
+
+/// What a text names.
+///
+/// # Errors
+/// Its template cannot be read.
+pub fn names(one: &Use<'_>) -> Result<Names, template::Error> {
+    match one.place {
+        Place::Message => template::read(&one.text.raw, true),
+        Place::Condition => template::read_condition(&one.text.raw),
+        _ => template::read(&one.text.raw, false),
+    }
 }
 
 /// All texts of a plan and its site, in the order of the flow.

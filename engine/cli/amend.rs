@@ -38,7 +38,7 @@ pub fn changed(state: &State, started: &Started) -> Option<Difference> {
         return None;
     }
     let shape = stored::shape_of(opened.loaded).ok()?;
-    let shape = stored::with_values(shape, &started.params).ok()?;
+    let shape = stored::with_fitting_values(shape, &started.params)?;
     let found = compare(&state.shape, &shape, &started.params, &started.params);
     (!found.equal).then_some(found)
 }
@@ -76,7 +76,7 @@ pub fn amend(
     let base: Map<String, Value> =
         started.params.clone().into_iter().filter(|(name, _)| known(name)).collect();
     let params = given.over(base).complete(screen, &shape.plan, started.plan.as_str())?;
-    let shape = stored::with_values(shape, &params)?;
+    let shape = stored::with_values(screen, shape, &params)?;
     let plan_digest = digest::of_plan(&shape.loaded);
     let public = values::public(&shape.plan, &params);
     if plan_digest == started.plan_digest && public == started.params {

@@ -46,8 +46,8 @@ impl Diff {
     pub fn run(self, screen: &Screen) -> Result<Exit, Error> {
         let (old, new) = (self.read(screen, &self.old)?, self.read(screen, &self.new)?);
         self.prove(screen, &old, &new)?;
-        let (old, old_parts) = review(old)?;
-        let (new, new_parts) = review(new)?;
+        let (old, old_parts) = review(screen, old)?;
+        let (new, new_parts) = review(screen, new)?;
         let found: Difference = difference((&old, &old_parts), (&new, &new_parts));
         if !screen.quiet {
             terminal::difference(screen, &found);
@@ -90,9 +90,9 @@ struct Read {
     values: Resolved,
 }
 
-fn review(read: Read) -> Result<(Review, Sections), Error> {
+fn review(screen: &Screen, read: Read) -> Result<(Review, Sections), Error> {
     let Read { shape, parts, values } = read;
-    let shape = stored::with_values(shape, &values.values)?;
+    let shape = stored::with_values(screen, shape, &values.values)?;
     let input = ReviewInput { params: values.values, missing: values.missing, ..ReviewInput::default() };
     Ok((review::review(&shape.loaded, &shape.graph, &input), parts))
 }

@@ -98,7 +98,7 @@ impl Run {
         let shape = stored::shape_of(opened.loaded)?;
         let resolved = self.values.resolve(screen, &shape.plan)?;
         values::stop_on(screen, &resolved.findings, &self.plan.display().to_string())?;
-        let shape = stored::with_values(shape, &resolved.values)?;
+        let shape = stored::with_values(screen, shape, &resolved.values)?;
         let asked = self.estimates || screen.is_attended();
         let past = asked.then(|| Past::of(globals, &shape));
         let history = past.as_ref().map(|past| past.words(clock::now()));
@@ -120,7 +120,7 @@ impl Run {
     fn start(self, screen: &Screen, globals: &Globals, opened: Opened) -> Result<Exit, Error> {
         let shape = stored::shape_of(opened.loaded)?;
         let params = self.values.complete(screen, &shape.plan, &self.plan.display().to_string())?;
-        let shape = stored::with_values(shape, &params)?;
+        let shape = stored::with_values(screen, shape, &params)?;
         let plan_digest = digest::of_plan(&shape.loaded);
         let input = ReviewInput { params: params.clone(), ..ReviewInput::default() };
         let whole_digest = digest::with_params(&plan_digest, &review::shown_params(&shape.plan, &input));

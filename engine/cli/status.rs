@@ -10,7 +10,7 @@ use crate::clock;
 use crate::plan::RunId;
 use crate::report::{self, Report, amount};
 use crate::run::{Finish, State};
-use crate::store::{Holder, Store};
+use crate::store::{Damage, Holder, Store};
 use crate::terminal::{self, Places, Screen, Tone};
 use clap::Args;
 use serde_json::{Value, json};
@@ -58,14 +58,38 @@ impl Status {
         if self.verify {
             return verify(screen, &store, &run);
         }
-        let stored = Stored::read(&store, &run)?;
+        let (stored, newer) = read(&store, &run)?;
         let holder = store.holder(&run).ok().flatten();
+        let newer = newer.map(|damage| damage.to_string());
         if screen.is_json() {
-            screen.document(&as_json(&stored.state, holder.as_ref()));
-        } else {
-            show(screen, &store, &stored, holder.as_ref());
+            let mut document = as_json(&stored.state, holder.as_ref());
+            if let (Some(newer), Some(fields)) = (newer, document.as_object_mut()) {
+                fields.insert("newer".to_owned(), newer.into());
+            }
+            screen.document(&document);
+            return Ok(Exit::Done);
+        }
+        show(screen, &store, &stored, holder.as_ref());
+        if let Some(newer) = newer {
+            let words = format!("This is how it stood before it went on under a newer runplan: {newer}");
+            screen.line(&format!(
+                "\n{}\n  `runplan status {run} --verify` proves its lines; only that version can go on with it",
+                screen.paint().of(Tone::Caution, &words)
+            ));
         }
         Ok(Exit::Done)
+    }
+}
+
+/// A run as far as this version can read it, and what it cannot: that is shown, and only `resume` refuses it.
+fn read(store: &Store, run: &RunId) -> Result<(Stored, Option<Damage>), Error> {
+    let loaded = store.load(run)?;
+    match &loaded.damage {
+        Some(damage) if damage.is_newer() && !loaded.records.is_empty() => {
+            let damage = damage.clone();
+            Ok((Stored::of(run, loaded.records)?, Some(damage)))
+        }
+        _ => Ok((Stored::of(run, loaded.whole()?)?, None)),
     }
 }
 

@@ -1,10 +1,14 @@
 //! A run as its journal tells it: the plan it was started with, and the fold of its events. Must never read the plan
 //! from disk: what was reviewed is what goes on.
 
+use super::check;
 use super::error::Error;
+use crate::check::computed;
 use crate::plan::{Finding, Loaded, RunId};
 use crate::run::{Event, Record, Shape, Started, State};
 use crate::store::Store;
+use crate::terminal::Screen;
+use serde_json::{Map, Value};
 
 /// A run that was read back.
 pub struct Stored {
@@ -50,19 +54,33 @@ fn shape(started: &Started) -> Result<Shape, Error> {
 /// The same with the values of its parameters: a `for_each` over one of them is unrolled.
 ///
 /// # Errors
-/// The values make it a plan that cannot be used.
-pub fn with_values(
-    shape: Shape,
-    values: &serde_json::Map<String, serde_json::Value>,
-) -> Result<Shape, Error> {
+/// The values make it a plan that cannot be used; what is wrong is shown at its place.
+pub fn with_values(screen: &Screen, shape: Shape, values: &Map<String, Value>) -> Result<Shape, Error> {
+    let (shape, found) = unrolled(shape, values)?;
+    check::stop_on(screen, &found, &shape.loaded, false)?;
+    Ok(shape)
+}
+
+/// The same, without telling anybody why not.
+pub fn with_fitting_values(shape: Shape, values: &Map<String, Value>) -> Option<Shape> {
+    let (shape, found) = unrolled(shape, values).ok()?;
+    found.is_empty().then_some(shape)
+}
+
+/// With the errors that these values make.
+fn unrolled(shape: Shape, values: &Map<String, Value>) -> Result<(Shape, Vec<Finding>), Error> {
     if !shape.loaded.has_lists() {
-        return Ok(shape);
+        let found = computed(&shape.loaded, values);
+        return Ok((shape, found));
     }
     let loaded = shape.loaded.with_params(values);
-    match super::check::findings(&loaded).into_iter().find(Finding::is_error) {
-        Some(finding) => Err(Error::Unusable { why: finding.message }),
-        None => shape_of(loaded),
+    let mut found: Vec<Finding> = check::findings(&loaded).into_iter().filter(Finding::is_error).collect();
+    if found.is_empty() {
+        found = computed(&loaded, values);
     }
+    // What cannot be used is still what the findings point into.
+    let shape = if found.is_empty() { shape_of(loaded)? } else { Shape { loaded: loaded.into(), ..shape } };
+    Ok((shape, found))
 }
 
 /// What a run is made of, out of a plan without errors.

@@ -68,7 +68,7 @@ pub fn unroll(steps: Vec<Step>, known: &Known<'_>, findings: &mut Vec<Finding>) 
                         .help("write a list, a mapping, or `\"{{ params.NAME }}\"` with a parameter of the type list"),
                 );
                 // Without its list the step stands for itself, so that the rest can be checked.
-                out.push(copy(&step, "…", "\"\"", "\"\""));
+                out.push(copy(&step, "…", "\"…\"", "\"…\""));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What a step does to the world, and how it is reversed: said by its action, or by its author.
 
-use crate::plan::{Action, Bare, Step, action};
+use crate::plan::{Action, Bare, Changes, Step, action};
 
 /// What a step does to the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,13 +61,8 @@ pub fn reversal(step: &Step) -> Reversal<'_> {
         }
         Action::Freeze(_) => Reversal::BuiltIn("the database takes writes again"),
         Action::Sql(sql) if sql.read_only => Reversal::Nothing,
-        Action::Http(http)
-            if http.method == action::http::Method::Get || http.method == action::http::Method::Head =>
-        {
-            Reversal::Nothing
-        }
-        Action::Shell(action::Shell { changes: Some(crate::plan::Changes::Nothing), .. })
-        | Action::Http(action::Http { changes: Some(crate::plan::Changes::Nothing), .. })
+        Action::Http(http) if only_asks(http) => Reversal::Nothing,
+        Action::Shell(action::Shell { changes: Some(Changes::Nothing), .. })
         | Action::Verify(_)
         | Action::Approve(_)
         | Action::Notify(_) => Reversal::Nothing,
@@ -77,13 +72,22 @@ pub fn reversal(step: &Step) -> Reversal<'_> {
     }
 }
 
+/// What the author says of a request counts; else its method tells.
+fn only_asks(http: &action::Http) -> bool {
+    match http.changes {
+        Some(Changes::Nothing) => true,
+        Some(Changes::Database(_)) => false,
+        None => matches!(http.method, action::http::Method::Get | action::http::Method::Head),
+    }
+}
+
 /// What a step does to the world.
 pub fn effects(step: &Step) -> Effects {
     let reads = match &step.action.value {
         Action::Verify(_) | Action::Approve(_) | Action::Notify(_) => true,
         Action::Sql(sql) => sql.read_only,
-        Action::Http(http) => matches!(http.method, action::http::Method::Get | action::http::Method::Head),
-        Action::Shell(shell) => shell.changes == Some(crate::plan::Changes::Nothing) && step.undo.is_none(),
+        Action::Http(http) => only_asks(http) && (step.undo.is_none() || http.changes.is_none()),
+        Action::Shell(shell) => shell.changes == Some(Changes::Nothing) && step.undo.is_none(),
         Action::Backup(_) | Action::Restore(_) | Action::Swap(_) | Action::Copy(_) | Action::Freeze(_) => {
             false
         }
@@ -92,5 +96,33 @@ pub fn effects(step: &Step) -> Effects {
         _ if reads => Effects::Reads,
         Reversal::Nothing | Reversal::BuiltIn(_) | Reversal::Given(_) => Effects::Reversible,
         Reversal::None(_) => Effects::Irreversible,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::load;
+
+    fn effect(action: &str) -> &'static str {
+        let plan = format!(
+            "runplan: 1\nname: t\ndatabases: {{ app: {{ url: \"postgres://h/d\" }} }}\nsteps:\n  - {{ id: a, {action} }}\n"
+        );
+        let loaded = load(("t.yaml", &plan), None, &|_| Err(String::new()));
+        effects(&loaded.flow.steps()[0]).word()
+    }
+
+    #[test]
+    fn a_request_does_what_it_says() {
+        assert_eq!(effect("http: { url: \"http://h\" }"), "reads");
+        assert_eq!(effect("http: { method: POST, url: \"http://h\", changes: none }"), "reads");
+        assert_eq!(
+            effect("http: { url: \"http://h\", changes: app }"),
+            effect("http: { method: POST, url: \"http://h\" }")
+        );
+        assert_ne!(effect("http: { url: \"http://h\", changes: app }"), "reads");
+        let turned = "http: { method: POST, url: \"http://h/on\", changes: none }, \
+            undo: { http: { method: POST, url: \"http://h/off\", changes: none } }";
+        assert_eq!(effect(turned), "reversible");
     }
 }

@@ -84,3 +84,33 @@ fn wrong_values_are_refused() {
     sandbox.run("plan.yaml --dry-run --params values.yaml").code(3).complains("values.yaml:");
     sandbox.run("plan.yaml --dry-run --params nothing.yaml").code(3).complains("there is no such file");
 }
+
+#[test]
+fn values_that_a_template_fails_with_are_refused_at_their_place() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "plan.yaml",
+        "runplan: 1\nname: t\nparams:\n  l: { type: list, required: true }\nsteps:\n  \
+         - { id: a, notify: { channels: [console], message: \"{{ params.l[0] }}\" } }\n",
+    );
+    sandbox.run("plan.yaml --dry-run").code(0);
+    sandbox.run("plan.yaml --dry-run -p l=a").code(0).says("message");
+    for line in ["plan.yaml --dry-run -p l=", "plan.yaml -p l="] {
+        sandbox.run(line).code(3).complains("template_fails").complains("plan.yaml:6:");
+    }
+    assert!(!sandbox.state().exists(), "nothing was begun");
+}
+
+#[test]
+fn the_errors_that_values_make_are_shown_at_their_place() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "plan.yaml",
+        "runplan: 1\nname: t\ndatabases: { app: { url: \"postgres://h/d\" } }\nparams:\n  l: { type: list, default: [a] }\n\
+         steps:\n  - { id: b, for_each: \"{{ params.l }}\", backup: { database: app, to: \"./{{ each.value }}\" } }\n  \
+         - { id: go, approve: { message: m } }\n  \
+         - { id: gone, sql: { database: app, statement: DROP TABLE t } }\n",
+    );
+    sandbox.run("plan.yaml --dry-run").code(0);
+    sandbox.run("plan.yaml --dry-run -p l=").code(3).complains("check::unguarded").complains("plan.yaml:9:");
+}

@@ -330,3 +330,36 @@ fn a_secret_parameter_is_asked_for_again_and_kept_nowhere() {
         }
     }
 }
+
+#[test]
+fn a_run_that_a_newer_version_went_on_with_is_shown_and_not_resumed() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[step("one", "", "true"), step("two", "", "false")]));
+    sandbox.run("plan.yaml --reason 'a test'").code(4);
+    let run = sandbox.only_run();
+    let lines = sandbox.run("status --verify --format json").code(0).json();
+    let (last, head) = (lines["lines"].as_u64().unwrap(), lines["head"].as_str().unwrap().to_owned());
+    let body = format!(
+        "{{\"format\":1,\"run\":\"{run}\",\"seq\":{},\"at\":\"2026-11-22T03:11:00Z\",\
+         \"actor\":{{\"name\":\"ann\",\"uid\":7,\"host\":\"db1\"}},\"kind\":\"step_danced\",\"step\":\"two\"}}",
+        last + 1
+    );
+    let hash = {
+        use sha2::Digest;
+        let digest = sha2::Sha256::digest(format!("{head}\n{body}"));
+        digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let line = format!("{},\"hash\":\"{hash}\"}}", &body[..body.len() - 1]);
+    let journal = sandbox.state().join("runs").join(&run).join("journal.db");
+    let database = rusqlite::Connection::open(journal).unwrap();
+    database
+        .execute("INSERT INTO journal (seq, line) VALUES (?1, ?2)", rusqlite::params![last + 1, line])
+        .unwrap();
+    drop(database);
+    let ran = sandbox.run(&format!("status {run}")).code(0);
+    ran.says("two").says("failed").says("step_danced").says("newer runplan");
+    let json = sandbox.run(&format!("status {run} --format json")).code(0).json();
+    assert!(json["newer"].as_str().unwrap().contains("step_danced"), "{json}");
+    assert_eq!(json["steps"].as_array().unwrap().len(), 2);
+    sandbox.run(&format!("resume {run}")).code(6).complains("step_danced");
+}

@@ -114,7 +114,7 @@ fn database_named(context: &Context<'_>, name: &Sp<Name>, findings: &mut Vec<Fin
 
 fn rehearsal(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let Some(rehearsal) = &context.plan.rehearsal else { return };
-    rehearsal.load.iter().for_each(|(name, beginning)| beginnings(name, beginning, findings));
+    rehearsal.load.iter().for_each(|(name, beginning)| beginnings(context, name, beginning, findings));
     let mut unknown = |code, what: &str, name: &str, span, known: Vec<&str>| {
         let message = format!("the rehearsal names a {what} `{name}` that the plan does not have");
         findings.push(Finding::error(code, span, message).help(suggest(name, known)));
@@ -155,10 +155,22 @@ fn rehearsal(context: &Context<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Whether something could not be read between this name and the next.
+fn unreadable_after(context: &Context<'_>, name: &Sp<String>) -> bool {
+    let names = context.plan.rehearsal.iter().flat_map(|rehearsal| rehearsal.load.keys());
+    let next = names.map(|other| other.span.start).filter(|start| *start > name.span.start).min();
+    let within = name.span.end..next.unwrap_or(usize::MAX);
+    let mut spans =
+        context.loaded.findings.iter().filter(|finding| finding.is_error()).filter_map(|f| f.span);
+    spans.any(|span| span.file == name.span.file && within.contains(&span.start))
+}
+
 /// What a database of the rehearsal begins with: one thing.
-fn beginnings(name: &Sp<String>, beginning: &Beginning, findings: &mut Vec<Finding>) {
+fn beginnings(context: &Context<'_>, name: &Sp<String>, beginning: &Beginning, findings: &mut Vec<Finding>) {
     let given = [beginning.backup.is_some(), beginning.clone.is_some(), beginning.seed.is_some()];
     let message = match given.iter().filter(|given| **given).count() {
+        // What could not be read may have been the one.
+        0 if unreadable_after(context, name) => return,
         0 => "neither `backup`, `clone` nor `seed` is given",
         1 => return,
         _ => "more than one of `backup`, `clone` and `seed` is given",

@@ -1,6 +1,7 @@
 //! What a template may name. Built by the edge for a step (with the secrets it uses) or by the core (without any).
 
 use minijinja::Value;
+use minijinja::value::ValueKind;
 use std::collections::BTreeMap;
 
 /// Data as a template's value.
@@ -31,15 +32,26 @@ impl Scope {
         &self.values
     }
 
+    /// The same values, where a name without one is an error.
+    pub fn of_a_run(&self) -> Self {
+        Self { late: false, ..self.clone() }
+    }
+
     pub fn is_review(&self) -> bool {
         self.late
     }
 
-    /// Whether a dotted name has a value.
+    /// Whether a dotted name has a value. A parameter is known as a whole: a part that it has not is a fault, and comes
+    /// no later.
     pub fn has(&self, path: &str) -> bool {
         let mut value = self.values.clone();
-        for part in path.split('.') {
-            match value.get_attr(part) {
+        let parts = if path.starts_with("params.") { 2 } else { usize::MAX };
+        for part in path.split('.').take(parts) {
+            let next = match part.parse() {
+                Ok(index) if value.kind() == ValueKind::Seq => value.get_item_by_index(index),
+                _ => value.get_attr(part),
+            };
+            match next {
                 Ok(next) if !next.is_undefined() => value = next,
                 _ => return false,
             }
@@ -61,5 +73,24 @@ impl std::fmt::Debug for Scope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // It may hold secrets.
         f.debug_struct("Scope").field("late", &self.late).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_has_a_value() {
+        let data = json!({ "params": { "l": ["a"] }, "steps": { "a": { "json": [{ "b": 1 }] } } });
+        let values = data.as_object().unwrap().iter().map(|(name, data)| (name.clone(), value_of(data)));
+        let scope = Scope::review(values);
+        for path in ["params.l", "params.l.0", "params.l.7", "steps.a.json.0.b"] {
+            assert!(scope.has(path), "{path}");
+        }
+        for path in ["params.m", "params.m.0", "steps.a.json.1", "steps.b", "run.id"] {
+            assert!(!scope.has(path), "{path}");
+        }
     }
 }
