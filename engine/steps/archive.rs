@@ -11,7 +11,7 @@ mod shelf;
 mod sums;
 mod unpack;
 
-pub use format::{Format, Packing, recognise, refuse_binary};
+pub use format::{Format, Packing, open, recognise, refuse_binary};
 pub use header::{Origin, read as origin};
 pub use inspect::{Inspection, Reading, blocking, inspect, read_back, restorer};
 pub use manifest::{Manifest, sync_directory};

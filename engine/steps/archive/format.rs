@@ -5,7 +5,8 @@ use crate::run::Failure;
 use crate::sql::lex;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The sort of a backup.
@@ -68,10 +69,77 @@ pub fn recognise(path: &Path) -> Result<Format, Failure> {
         );
     }
     let mut head = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(4096).read_to_end(&mut head))
-        .map_err(|error| unusable("unreadable", path, error))?;
-    of_head(path, &head)
+    open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head)).map_err(|error| {
+        unusable("unreadable", path, error).help("name a backup that is a file or a directory")
+    })?;
+    let format = of_head(path, &head)?;
+    if let Format::Plain(packing @ (Packing::Gzip | Packing::Zstd | Packing::Lz4)) = format {
+        refuse_packed_archive(path, packing)?;
+    }
+    Ok(format)
+}
+
+/// So much of a file shows what it is.
+const HEAD: u64 = 4096;
+
+/// Opens a regular file, and nothing else: a pipe would be waited for without end, and a device has none.
+pub fn open(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
+    let file =
+        File::options().read(true).custom_flags(i32::try_from(flags).unwrap_or_default()).open(path)?;
+    let kind = file.metadata()?;
+    match kind.is_file() {
+        true => Ok(file),
+        false if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        false => Err(io::Error::other("it is a pipe or a device, not a file")),
+    }
+}
+
+/// pg_restore wants to go back and forth in an archive, which it cannot in a packed one.
+fn refuse_packed_archive(path: &Path, packing: Packing) -> Result<(), Failure> {
+    let mut head = Vec::new();
+    // What is damaged is told by who reads all of it.
+    let read = super::unpack::unpack(path, packing).and_then(|text| text.take(HEAD).read_to_end(&mut head));
+    let what = match &head[..] {
+        _ if read.is_err() && head.is_empty() => return Ok(()),
+        [b'P', b'G', b'D', b'M', b'P', ..] => "a custom archive",
+        head if is_tar(head) => "a tar archive",
+        _ => return Ok(()),
+    };
+    let (name, program) = match packing {
+        Packing::None | Packing::Gzip => ("gzip", "gzip -dc"),
+        Packing::Zstd => ("zstd", "zstd -dc"),
+        Packing::Lz4 => ("lz4", "lz4 -dc"),
+    };
+    let file = quoted(path);
+    let mine = head.starts_with(b"PGDMP") || head.starts_with(b"toc.dat\0");
+    let help = match mine {
+        true => format!("unpack it first: {program} {file} > {}", quoted(&path.with_extension(""))),
+        false => format!(
+            "unpack it first: {program} {file} | tar -xf -; then name the directory that holds toc.dat"
+        ),
+    };
+    Err(unusable("packed_archive", path, format!("{what} inside a file packed by {name}")).help(help))
+}
+
+fn is_tar(head: &[u8]) -> bool {
+    head.get(257..262) == Some(b"ustar")
+}
+
+/// For a shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
+/// Packed by something that is not read here: its name, and the command that unpacks.
+fn other_packing(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    match head {
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some(("bzip2", "bunzip2 -k")),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(("xz", "unxz -k")),
+        [b'P', b'K', 3, 4, ..] => Some(("zip", "unzip")),
+        head if is_tar(head) => Some(("tar", "tar -xf")),
+        _ => None,
+    }
 }
 
 fn of_head(path: &Path, head: &[u8]) -> Result<Format, Failure> {
@@ -81,7 +149,7 @@ fn of_head(path: &Path, head: &[u8]) -> Result<Format, Failure> {
         [0x1f, 0x8b, ..] => Format::Plain(Packing::Gzip),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Format::Plain(Packing::Zstd),
         [0x04, 0x22, 0x4d, 0x18, ..] => Format::Plain(Packing::Lz4),
-        _ if head.get(257..262) == Some(b"ustar") && head.starts_with(b"toc.dat\0") => Format::Tar,
+        _ if is_tar(head) && head.starts_with(b"toc.dat\0") => Format::Tar,
         _ => Format::Plain(Packing::None),
     };
     if format == Format::Plain(Packing::None) {
@@ -103,6 +171,11 @@ pub fn refuse_binary(path: &Path, head: &[u8]) -> Result<(), Failure> {
         return Err(unusable("whole_server", path, why).help(
             "restore it with psql on a server of its own, and take a backup of the one database there",
         ));
+    }
+    if let Some((name, command)) = other_packing(head) {
+        let why = format!("packed by {name}, which is not read here");
+        return Err(unusable("not_a_backup", path, why)
+            .help(format!("unpack it first: {command} {}; then name what was in it", quoted(path))));
     }
     if head.contains(&0) {
         return Err(unusable("not_a_backup", path, "neither an archive of pg_dump nor SQL text").help(help));
@@ -166,5 +239,49 @@ mod tests {
             assert_eq!(of_head(path, sql.as_bytes()).unwrap(), Format::Plain(Packing::None), "{sql}");
         }
         assert_eq!(refuse_binary(path, b"PGDMP\x01").unwrap_err().code, "runplan::archive::packed_archive");
+        for (head, program) in
+            [(&b"BZh91AY"[..], "bunzip2 -k 'x'"), (b"\xfd7zXZ\0\0", "unxz -k 'x'"), (b"PK\x03\x04", "unzip")]
+        {
+            let failure = of_head(path, head).unwrap_err();
+            assert!(failure.help.unwrap().contains(program), "{program}");
+        }
+    }
+
+    #[test]
+    fn a_packed_archive_is_refused_with_the_command_that_unpacks_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("it's.dump.gz");
+        let pack = |bytes: &[u8]| {
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            io::Write::write_all(&mut packed, bytes).unwrap();
+            std::fs::write(&path, packed.finish().unwrap()).unwrap();
+        };
+        pack(b"PGDMP\x01\x0e\0\0");
+        let failure = recognise(&path).unwrap_err();
+        assert_eq!(failure.code, "runplan::archive::packed_archive");
+        let help = failure.help.unwrap();
+        assert!(help.contains("gzip -dc '") && help.contains(r"it'\''s.dump.gz' > '"), "{help}");
+        let mut tar = vec![0; 512];
+        tar[..6].copy_from_slice(b"backup");
+        tar[257..262].copy_from_slice(b"ustar");
+        pack(&tar);
+        assert!(recognise(&path).unwrap_err().help.unwrap().contains("| tar -xf -"));
+        pack(b"CREATE TABLE t ();\n");
+        assert_eq!(recognise(&path).unwrap(), Format::Plain(Packing::Gzip));
+        // Cut off in its head: told by who reads all of it.
+        std::fs::write(&path, [0x1f, 0x8b, 8]).unwrap();
+        assert_eq!(recognise(&path).unwrap(), Format::Plain(Packing::Gzip));
+    }
+
+    #[test]
+    fn a_pipe_and_a_device_are_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+        for path in [&pipe, Path::new("/dev/zero")] {
+            let failure = recognise(path).unwrap_err();
+            assert_eq!(failure.code, "runplan::archive::unreadable");
+            assert!(failure.message.contains("a pipe or a device"), "{}", failure.message);
+        }
     }
 }

@@ -3,7 +3,6 @@
 
 use super::format::Format;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -56,7 +55,7 @@ pub fn read(path: &Path, format: Format) -> Option<Origin> {
         Format::Tar | Format::Plain(_) => return None,
     };
     let mut bytes = Vec::new();
-    File::open(file).ok()?.take(4096).read_to_end(&mut bytes).ok()?;
+    super::open(&file).ok()?.take(4096).read_to_end(&mut bytes).ok()?;
     parse(&bytes)
 }
 

@@ -10,7 +10,7 @@ use crate::run::Failure;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,11 @@ impl Manifest {
     /// The manifest of a backup; None when it has none.
     pub fn read(backup: &Path) -> Result<Option<Self>, Failure> {
         let path = Self::path(backup);
-        match std::fs::read(&path) {
+        let read = super::open(&path).and_then(|mut file| {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map(|_| bytes)
+        });
+        match read {
             Ok(bytes) => match serde_json::from_slice::<Self>(&bytes) {
                 Ok(manifest) if manifest.format == 1 => Ok(Some(manifest)),
                 Ok(manifest) => {

@@ -77,7 +77,7 @@ fn one(path: &Path) -> Option<Shelved> {
 /// Any text could be SQL; pg_dump's begins with a title.
 fn is_dump(path: &Path) -> bool {
     let mut head = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    let read = super::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     let text = String::from_utf8_lossy(&head);
     read.is_ok() && TITLES.iter().any(|title| text.contains(title))
 }

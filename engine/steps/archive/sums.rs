@@ -53,7 +53,7 @@ fn list(root: &Path, below: &Path, names: &mut Vec<PathBuf>) -> std::io::Result<
 }
 
 fn sum(path: &Path, durable: bool, go_on: &dyn Fn() -> bool) -> std::io::Result<(u64, String)> {
-    let mut file = File::open(path)?;
+    let mut file = super::open(path)?;
     let mut digest = Sha256::new();
     let mut chunk = vec![0; 1 << 20];
     let mut bytes = 0u64;

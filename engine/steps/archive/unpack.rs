@@ -18,7 +18,7 @@ pub struct Unpacked {
 
 /// Opens a backup of plain SQL.
 pub fn unpack(path: &Path, packing: Packing) -> io::Result<Unpacked> {
-    let raw = Raw { file: File::open(path)?, sum: Arc::default() };
+    let raw = Raw { file: super::open(path)?, sum: Arc::default() };
     let twin = Raw { file: raw.file.try_clone()?, sum: raw.sum.clone() };
     let text: Box<dyn Read + Send> = match packing {
         Packing::None => Box::new(raw),

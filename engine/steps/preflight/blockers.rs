@@ -10,10 +10,24 @@ pub async fn look(server: &Server, uses: &[&Use]) -> Found {
     let mut found = Found::default();
     let swaps = steps_that(uses, |what| matches!(what, What::Swap));
     let Some(swap) = swaps.first() else { return found };
+    template(server, swap, &mut found).await;
     prepared(server, swap, &mut found).await;
     subscriptions(server, swap, &mut found).await;
     slots(server, swap, &mut found).await;
     found
+}
+
+async fn template(server: &Server, swap: &Use, found: &mut Found) {
+    let sql = "SELECT 1 FROM pg_database WHERE datname = current_database() AND datistemplate";
+    if !server.rows("whether it is a template", sql, found).await.is_empty() {
+        let message =
+            format!("{}: {} is a template database, which is not swapped", server.name, server.database());
+        found.add(
+            Concern::error("template_database", message)
+                .step(&swap.step)
+                .help("is it the right address? else: ALTER DATABASE ... IS_TEMPLATE false"),
+        );
+    }
 }
 
 async fn prepared(server: &Server, swap: &Use, found: &mut Found) {

@@ -3,7 +3,6 @@
 
 use crate::run::Failure;
 use crate::steps::archive::{Format, Manifest, Packing, recognise, unusable};
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -68,7 +67,7 @@ fn closed(path: &Path) -> Result<(), Failure> {
 
 fn edge(path: &Path, from: SeekFrom) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    let mut file = File::open(path)?;
+    let mut file = crate::steps::archive::open(path)?;
     file.seek(from)?;
     file.take(EDGE).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

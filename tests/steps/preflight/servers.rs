@@ -83,6 +83,17 @@ async fn a_server_that_does_not_answer_and_a_database_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_template_is_not_swapped() {
+    let settings = database("preflight_template").await;
+    let admin = connect(&settings.with_database("postgres")).await;
+    admin.execute(&format!("ALTER DATABASE {} IS_TEMPLATE true", settings.database())).await.unwrap();
+    let all = ask(&swap(APP, &settings).set()).await;
+    assert!(one(&all, "template_database").message.contains("is a template database"), "{}", shown(&all));
+    assert!(!all.may_start());
+    admin.execute(&format!("ALTER DATABASE {} IS_TEMPLATE false", settings.database())).await.unwrap();
+}
+
+#[tokio::test]
 async fn another_run_has_the_database() {
     let settings = database("preflight_held").await;
     let stage = plan(&format!("{APP}{CHANGE}")).database("app", &settings).set();
