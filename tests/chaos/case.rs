@@ -216,7 +216,9 @@ impl<'s> Player<'s> {
         };
         let ran = started.wait();
         // A supervisor's own death shows in what the engine says.
-        let came = came || matches!(kill, Kill::At { .. }) && ran.all().contains("supervisor");
+        let is_supervisor = matches!(kill, Kill::At { .. }) && ran.all().contains("supervisor");
+        self.verdict.kills += usize::from(is_supervisor && ran.code.is_some());
+        let came = came || is_supervisor;
         if came || ran.code.is_none() {
             self.kills.pop_front();
         }

@@ -38,6 +38,11 @@ pub fn size(full: usize, part: usize) -> usize {
     if is_full() { scale(full) } else { part }
 }
 
+/// Of the part, all groups are played at once, beside all other tests.
+fn threads(full: usize) -> usize {
+    if is_full() { full } else { full / 2 }
+}
+
 /// What uninterrupted runs are like.
 struct Measure {
     expected: Expected,
@@ -141,7 +146,7 @@ fn conclude(title: &str, table: &Table, seed: u64) {
 fn killed_anywhere_it_ends_as_if_it_had_not_been() {
     let seed = chance::seed();
     let way = scene::Way::of(cluster::shared());
-    let one_in = if is_full() { 1 } else { 17 };
+    let one_in = if is_full() { 1 } else { 29 };
     let measures = [measure(Way::Forward), measure(Way::Undo)];
     let mut cases = Vec::new();
     for (which, measure) in [Way::Forward, Way::Undo].into_iter().zip(&measures) {
@@ -149,7 +154,7 @@ fn killed_anywhere_it_ends_as_if_it_had_not_been() {
     }
     cases.extend(at_instants(Way::Forward, &measures[0], size(800, 38), seed));
     cases.extend(at_instants(Way::Undo, &measures[1], size(200, 12), seed));
-    let table = play_all(&cases, 8, || {
+    let table = play_all(&cases, threads(8), || {
         |case: &Case| {
             let scene = Scene::new(&way, case.way == Way::Forward, None);
             let measure = &measures[usize::from(case.way == Way::Undo)];
@@ -184,7 +189,7 @@ fn killed_while_a_pooler_holds_its_clients_it_lets_them_go_on() {
             }
         }
     }
-    let table = play_all(&cases, 4, || {
+    let table = play_all(&cases, threads(4), || {
         |case: &Case| {
             let scene = Scene::new(&way, true, None).pooled(&bouncer);
             let mut verdict = Player::new(&scene).play(case, &expected);
@@ -202,12 +207,12 @@ fn a_supervisor_that_dies_anywhere_leaves_no_doubt_that_is_not_said() {
     let measure = measure(Way::Forward);
     let mut cases = Vec::new();
     for place in SUPERVISOR {
-        for number in 1..=if is_full() { 8 } else { 3 } {
+        for number in 1..=if is_full() { 8 } else { 2 } {
             let name = format!("supervisor/{place}/{number}");
             cases.push(Case { name, way: Way::Forward, kill: Kill::At { place, number }, again: Vec::new() });
         }
     }
-    let table = play_all(&cases, 4, || {
+    let table = play_all(&cases, threads(4), || {
         |case: &Case| {
             let scene = Scene::new(&way, true, None);
             Player::new(&scene).with_mortal_supervisor().play(case, &measure.expected)
@@ -232,7 +237,7 @@ fn a_server_that_crashes_under_it_changes_nothing() {
             Case { name, way: Way::Forward, kill: Kill::Restart { delay, engine }, again }
         })
         .collect();
-    let table = play_all(&cases, if is_full() { 4 } else { 2 }, || {
+    let table = play_all(&cases, threads(4), || {
         let server = Mutex::new(Cluster::start(cluster::options()).unwrap());
         let measure = &measure;
         move |case: &Case| {
@@ -260,7 +265,7 @@ fn connections_that_are_cut_change_nothing() {
         let name = format!("cut/{word}/0");
         cases.push(Case { name, way: Way::Forward, kill: Kill::Commit(cut), again: Vec::new() });
     }
-    let table = play_all(&cases, if is_full() { 4 } else { 2 }, || {
+    let table = play_all(&cases, threads(4), || {
         |case: &Case| {
             let proxy = Proxy::start(way.port());
             let scene = Scene::new(&way, true, Some(proxy.port()));

@@ -27,7 +27,12 @@ pub fn installed_options() -> ClusterOptions {
 /// The shared cluster. Statics are not dropped: the guard stops it when this process ends.
 pub fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
-    SHARED.get_or_init(|| Cluster::start(options()).expect("the shared cluster"))
+    SHARED.get_or_init(|| {
+        let mut options = options();
+        // All tests are its clients at once.
+        options.settings.push(("max_connections".to_owned(), "400".to_owned()));
+        Cluster::start(options).expect("the shared cluster")
+    })
 }
 
 /// A name that no other test has.
