@@ -5,7 +5,9 @@ use super::event::Event;
 use super::guarding::is_dangerous;
 use super::state::{Entry, State};
 use super::transition::StepState;
+use crate::plan::action::freeze::Mode;
 use crate::plan::{Action, Duration, Step};
+use jiff::Timestamp;
 
 const HOUR: Duration = Duration::from_ms(3_600_000);
 const QUARTER: Duration = Duration::from_ms(900_000);
@@ -58,6 +60,18 @@ pub fn freshness(state: &State, at: usize) -> Freshness {
     }
 }
 
+/// Since when a freeze of this run lets nobody into the database that the step backed up: nothing was written since.
+fn closed_at(state: &State, step: &Step) -> Option<Timestamp> {
+    let Action::Backup(backup) = &step.action.value else { return None };
+    let closes = |at: &usize| {
+        let action = state.shape.flow.steps().get(*at).map(|step| &step.action.value);
+        matches!(action, Some(Action::Freeze(freeze))
+            if freeze.mode == Mode::NoConnections && freeze.database.raw == backup.database.raw)
+    };
+    let done = state.done_order.iter().filter(|at| closes(at));
+    done.filter_map(|at| state.entry_at(*at)?.finished_at).min()
+}
+
 /// By the clock of the resume: what is taken anew afterwards is fresh, however long the rest takes.
 fn too_old(state: &State, step: &Step, entry: &Entry) -> Option<String> {
     let usual = match &step.action.value {
@@ -68,5 +82,7 @@ fn too_old(state: &State, step: &Step, entry: &Entry) -> Option<String> {
     let limit = step.fresh_for.unwrap_or(usual);
     let (resumed, finished) = (state.resumed_at?, entry.finished_at?);
     let until = finished.checked_add(limit.std()).ok()?;
-    (until < resumed).then(|| format!("it is older than {limit}"))
+    // Of a closed database no other can be taken; it is as good as it was when the database was closed.
+    let aged = closed_at(state, step).filter(|closed| *closed >= finished).unwrap_or(resumed);
+    (until < aged).then(|| format!("it is older than {limit}"))
 }

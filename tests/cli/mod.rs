@@ -16,4 +16,5 @@ mod runs;
 mod signed;
 mod stopping;
 mod terminal;
+mod undoing;
 mod usage;

@@ -2,7 +2,7 @@
 
 use crate::support::cluster::{connect, database, options, unique};
 use runplan::postgres::witness::{Verdict, ask, prepare};
-use runplan::postgres::{Cluster, Kind, Settings, Stop};
+use runplan::postgres::{Cluster, Kind, Settings, Stop, Witness, identity};
 use std::time::Duration;
 
 const GRACE: Duration = Duration::from_millis(200);
@@ -111,9 +111,70 @@ async fn without_a_transaction_there_is_no_witness() {
     assert!(error.message().contains("there is no open transaction"), "{error}");
 }
 
-/// What the flush is for: a crashed server gives an id whose WAL never reached the disk to somebody else.
 #[tokio::test]
-async fn a_crash_reuses_an_id_unless_the_wal_was_flushed_past_it() {
+async fn what_commits_within_the_grace_is_waited_for() {
+    let settings = with_table("awaited").await;
+    let (one, two) = (connect(&settings).await, connect(&settings).await);
+    one.execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    let witness = prepare(&one, &two).await.unwrap();
+    let asked = ask(&two, &witness, Duration::from_secs(60));
+    let look = connect(&settings).await;
+    let (verdict, ()) = tokio::join!(asked, async {
+        let asking = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND query LIKE '%pg_xact_status(''%' AND pid <> pg_backend_pid()";
+        while look.one(asking).await.unwrap() == "0" {
+            tokio::task::yield_now().await;
+        }
+        one.execute("COMMIT").await.unwrap();
+    });
+    assert_eq!(verdict.unwrap(), Verdict::Committed);
+}
+
+/// The ways in which a server dies.
+#[derive(Debug, Clone, Copy)]
+enum Death {
+    /// As `pg_ctl stop -m immediate`.
+    Immediate,
+    /// `kill -9` of the postmaster.
+    Killed,
+}
+
+impl Death {
+    async fn and_back(self, cluster: &mut Cluster) {
+        match self {
+            Self::Immediate => cluster.stop_server(Stop::Immediate).unwrap(),
+            Self::Killed => kill_postmaster(cluster.server_pid()).await,
+        }
+        cluster.start_server().unwrap();
+    }
+}
+
+/// Kills it, and waits until its children have noticed: until then no other may use its memory.
+async fn kill_postmaster(pid: u32) {
+    let pid = pid.to_string();
+    let left = |of: &dyn Fn(&[&str]) -> bool| {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let stats = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+        let is_left = |text: &String| {
+            let (own, rest) = text.split_once(" (").unwrap_or_default();
+            let mut words = vec![own];
+            words.extend(rest.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' '));
+            words.get(1) != Some(&"Z") && of(&words)
+        };
+        let own = |text: String| text.split_once(' ').map(|(own, _)| own.to_owned());
+        stats.filter(is_left).filter_map(own).collect::<Vec<String>>()
+    };
+    let children = left(&|words| words.get(2) == Some(&pid.as_str()));
+    assert!(!children.is_empty());
+    let number = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+    rustix::process::kill_process(number, rustix::process::Signal::KILL).unwrap();
+    while !left(&|words| words[0] == pid || children.iter().any(|child| child == words[0])).is_empty() {
+        runplan::clock::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// What the flush is for: a crashed server gives an id whose WAL never reached the disk to somebody else.
+async fn an_id_is_reused_unless_flushed(death: Death) {
     let mut options = options();
     // Nothing else may flush the WAL in between.
     for (name, value) in
@@ -125,31 +186,47 @@ async fn a_crash_reuses_an_id_unless_the_wal_was_flushed_past_it() {
     let settings = cluster.settings("postgres").unwrap();
     connect(&settings).await.execute("CREATE TABLE t (a int); CHECKPOINT").await.unwrap();
 
+    // The naive way: everything of the witness but the flush.
     let one = connect(&settings).await;
     one.execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
-    let naked = one.one("SELECT pg_current_xact_id()").await.unwrap();
-    cluster.stop_server(Stop::Immediate).unwrap();
-    cluster.start_server().unwrap();
+    let naked = Witness {
+        xid: one.one("SELECT pg_current_xact_id()").await.unwrap(),
+        backend: one.backend().clone(),
+        identity: identity::read(&one).await.unwrap(),
+    };
+    death.and_back(&mut cluster).await;
     let after = connect(&settings).await;
     after.execute("INSERT INTO t VALUES (2)").await.unwrap();
-    let status = after.one(&format!("SELECT pg_xact_status('{naked}')")).await.unwrap();
-    assert_eq!(status, "committed", "the id of a lost transaction was given to another one");
+    let status = after.one(&format!("SELECT pg_xact_status('{}')", naked.xid)).await.unwrap();
+    assert_eq!(status, "committed", "{death:?}: the id of a lost transaction was given to another one");
+    let lost = after.one("SELECT count(*) FROM t WHERE a = 1").await.unwrap();
+    assert_eq!(lost, "0", "{death:?}: and this is what the naive answer would call committed");
 
     let (one, two) = (connect(&settings).await, connect(&settings).await);
     one.execute("BEGIN; INSERT INTO t VALUES (3)").await.unwrap();
     let witness = prepare(&one, &two).await.unwrap();
-    cluster.stop_server(Stop::Immediate).unwrap();
-    cluster.start_server().unwrap();
+    death.and_back(&mut cluster).await;
     let after = connect(&settings).await;
     after.execute("INSERT INTO t VALUES (4)").await.unwrap();
-    assert_eq!(ask(&after, &witness, GRACE).await.unwrap(), Verdict::Aborted);
+    assert_eq!(ask(&after, &witness, GRACE).await.unwrap(), Verdict::Aborted, "{death:?}");
 
     // And a commit that was made stays one through a crash.
     let (one, two) = (connect(&settings).await, connect(&settings).await);
     one.execute("BEGIN; INSERT INTO t VALUES (5)").await.unwrap();
     let witness = prepare(&one, &two).await.unwrap();
     one.execute("COMMIT").await.unwrap();
-    cluster.stop_server(Stop::Immediate).unwrap();
-    cluster.start_server().unwrap();
-    assert_eq!(ask(&connect(&settings).await, &witness, GRACE).await.unwrap(), Verdict::Committed);
+    death.and_back(&mut cluster).await;
+    let after = connect(&settings).await;
+    assert_eq!(ask(&after, &witness, GRACE).await.unwrap(), Verdict::Committed, "{death:?}");
+    assert_eq!(after.one("SELECT string_agg(a::text, ' ' ORDER BY a) FROM t").await.unwrap(), "2 4 5");
+}
+
+#[tokio::test]
+async fn a_server_stopped_at_once_reuses_an_id_unless_the_wal_was_flushed_past_it() {
+    an_id_is_reused_unless_flushed(Death::Immediate).await;
+}
+
+#[tokio::test]
+async fn a_server_killed_with_its_postmaster_reuses_an_id_unless_the_wal_was_flushed_past_it() {
+    an_id_is_reused_unless_flushed(Death::Killed).await;
 }

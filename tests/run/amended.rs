@@ -241,3 +241,32 @@ fn what_is_said_to_be_done_gives_what_it_intended_to_give() {
     }));
     assert_eq!(core.state.entry(&saved).unwrap().outputs, outputs);
 }
+
+/// A database that lets nobody in cannot be backed up anew; nothing was written to it since either.
+#[test]
+fn a_backup_of_a_database_that_was_closed_since_does_not_grow_old() {
+    for (mode, before, saved) in [
+        ("no_connections", 50, StepState::Done),
+        // It was too old when the database was closed.
+        ("no_connections", 70, StepState::Running),
+        // Who asks for it may still write.
+        ("read_only", 50, StepState::Running),
+    ] {
+        let mut core = Core::new(&shape(&format!(
+            "runplan: 1\nname: test\ndatabases: {{ app: {{ url: 'postgresql://localhost/app' }} }}\nsteps:\n  \
+               - id: saved\n    backup: {{ database: app, to: ./backups }}\n  \
+               - id: frozen\n    freeze: {{ database: app, mode: {mode} }}\n  \
+               - id: between\n    shell: {{ argv: [\"true\"], changes: none }}\n  \
+               - id: switched\n    swap: {{ database: app, with: app_side, keep_old: 7d }}\n    unguarded: test\n"
+        )));
+        core.done("saved");
+        core.pass(before);
+        core.done("frozen");
+        core.give(Input::Stop { hard: false, reason: "later".to_owned() });
+        core.done("between");
+        core.pass(24 * 60);
+        core.resume();
+        let switched = if saved == StepState::Done { StepState::Running } else { StepState::Waiting };
+        assert_eq!((core.is("saved"), core.is("switched")), (saved, switched), "{mode} {before}");
+    }
+}

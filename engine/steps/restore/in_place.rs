@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a COMMIT may take.
 const COMMITTING: Duration = Duration::from_secs(300);
+/// How long its end is still waited for when the attempt is cancelled.
+const LAST_WAIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -172,7 +174,7 @@ async fn within_limit(
         () = clock::sleep(COMMITTING) => None,
         () = async {
             attempt.cancelled.cancelled().await;
-            clock::sleep(PATIENCE).await;
+            clock::sleep(LAST_WAIT).await;
         } => None,
     }
 }

@@ -1,5 +1,6 @@
-//! Into a new database beside the live one. Its name is journaled after it was proved absent; its comment says whose it is, and
-//! in the end that it is complete.
+//! Into a new database beside the live one. Its name is journaled after it was proved absent, with a token that
+//! CREATE DATABASE itself sets; then its comment says whose it is, and in the end that it is complete. Must never touch a
+//! database of that name that carries neither.
 
 use super::super::archive::Format;
 use super::super::attempt::{Attempt, Unit};
@@ -24,6 +25,9 @@ use std::time::Duration;
 const CHOSEN: &str = "side_chosen";
 const MADE: &str = "side_made";
 
+/// More sessions than any server allows, so that nobody sets such a limit, and as many values as the catalog can hold.
+const TOKENS: std::ops::RangeInclusive<i64> = 1 << 20..=(1 << 31) - 1;
+
 /// How long the session of an attempt that died may take to be gone.
 const ENDING: Duration = Duration::from_secs(30);
 
@@ -39,6 +43,10 @@ struct Chosen {
     partial: bool,
     /// The session that makes it: after a crash CREATE DATABASE may still be under way.
     backend: Backend,
+    /// Its CONNECTION LIMIT until it is marked: chosen by chance and set by CREATE DATABASE itself, so that nobody
+    /// else's database of that name is taken for it. None: written by an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +79,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         taken_at: taken_at(&source),
         partial: source.tables.is_some(),
         backend: server.backend().clone(),
+        token: Some(rand::random_range(TOKENS)),
     };
     attempt.note(CHOSEN, json!(chosen)).await?;
     let side = Side { attempt, target, server, chosen };
@@ -130,10 +139,15 @@ async fn free_name(attempt: &Attempt, server: &Connection, live: &str) -> Result
 impl Side<'_> {
     async fn create(&self, live: &Database) -> Result<Database, Stop> {
         let name = &self.chosen.name;
-        self.server.execute(&live.create_like(name)).await?;
+        let token = self.chosen.token.map(|token| format!(" CONNECTION LIMIT = {token}")).unwrap_or_default();
+        self.server.execute(&format!("{}{token}", live.create_like(name))).await?;
         let database = Database::expect(&self.server, name).await?;
+        if !self.has_token(&database) {
+            return Err(not_ours(name).into());
+        }
         self.server.execute(&comment_sql(name, &self.mark(database.oid, false).text())).await?;
         self.attempt.note(MADE, json!(Made { oid: database.oid })).await?;
+        self.server.execute(&unlimited(name)).await?;
         Ok(database)
     }
 
@@ -191,6 +205,9 @@ impl Side<'_> {
         stop::cancel_on_server(self.attempt, &inside, inside.execute("ANALYZE")).await?;
         drop(inside);
         let database = Database::expect(&self.server, name).await?;
+        if self.has_token(&database) {
+            self.server.execute(&unlimited(name)).await?;
+        }
         self.server.execute(&comment_sql(name, &self.mark(database.oid, true).text())).await?;
         Ok(self.outputs(&database))
     }
@@ -222,7 +239,7 @@ impl Side<'_> {
         }
     }
 
-    /// Drops the side database if it is ours: by its mark, or by being empty before it was marked.
+    /// Drops the side database if it is ours: by its mark, or by its token before it was marked.
     async fn drop_own(&self) -> Result<(), Stop> {
         let name = &self.chosen.name;
         let label = application_name(&self.attempt.world, self.attempt.step.id.value.as_str());
@@ -232,35 +249,38 @@ impl Side<'_> {
             sessions::end_orphan(&server, &self.chosen.backend, ENDING).await?;
         }
         let Some(found) = Database::by_name(&server, name).await? else { return Ok(()) };
-        if !self.is_ours(&found).await? {
-            let message = format!("the database {name} is not this step's");
-            return Err(Failure::new("runplan::restore::not_ours", message).permanent().into());
+        if !self.is_ours(&found) {
+            return Err(not_ours(name).into());
         }
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", escape_identifier(name));
         server.execute(&sql).await?;
         Ok(())
     }
 
-    async fn is_ours(&self, found: &Database) -> Result<bool, Stop> {
+    fn is_ours(&self, found: &Database) -> bool {
         if let Some(mark) = found.mark() {
             let ours = mark.is_of(&self.attempt.world.run, &self.attempt.step.id.value);
-            return Ok(ours && mark.oid == Some(found.oid));
+            return ours && mark.oid == Some(found.oid);
         }
+        // Interrupted between CREATE DATABASE and its comment: only what this attempt made has its token.
         let made = self.attempt.fact(MADE).and_then(|fact| Made::deserialize(fact).ok());
-        if made.is_some() || !found.comment.is_empty() {
-            return Ok(false);
-        }
-        // Interrupted between CREATE DATABASE and its comment: nothing can be in it.
-        let settings = self.target.settings.with_database(&found.name);
-        let inside = Connection::connect(&settings, &application_name(&self.attempt.world, "side")).await?;
-        let objects = inside
-            .one(
-                "SELECT (SELECT count(*) FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) \
-                 + (SELECT count(*) FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)",
-            )
-            .await?;
-        Ok(objects == "0")
+        made.is_none() && found.comment.is_empty() && self.has_token(found)
     }
+
+    fn has_token(&self, found: &Database) -> bool {
+        self.chosen.token == Some(found.connection_limit)
+    }
+}
+
+/// Takes the token off again.
+fn unlimited(name: &str) -> String {
+    format!("ALTER DATABASE {} WITH CONNECTION LIMIT -1", escape_identifier(name))
+}
+
+fn not_ours(name: &str) -> Failure {
+    Failure::new("runplan::restore::not_ours", format!("the database {name} is not this step's"))
+        .help("see whose it is; nothing was done to it")
+        .permanent()
 }
 
 /// What an interrupted restore came to; one that goes on, or has ended well, is taken up.
@@ -277,7 +297,7 @@ pub async fn take_up(attempt: &Attempt, action: &Restore) -> Result<Outputs, Sto
         attempt.world.supervisor.end_orphans(&load::key(attempt)).await?;
         return Err(Stop::Again(format!("the database {name} is not there")));
     };
-    if !side.is_ours(&found).await? {
+    if !side.is_ours(&found) {
         let facts = [format!("comment: {}", found.comment), format!("OID: {}", found.oid)];
         return Err(Stop::Unknown(Evidence::new(
             format!("a database {name} is there that is not this step's"),

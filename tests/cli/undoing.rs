@@ -1,0 +1,196 @@
+//! `runplan undo` and what leads to one, with the real program: the newest first, only what was done, with what was recorded;
+//! killed in the middle and gone on with; a failure, a deadline, another's claim.
+
+use crate::support::cluster::{self, shared};
+use crate::support::sandbox::Sandbox;
+use runplan::postgres::Settings;
+use rustix::process::Signal;
+
+/// A step that writes its name into `log`, and an undo that writes what the step gave.
+fn step(id: &str, more: &str, undo: &str) -> String {
+    format!(
+        "  - id: {id}\n{more}    shell: {{ run: 'echo {id} >> log; echo made-by-{id}', changes: none }}\n    \
+         undo: {{ shell: {{ run: '{undo}', env: {{ GIVEN: '{{{{ steps.{id}.stdout }}}}' }}, changes: none, repeatable: true }} }}\n"
+    )
+}
+
+fn tell(id: &str) -> String {
+    format!("echo undo {id} of $GIVEN >> log")
+}
+
+#[test]
+fn the_newest_first_only_what_was_done_with_what_it_gave() {
+    let sandbox = Sandbox::new();
+    let plan: String = ["one", "two", "three"].iter().map(|id| step(id, "", &tell(id))).collect();
+    let never = step("never", "    when: '1 > 2'\n", &tell("never"));
+    let fails = "  - { id: fails, shell: { run: 'exit 3', changes: none } }\n";
+    sandbox.plan(&format!("steps:\n{plan}{never}{fails}"));
+    sandbox.run("plan.yaml").code(4);
+    let shown = sandbox.run("undo plan --dry-run").code(0).says("in this order");
+    let at = |id: &str| shown.stdout.find(&format!("  {id} ")).unwrap_or_else(|| panic!("{}", shown.all()));
+    assert!(at("three") < at("two") && at("two") < at("one"), "{}", shown.all());
+    assert!(!shown.stdout.contains("never") && !shown.stdout.contains("fails"), "{}", shown.all());
+    assert_eq!(sandbox.read("log"), "one\ntwo\nthree\n", "a dry run touches nothing");
+    sandbox.run("undo plan --to nothing --yes").code(2).complains("nothing");
+    sandbox.run("undo plan --to fails --yes").code(2).complains("is not done");
+    let json = sandbox.run("undo plan --yes --format json");
+    let last = json.lines().pop().unwrap();
+    assert_eq!(last["result"], "undone", "{}", json.all());
+    assert_eq!(
+        sandbox.read("log"),
+        "one\ntwo\nthree\nundo three of made-by-three\nundo two of made-by-two\nundo one of made-by-one\n"
+    );
+    sandbox.run("undo plan --yes").code(0).says("has done nothing that could be undone");
+}
+
+#[test]
+fn before_it_begins_it_says_what_has_no_way_back() {
+    let sandbox = Sandbox::new();
+    let gone = "  - { id: gone, shell: { run: 'echo gone >> log' } }\n";
+    sandbox.plan(&format!("steps:\n{}{gone}", step("one", "", &tell("one"))));
+    sandbox.run("plan.yaml").code(0);
+    let shown = sandbox.run("undo plan --dry-run").code(0).says("CANNOT be undone");
+    shown.complains("step gone has no way back: the undo stops there (nothing is undone)");
+    let run = sandbox.only_run();
+    sandbox.run("undo plan --yes").code(4).says("could not be undone");
+    assert_eq!(sandbox.step("gone"), "undo_failed");
+    sandbox.run("status").code(0).says(&format!("runplan resolve {run} gone --retry|--skip"));
+    sandbox.run("resolve plan gone --skip --reason 'removed by hand'").code(0);
+    sandbox.run("resume");
+    assert_eq!(sandbox.read("log"), "one\ngone\nundo one of made-by-one\n");
+    assert_eq!(sandbox.step("one"), "undone");
+}
+
+#[test]
+fn killed_in_the_middle_it_goes_on_backwards() {
+    let sandbox = Sandbox::new();
+    let slow = "touch begun; until [ -e go ]; do sleep 0.02; done; echo undo two >> log";
+    sandbox.plan(&format!(
+        "steps:\n{}{}{}",
+        step("one", "", &tell("one")),
+        step("two", "", slow),
+        step("three", "", &tell("three"))
+    ));
+    sandbox.run("plan.yaml").code(0);
+    let engine = sandbox.start("undo plan --yes");
+    sandbox.until("the undo of two", |sandbox| sandbox.exists("begun"));
+    engine.signal(Signal::KILL);
+    engine.wait();
+    assert_eq!(sandbox.step("two"), "undoing");
+    sandbox.write("go", "");
+    let json = sandbox.run("resume --format json");
+    assert_eq!(json.lines().pop().unwrap()["result"], "undone", "{}", json.all());
+    let log = sandbox.read("log");
+    let lines: Vec<&str> = log.lines().skip(3).collect();
+    assert_eq!(lines, ["undo three of made-by-three", "undo two", "undo one of made-by-one"]);
+}
+
+#[test]
+fn an_undo_that_fails_parks_with_advice_and_is_tried_again() {
+    let sandbox = Sandbox::new();
+    let picky = "[ -e mended ] && echo undo two >> log";
+    sandbox.plan(&format!("steps:\n{}{}", step("one", "", &tell("one")), step("two", "", picky)));
+    sandbox.run("plan.yaml").code(0);
+    sandbox.run("undo plan --yes").code(4).says("two could not be undone").says("--retry|--skip");
+    assert_eq!((sandbox.step("one"), sandbox.step("two")), ("done".into(), "undo_failed".into()));
+    sandbox.write("mended", "");
+    sandbox.run("resolve plan two --retry --reason 'the file is there now'").code(0);
+    sandbox.run("resume");
+    assert_eq!(sandbox.read("log"), "one\ntwo\nundo two\nundo one of made-by-one\n");
+}
+
+#[test]
+fn a_failure_takes_everything_back_where_the_plan_says_so() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&format!(
+        "on_failure: undo\nsteps:\n{}{}  - {{ id: bad, shell: {{ run: 'exit 3', changes: none }} }}\n",
+        step("one", "", &tell("one")),
+        step("two", "", &tell("two"))
+    ));
+    let json = sandbox.run("plan.yaml --format json");
+    assert_eq!(json.lines().pop().unwrap()["result"], "undone", "{}", json.all());
+    assert_eq!(sandbox.read("log"), "one\ntwo\nundo two of made-by-two\nundo one of made-by-one\n");
+}
+
+#[test]
+fn what_is_in_doubt_is_settled_before_the_undo() {
+    let sandbox = Sandbox::new();
+    let waits = "touch begun; until [ -e go ]; do sleep 0.02; done; echo two >> log; echo made-by-two";
+    let two = format!(
+        "  - id: two\n    shell: {{ run: '{waits}', changes: none }}\n    \
+         undo: {{ shell: {{ run: '{}', env: {{ GIVEN: '{{{{ steps.two.stdout }}}}' }}, changes: none }} }}\n",
+        tell("two")
+    );
+    sandbox.plan(&format!("steps:\n{}{two}", step("one", "", &tell("one"))));
+    let engine = sandbox.start("plan.yaml");
+    sandbox.until("step two", |sandbox| sandbox.exists("begun"));
+    engine.signal(Signal::KILL);
+    engine.wait();
+    let shown = sandbox.run("undo plan --dry-run").code(0);
+    shown.complains("not known yet whether two took effect: that is settled first");
+    sandbox.write("go", "");
+    let json = sandbox.run("undo plan --yes --format json");
+    assert_eq!(json.lines().pop().unwrap()["result"], "undone", "{}", json.all());
+    assert_eq!(sandbox.read("log"), "one\ntwo\nundo two of made-by-two\nundo one of made-by-one\n");
+}
+
+#[test]
+fn a_deadline_parks_and_handlers_are_told_of_every_parking() {
+    let sandbox = Sandbox::new();
+    let handlers = "handlers: { parked: [ { shell: { run: 'echo parked >> told', changes: none } } ] }\n";
+    sandbox.plan(&format!(
+        "{handlers}limits: {{ deadline: 1s }}\nsteps:\n  \
+         - {{ id: slow, shell: {{ run: 'sleep 1.2; echo slow >> log', changes: none }} }}\n  \
+         - {{ id: next, shell: {{ run: '[ -e mended ] && echo next >> log', changes: none }} }}\n"
+    ));
+    sandbox.run("plan.yaml").code(4).says("deadline");
+    assert_eq!((sandbox.read("log"), sandbox.step("next")), ("slow\n".to_owned(), "waiting".into()));
+    assert_eq!(sandbox.read("told"), "parked\n");
+    // Who resumes after the deadline wants it to go on; a step that fails parks too.
+    sandbox.run("resume").code(4).says("step next failed");
+    assert_eq!(sandbox.read("told"), "parked\nparked\n");
+    sandbox.write("mended", "");
+    sandbox.run("resume").code(0);
+    assert_eq!(
+        (sandbox.read("log"), sandbox.read("told")),
+        ("slow\nnext\n".into(), "parked\nparked\n".into())
+    );
+}
+
+fn block<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+fn on(settings: &Settings) -> Sandbox {
+    Sandbox::new().variable("DATABASE_URL", shared().url(settings.database()).expose())
+}
+
+/// Two people, two state directories, one database.
+#[test]
+fn of_two_runs_against_one_database_one_is_told_who_has_it() {
+    let settings = block(cluster::database("undo_two"));
+    block(async { cluster::connect(&settings).await.execute("CREATE TABLE t (a int)").await.unwrap() });
+    let plan = "secrets: { DATABASE_URL: { env: DATABASE_URL } }\n\
+        databases: { app: { url: \"{{ secrets.DATABASE_URL }}\" } }\nsteps:\n  \
+        - id: wrote\n    sql: { database: app, statement: INSERT INTO t VALUES (1) }\n    \
+          undo: { sql: { database: app, statement: DELETE FROM t WHERE a = 1 } }\n  \
+        - id: held\n    shell: { run: 'touch begun; until [ -e go ]; do sleep 0.02; done', changes: none }\n";
+    let (mine, yours) = (on(&settings), on(&settings));
+    mine.plan(plan);
+    yours.plan(plan);
+    let first = mine.start("plan.yaml");
+    mine.until("the held step", |mine| mine.exists("begun"));
+    let run = mine.only_run();
+    let refused = yours.run("plan.yaml").code(5);
+    // The id may be broken over lines.
+    let words: String = refused.stderr.chars().filter(|c| !c.is_whitespace() && *c != '│').collect();
+    assert!(words.contains(&run) && words.contains("nothingwasdone"), "who holds it: {}", refused.stderr);
+    mine.write("go", "");
+    first.wait().code(0);
+    let count =
+        || block(async { cluster::connect(&settings).await.one("SELECT count(*) FROM t").await.unwrap() });
+    assert_eq!(count(), "1");
+    yours.write("go", "");
+    yours.run("plan.yaml").code(0);
+    assert_eq!(count(), "2");
+}
