@@ -102,7 +102,7 @@ impl Tree {
                 return;
             }
             for member in members {
-                if !found.contains(&member) {
+                if !knows(found, &member) {
                     send(&member, signal);
                     found.push(member.clone());
                 }
@@ -172,6 +172,11 @@ async fn vanished(member: &Stat) {
 fn watch(handle: OwnedFd) -> Option<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd stays open, and stays the same descriptor, until the AsyncFd that owns it is dropped.
     unsafe { AsyncFd::register(handle) }.ok()
+}
+
+/// The same process, whatever it does at the moment.
+fn knows(found: &[Stat], member: &Stat) -> bool {
+    found.iter().any(|one| one.pid == member.pid && one.start_time == member.start_time)
 }
 
 /// The processes in words, for an operator.
