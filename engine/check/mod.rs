@@ -2,7 +2,6 @@
 //! never ask a server, a file or the clock. One file for each family of rules.
 
 mod actions;
-mod availability;
 mod codes;
 mod computed;
 mod context;

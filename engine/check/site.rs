@@ -1,6 +1,5 @@
 //! The site file: channels that can be reached, roles that exist, keys that can be read, the decision matrix.
 
-use super::availability::Feature;
 use super::context::Context;
 use crate::plan::finding::suggest;
 use crate::plan::site::{Channel, ChannelType, Role};
@@ -18,22 +17,15 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let Some(site) = context.loaded.site.as_deref() else { return };
     for (name, channel) in &site.channels {
         fields(name, channel, findings);
-        features(name, channel, findings);
     }
-    for (name, found) in &site.roles {
+    for found in site.roles.values() {
         people(context, found, findings);
-        if found.people.iter().any(crate::plan::site::Person::signs) {
-            findings.extend(Feature::SignedApprovals.missing(name.span));
-        }
     }
     for (name, row) in &site.severities {
         if !levels.contains(&name.value.as_str()) {
             findings.push(unknown_severity(&name.value, name.span));
         }
         row.role.iter().chain(&row.escalate_to).for_each(|name| role(context, name, findings));
-        if row.escalate_to.is_some() {
-            findings.extend(Feature::Escalation.missing(name.span));
-        }
     }
 }
 
@@ -193,20 +185,6 @@ fn article(kind: ChannelType) -> &'static str {
         ChannelType::Email => "a mail channel",
         ChannelType::Pagerduty => "a PagerDuty service",
         ChannelType::Command => "a command",
-    }
-}
-
-fn features(name: &Sp<String>, channel: &Channel, findings: &mut Vec<Finding>) {
-    let wanted = [
-        (Feature::Email, channel.type_ == ChannelType::Email),
-        (Feature::Pagerduty, channel.type_ == ChannelType::Pagerduty),
-        (Feature::CommandChannel, channel.type_ == ChannelType::Command),
-        (Feature::SignedWebhooks, channel.secret.is_some()),
-        (Feature::Occasions, !channel.events.is_empty()),
-        (Feature::Pace, channel.at_most_every.is_some()),
-    ];
-    for (feature, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
-        findings.extend(feature.missing(name.span));
     }
 }
 

@@ -4,7 +4,7 @@
 use super::amount::{between, span};
 use super::axis::Axis;
 use super::document::{Report, StepLine};
-use super::picture::{escape, shortened};
+use super::ink::{escape, shortened};
 use jiff::Timestamp;
 use std::fmt::Write;
 

@@ -10,6 +10,7 @@ mod drawing;
 mod evidence;
 mod gantt;
 mod html;
+mod ink;
 mod kept;
 pub mod layout;
 mod markdown;
@@ -17,6 +18,7 @@ mod outcome;
 mod picture;
 mod rows;
 mod seal;
+mod shape;
 mod telling;
 
 pub use checklist::Item;

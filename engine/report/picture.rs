@@ -3,7 +3,9 @@
 //! bytes for the same review. Of a run, it shows how each step ended. Classes let a page give colours of its own.
 
 use super::drawing;
+use super::ink::{BOLD, FAINT, INK, PLAIN, RED, escape, text};
 use super::layout::{Item, Layout, Placed, Sizes, layout, reduced};
+use super::shape::{SHADES, Shape, legend};
 use crate::review::{Review, Reviewed};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -17,17 +19,6 @@ const LEGEND: f64 = 96.0;
 const WIDEST: f64 = 330.0;
 /// Narrower pictures have no room for their legend.
 const LEAST_WIDTH: f64 = 860.0;
-
-/// The middle width of a letter, for its size.
-const PLAIN: f64 = 0.53;
-const BOLD: f64 = 0.6;
-
-/// Colours that stay apart for those who see fewer of them (Okabe and Ito).
-const INK: &str = "#1c2330";
-const FAINT: &str = "#5b6472";
-const BLUE: &str = "#0072b2";
-const RED: &str = "#b8400b";
-const SHADES: [&str; 2] = ["#e9edf3", "#f3eee2"];
 
 /// How a step of a run ended.
 #[derive(Debug, Clone)]
@@ -302,151 +293,4 @@ fn runs(windows: &[Option<&str>], row: &[Placed]) -> Vec<(usize, usize)> {
         }
     }
     runs
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    Reads,
-    Reversible,
-    Irreversible,
-    Approval,
-}
-
-impl Shape {
-    fn of(step: &Reviewed) -> Self {
-        match (step.kind.as_str(), step.effect.as_str()) {
-            ("approve", _) => Self::Approval,
-            (_, "reads") => Self::Reads,
-            (_, "reversible") => Self::Reversible,
-            _ => Self::Irreversible,
-        }
-    }
-
-    fn draw(self, x: f64, y: f64, width: f64, height: f64, is_dashed: bool, out: &mut String) {
-        let dash = if is_dashed { " stroke-dasharray=\"7 5\"" } else { "" };
-        let _ = match self {
-            Self::Reads => writeln!(
-                out,
-                "<rect class=\"reads\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"{}\" fill=\"#ffffff\" \
-                 stroke=\"{FAINT}\" stroke-width=\"1.3\"{dash}/>",
-                height * 0.26
-            ),
-            Self::Reversible => writeln!(
-                out,
-                "<rect class=\"reversible\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"#e3f0f9\" stroke=\"{BLUE}\" \
-                 stroke-width=\"2\"{dash}/>"
-            ),
-            Self::Irreversible => {
-                let corners = corners(x, y, width, height, height * 0.2, height * 0.2);
-                writeln!(
-                    out,
-                    "<polygon class=\"irreversible\" points=\"{corners}\" fill=\"#fcebe0\" stroke=\"{RED}\" stroke-width=\"3.5\"{dash}/>"
-                )
-            }
-            Self::Approval => {
-                let corners = corners(x, y, width, height, height * 0.27, height / 2.0);
-                writeln!(
-                    out,
-                    "<polygon class=\"approval\" points=\"{corners}\" fill=\"#fff9dc\" stroke=\"{INK}\" stroke-width=\"2\"{dash}/>"
-                )
-            }
-        };
-    }
-}
-
-/// A box with its corners cut off.
-fn corners(x: f64, y: f64, width: f64, height: f64, across: f64, down: f64) -> String {
-    let (right, bottom) = (x + width, y + height);
-    [
-        (x + across, y),
-        (right - across, y),
-        (right, y + down),
-        (right, bottom - down),
-        (right - across, bottom),
-        (x + across, bottom),
-        (x, bottom - down),
-        (x, y + down),
-    ]
-    .map(|(x, y)| format!("{x},{y}"))
-    .join(" ")
-}
-
-fn legend(x: f64, y: f64, of_run: bool, out: &mut String) {
-    let shapes = [
-        (Shape::Reads, "reads only"),
-        (Shape::Reversible, "reversible"),
-        (Shape::Irreversible, "irreversible"),
-        (Shape::Approval, "a person decides"),
-    ];
-    for (at, (shape, words)) in shapes.into_iter().enumerate() {
-        let x = x + at as f64 * 150.0;
-        shape.draw(x, y + 22.0, 34.0, 22.0, false, out);
-        text(x + 42.0, y + 37.0, 11.5, INK, "", words, 105.0, out);
-    }
-    let x = x + 600.0;
-    let _ = writeln!(
-        out,
-        "<rect class=\"shade\" x=\"{x}\" y=\"{}\" width=\"34\" height=\"22\" fill=\"{}\"/>",
-        y + 22.0,
-        SHADES[0]
-    );
-    text(x + 42.0, y + 37.0, 11.5, INK, "", "window: closed to traffic", 160.0, out);
-    let more = if of_run {
-        "✓ done, ✗ failed, ↶ undone, – skipped, ? not known, · not begun. Arrows that follow from others are left out."
-    } else {
-        "Dashed: it is skipped, or may be. Arrows that follow from others are left out."
-    };
-    text(MARGIN, y + 68.0, 11.5, FAINT, "", more, 780.0, out);
-}
-
-/// A line of text, cut to the room it has.
-#[allow(clippy::too_many_arguments, reason = "a line of SVG is what it is made of")]
-fn text(x: f64, y: f64, size: f64, colour: &str, more: &str, words: &str, room: f64, out: &mut String) {
-    let wide = if more.contains("bold") { BOLD } else { PLAIN };
-    let words = cut(words, (room / (size * wide)) as usize);
-    let _ = writeln!(
-        out,
-        "<text class=\"{}\" x=\"{x}\" y=\"{y}\" font-size=\"{size}\" fill=\"{colour}\" {more}>{}</text>",
-        class_of(colour),
-        escape(&words)
-    );
-}
-
-fn class_of(colour: &str) -> &'static str {
-    match colour {
-        INK => "ink",
-        FAINT => "faint",
-        RED => "red",
-        _ => "on-red",
-    }
-}
-
-/// Text that fits into the room at a size.
-pub fn shortened(words: &str, room: f64, size: f64) -> String {
-    cut(words, (room / (size * PLAIN)) as usize)
-}
-
-fn cut(words: &str, fits: usize) -> String {
-    if words.chars().count() <= fits {
-        return words.to_owned();
-    }
-    let cut: String = words.chars().take(fits.saturating_sub(1)).collect();
-    format!("{}…", cut.trim_end())
-}
-
-/// Text that is nothing but text, without what XML cannot hold.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\r' | '\t' => out.push(' '),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
-            c => out.push(c),
-        }
-    }
-    out
 }

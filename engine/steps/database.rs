@@ -56,20 +56,23 @@ impl Database {
             _ => ("d.datlocprovider", "d.datlocale", "d.daticurules"),
         };
         // The size needs CONNECT or pg_read_all_stats; without it is 0.
-        let row = server
-            .row_if_any(&format!(
-                "SELECT d.oid AS oid, d.datname, r.rolname, pg_catalog.shobj_description(d.oid, 'pg_database'), \
-                 d.datallowconn, d.datistemplate, d.datconnlimit AS connections, \
-                 pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, {provider}, {locale}, \
-                 {rules}, t.spcname, CASE WHEN pg_catalog.has_database_privilege(d.oid, 'CONNECT') \
-                 OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') \
-                 THEN pg_catalog.pg_database_size(d.oid) ELSE 0 END AS size \
-                 FROM pg_catalog.pg_database d \
-                 JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) d.datdba \
-                 JOIN pg_catalog.pg_tablespace t ON t.oid OPERATOR(pg_catalog.=) d.dattablespace \
-                 WHERE {condition}"
-            ))
-            .await?;
+        let sql = format!(
+            "SELECT d.oid AS oid, d.datname, r.rolname, pg_catalog.shobj_description(d.oid, 'pg_database'), \
+             d.datallowconn, d.datistemplate, d.datconnlimit AS connections, \
+             pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, {provider}, {locale}, \
+             {rules}, t.spcname, COALESCE(CASE WHEN pg_catalog.has_database_privilege(d.oid, 'CONNECT') \
+             OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') \
+             THEN pg_catalog.pg_database_size(d.oid) END, 0) AS size \
+             FROM pg_catalog.pg_database d \
+             JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) d.datdba \
+             JOIN pg_catalog.pg_tablespace t ON t.oid OPERATOR(pg_catalog.=) d.dattablespace \
+             WHERE {condition}"
+        );
+        let row = match server.row_if_any(&sql).await {
+            // It was dropped while its files were measured: the next look does not see it.
+            Err(error) if error.sqlstate() == Some("3D000") => server.row_if_any(&sql).await?,
+            other => other?,
+        };
         row.map(|row| Self::read(&row, major)).transpose()
     }
 

@@ -61,9 +61,7 @@ fn render(finding: &Finding, loaded: &Loaded) -> String {
 pub fn report(path: &Path) -> String {
     let loaded = read(path);
     let findings = check(&loaded, &CheckOptions::default());
-    // What the program cannot do yet is no fault of a plan.
-    let told = findings.iter().filter(|finding| finding.code != "runplan::check::not_available");
-    told.map(|finding| render(finding, &loaded)).collect::<Vec<_>>().join("\n")
+    findings.iter().map(|finding| render(finding, &loaded)).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

@@ -23,7 +23,9 @@ fn begin(stem: &str) -> (Settings, Sandbox) {
 
 /// What prune would do with everything that it finds.
 fn pruned(sandbox: &Sandbox) -> Vec<Value> {
-    sandbox.run("prune --dry-run --format json").code(0).json()["found"].as_array().unwrap().clone()
+    let told = sandbox.run("prune --dry-run --format json").code(0).json();
+    assert_eq!(told["not_asked"], serde_json::json!([]), "a server was not asked");
+    told["found"].as_array().unwrap().clone()
 }
 
 fn of<'f>(found: &'f [Value], name: &str) -> &'f Value {

@@ -23,9 +23,7 @@ fn reviewed(loaded: &Loaded, cli: &[(&str, &str)], rehearsal: bool) -> Review {
     };
     let resolved = resolve_params(plan, &given);
     assert_eq!(resolved.findings, []);
-    // What the program cannot do yet is shown all the same.
-    let mut findings = check(loaded, &CheckOptions::default());
-    findings.retain(|finding| finding.code != "runplan::check::not_available");
+    let findings = check(loaded, &CheckOptions::default());
     let input = ReviewInput {
         params: resolved.values,
         missing: resolved.missing,

@@ -1,4 +1,3 @@
-#![allow(dead_code, reason = "not every way to set a stage is used by every action yet")]
 //! Steps without a driver: a world made by hand, attempts in it, and a sender that keeps what they say. A crash is a
 //! future that is dropped at a fact, and a new world over the same files and databases.
 
@@ -9,7 +8,7 @@ use runplan::plan::{self, StepId, Table};
 use runplan::postgres::{Programs, Settings};
 use runplan::run::{Actor, Fact, Outcome, Outputs, Shape};
 use runplan::secret::Secret;
-use runplan::steps::{self, Attempt, Progress, Secrets, Sent, Targets, World, WorldOptions};
+use runplan::steps::{self, Attempt, Secrets, Sent, Targets, World, WorldOptions};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -48,7 +47,6 @@ struct Heard {
     facts: Mutex<Vec<(StepId, u32, Fact)>>,
     warnings: Mutex<Vec<String>>,
     said: Mutex<Vec<String>>,
-    progress: Mutex<Vec<Progress>>,
     crash: Mutex<Option<Crash>>,
     crashed: Notify,
     /// Answers that a crash keeps from being given.
@@ -300,10 +298,6 @@ impl Stage {
     pub fn said(&self) -> Vec<String> {
         self.heard.said.lock().unwrap().clone()
     }
-
-    pub fn progress(&self) -> Vec<Progress> {
-        self.heard.progress.lock().unwrap().clone()
-    }
 }
 
 /// Waits until the server has noticed that a lock's session is gone.
@@ -333,7 +327,7 @@ impl Heard {
             Sent::Fact { fact, done } => self.note(step, number, fact, done),
             Sent::Warning(message) => self.warnings.lock().unwrap().push(message),
             Sent::Said { message, .. } => self.said.lock().unwrap().push(message),
-            Sent::Progress(progress) => self.progress.lock().unwrap().push(progress),
+            Sent::Progress(_) => {}
         }
     }
 
