@@ -42,8 +42,9 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Globals {
-    /// Who reads the output: human, json, or markdown where it applies [default: human]
+    /// Who reads the output: human or json; markdown where it applies, html of `report`, svg and mermaid of `graph`
     #[arg(long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub format: Option<Format>,
     /// Colours: auto, always, never; `NO_COLOR` is honoured

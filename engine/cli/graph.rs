@@ -20,6 +20,7 @@ Examples:
   runplan graph plans/scenario-2.yaml --format svg > scenario-2.svg
   runplan graph plans/scenario-2.yaml --format mermaid > scenario-2.mmd")]
 pub struct Graph {
+    /// The plan
     #[arg(value_name = "PLAN")]
     plan: PathBuf,
     /// The site file, when it is not `runplan.yaml` beside or above the plan
