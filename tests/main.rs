@@ -20,6 +20,7 @@ mod sql;
 mod steps;
 mod store;
 mod support {
+    pub mod app;
     pub mod bouncer;
     pub mod chance;
     pub mod cluster;

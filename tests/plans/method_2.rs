@@ -1,6 +1,7 @@
 //! Method 2 as its users run it: a backup of a volume, through an API that limits, breaks and hangs up; the committed restore
 //! replaces the server's whole data; the program is killed while the restore is asked for.
 
+use super::{block, plan};
 use crate::support::cluster;
 use crate::support::railway::{Railway, TOKEN, Trouble, backup};
 use crate::support::sandbox::Sandbox;
@@ -10,14 +11,6 @@ use runplan::postgres::{Cluster, Connection, Settings, Stop};
 use rustix::process::Signal;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-
-fn block<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
-}
-
-fn plan(name: &str) -> String {
-    format!("{}/plans/{name}.yaml", env!("CARGO_MANIFEST_DIR"))
-}
 
 struct Incident {
     sandbox: Sandbox,

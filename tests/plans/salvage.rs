@@ -1,19 +1,11 @@
 //! Some rows are brought back as its users do it: rehearsed, run, killed while it copies, undone; everything written since
 //! the backup stays.
 
+use super::{backed_up, block, drop_beside, plan};
 use crate::support::cluster;
 use crate::support::sandbox::Sandbox;
-use runplan::postgres::{Settings, escape_identifier};
+use runplan::postgres::Settings;
 use rustix::process::Signal;
-use std::path::PathBuf;
-
-fn block<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
-}
-
-fn plan() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("plans/salvage.yaml")
-}
 
 /// A database that was backed up, went wrong in some rows, and was written to since.
 struct Incident {
@@ -34,24 +26,12 @@ impl Incident {
              INSERT INTO users SELECT n, 'u' || n, 'w' || n FROM generate_series(1, 900) n;
              INSERT INTO escrows SELECT n, n, n FROM generate_series(1, 500) n",
         );
-        let sandbox = &incident.sandbox;
-        sandbox.write(
-            "backup.yaml",
-            "runplan: 1\nname: before\nsecrets: { DATABASE_URL: { env: DATABASE_URL } }\n\
-             databases: { app: { url: \"{{ secrets.DATABASE_URL }}\" } }\n\
-             steps: [ { id: before, backup: { database: app, to: backups } } ]\n",
-        );
-        sandbox.run("backup.yaml --plain").code(0);
-        let run = sandbox.only_run();
-        let status = sandbox.run(&format!("status {run} --format json")).code(0).json();
-        let backup = status["steps"][0]["outputs"]["path"].as_str().unwrap().to_owned();
-        std::fs::remove_dir_all(sandbox.state()).unwrap();
+        incident.backup = backed_up(&incident.sandbox);
         incident.execute(
             "UPDATE users SET wallet_address = NULL WHERE id % 9 = 0; UPDATE escrows SET amount = -amount WHERE id % 100 = 0;
              UPDATE users SET email = 'changed since' WHERE id = 9; INSERT INTO users VALUES (1001, 'new', 'w1001');
              UPDATE escrows SET amount = 7 WHERE id = 1",
         );
-        incident.backup = backup;
         incident
     }
 
@@ -68,7 +48,7 @@ impl Incident {
         let safety = self.sandbox.path("safety");
         format!(
             "{} -p backup={} -p backup_dir={} --reason 'wallets are empty' --plain",
-            plan().display(),
+            plan("salvage"),
             self.backup,
             safety.display()
         )
@@ -86,23 +66,14 @@ impl Incident {
 
 impl Drop for Incident {
     fn drop(&mut self) {
-        let name = self.live.database().to_owned();
-        block(async {
-            let server = cluster::connect(&self.live.with_database("postgres")).await;
-            let beside = format!("SELECT datname FROM pg_database WHERE datname LIKE '{name}\\_rp\\_%'");
-            for row in server.last(&beside).await.unwrap().rows {
-                let side = row[0].clone().unwrap();
-                let _ =
-                    server.execute(&format!("DROP DATABASE {} WITH (FORCE)", escape_identifier(&side))).await;
-            }
-        });
+        drop_beside(&self.live);
     }
 }
 
 #[test]
 fn it_is_rehearsed() {
     let sandbox = Sandbox::new();
-    let ran = sandbox.run(&format!("rehearse {} --plain", plan().display())).code(0);
+    let ran = sandbox.run(&format!("rehearse {} --plain", plan("salvage"))).code(0);
     ran.says("2222 updated").says("300 updated").says("Done after");
 }
 

@@ -1,21 +1,13 @@
 //! Scenario 2 as its users run it: rehearsed, run against a database given by its address, killed in every step and
 //! resumed; the end is the same as without the kill.
 
+use super::{backed_up, beside, block, drop_beside, plan};
 use crate::support::cluster;
 use crate::support::sandbox::Sandbox;
-use runplan::postgres::{Connection, Settings, escape_identifier};
+use runplan::postgres::{Connection, Settings};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-
-fn block<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
-}
-
-fn root(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
-}
 
 /// An application's database, backed up, written to, and then corrupted.
 struct Incident {
@@ -82,17 +74,7 @@ impl Incident {
                 connection.execute(statement).await.unwrap();
             }
         });
-        sandbox.write(
-            "backup.yaml",
-            "runplan: 1\nname: before\nsecrets: { DATABASE_URL: { env: DATABASE_URL } }\n\
-             databases: { app: { url: \"{{ secrets.DATABASE_URL }}\" } }\n\
-             steps: [ { id: before, backup: { database: app, to: backups } } ]\n",
-        );
-        sandbox.run("backup.yaml --plain").code(0);
-        let run = sandbox.only_run();
-        let status = sandbox.run(&format!("status {run} --format json")).code(0).json();
-        let backup = status["steps"][0]["outputs"]["path"].as_str().unwrap().to_owned();
-        std::fs::remove_dir_all(sandbox.state()).unwrap();
+        let backup = backed_up(&sandbox);
         block(async {
             let connection = cluster::connect(&live).await;
             for statement in [
@@ -114,7 +96,7 @@ impl Incident {
         format!(
             "{plan} -p backup={backup} -p backup_dir={safety} -p health_url={health} -p maintenance={program} \
              --reason 'wallets are empty' --plain {rest}",
-            plan = root("plans/scenario-2.yaml").display(),
+            plan = plan("scenario-2"),
             backup = self.backup,
             safety = self.sandbox.path("safety").display(),
             health = self.health.url,
@@ -135,7 +117,7 @@ impl Incident {
             )
         });
         assert_eq!((users.as_str(), broken.as_str(), later.as_str()), ("0", "0", "0"), "{what}");
-        let beside = databases_beside(name);
+        let beside = beside(&self.live);
         assert_eq!(beside.len(), 1, "{what}: {beside:?}");
         assert!(beside[0].starts_with(&format!("{name}_old_")), "{what}: {beside:?}");
         let settings = settings_of(name);
@@ -153,26 +135,8 @@ impl Incident {
 
 impl Drop for Incident {
     fn drop(&mut self) {
-        let admin = cluster::shared().settings("postgres").unwrap();
-        let names = databases_beside(self.live.database());
-        block(async {
-            let connection = Connection::connect(&admin, "runplan-test").await.unwrap();
-            for name in names {
-                let sql = format!("DROP DATABASE {} WITH (FORCE)", escape_identifier(&name));
-                let _ = connection.execute(&sql).await;
-            }
-        });
+        drop_beside(&self.live);
     }
-}
-
-fn databases_beside(name: &str) -> Vec<String> {
-    let admin = cluster::shared().settings("postgres").unwrap();
-    block(async {
-        let connection = Connection::connect(&admin, "runplan-test").await.unwrap();
-        let sql = format!("SELECT datname FROM pg_database WHERE datname LIKE '{name}\\_%' ORDER BY 1");
-        let found = connection.last(&sql).await.unwrap();
-        found.rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
-    })
 }
 
 fn settings_of(name: &str) -> String {
@@ -207,8 +171,7 @@ fn resume_to_the_end(incident: &Incident, what: &str) {
 #[test]
 fn it_is_rehearsed() {
     let sandbox = Sandbox::new();
-    let plan = root("plans/scenario-2.yaml");
-    let ran = sandbox.run(&format!("rehearse {} --plain", plan.display())).code(0);
+    let ran = sandbox.run(&format!("rehearse {} --plain", plan("scenario-2"))).code(0);
     let ran = ran.says("the swap would lose 52 rows").says("Done after").says("report.md");
     assert!(!ran.stdout.contains("Trouble"), "{}", ran.stdout);
     let run = sandbox.only_run();

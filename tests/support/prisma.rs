@@ -37,7 +37,7 @@ pub fn block<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Where `.ci/test-programs` puts the packages.
-fn packages() -> PathBuf {
+pub fn packages() -> PathBuf {
     let lock = std::fs::read(root("tests/plans/prisma/package-lock.json")).unwrap();
     let sum: String = Sha256::digest(&lock).iter().map(|byte| format!("{byte:02x}")).collect();
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
