@@ -19,6 +19,7 @@ mod schemas;
 mod sql;
 mod steps;
 mod store;
+mod terminal;
 mod support {
     pub mod app;
     pub mod bouncer;

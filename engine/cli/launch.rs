@@ -10,6 +10,7 @@ use crate::clock;
 use crate::drive::{self, Setup, Start};
 use crate::plan::StepId;
 use crate::report;
+use crate::review::Usual;
 use crate::run::{Finish, Phase, State};
 use crate::steps::World;
 use crate::store::{Held, Store, Timing};
@@ -45,8 +46,8 @@ pub struct Launch<'l> {
     pub world: Arc<World>,
     /// Somebody at this terminal can be asked.
     pub attended: bool,
-    /// How long steps took before, in milliseconds.
-    pub estimates: HashMap<StepId, u64>,
+    /// How long steps took before.
+    pub estimates: HashMap<StepId, Usual>,
 }
 
 impl Launch<'_> {

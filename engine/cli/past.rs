@@ -6,16 +6,17 @@ use super::state_dir;
 use crate::clock::{self, Timestamp};
 use crate::plan::{StepId, digest};
 use crate::report::amount::{between, span};
+use crate::review::Usual;
 use crate::run::Shape;
 use crate::steps::{Concern, PreflightFound};
-use crate::store::{Store, Timing};
+use crate::store::{Median, Store, Timing};
 use std::collections::{BTreeMap, HashMap};
 
 /// What is known of a plan.
 #[derive(Debug, Default)]
 pub struct Past {
-    /// How long each step took, in milliseconds.
-    pub estimates: HashMap<StepId, u64>,
+    /// How long each step took.
+    pub estimates: HashMap<StepId, Usual>,
     /// The last rehearsal of this very plan.
     pub rehearsal: Option<Timing>,
     /// For each database the servers it was on in runs of this very plan, and which run, the oldest first.
@@ -28,8 +29,17 @@ impl Past {
     }
 
     pub fn read(store: &Store, shape: &Shape) -> Self {
+        Self::known_for(store, shape, false)
+    }
+
+    /// For a rehearsal: earlier ones tell more about it than real runs.
+    pub fn for_rehearsal(store: &Store, shape: &Shape) -> Self {
+        Self::known_for(store, shape, true)
+    }
+
+    fn known_for(store: &Store, shape: &Shape, rehearsing: bool) -> Self {
         let digest = digest::of_plan(&shape.loaded);
-        let found = store.estimates(shape.plan.name.value.as_str(), &digest).unwrap_or_default();
+        let found = store.estimates(shape.plan.name.value.as_str(), &digest, rehearsing).unwrap_or_default();
         let mut seen: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
         for brief in store.list().unwrap_or_default() {
             let Some(summary) = brief.summary.filter(|one| !one.rehearsal && one.plan_digest == digest)
@@ -40,7 +50,8 @@ impl Past {
                 seen.entry(database).or_default().push((server, brief.run.to_string()));
             }
         }
-        let estimates = found.steps.into_iter().map(|(step, ms)| (StepId::new(step), ms)).collect();
+        let usual = |one: Median| Usual { ms: one.ms, runs: one.runs, rehearsed: one.rehearsed };
+        let estimates = found.steps.into_iter().map(|(step, one)| (StepId::new(step), usual(one))).collect();
         Self { estimates, rehearsal: found.rehearsal, seen }
     }
 

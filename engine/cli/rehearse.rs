@@ -156,7 +156,7 @@ impl Rehearsed<'_> {
         )?;
         runtime.block_on(surroundings::hold(&world))?;
         self.screen.say("the rehearsal begins");
-        let estimates = Past::read(self.store, &self.shape).estimates;
+        let estimates = Past::for_rehearsal(self.store, &self.shape).estimates;
         let launch =
             Launch { screen: self.screen, store: self.store, held, state, world, attended: false, estimates };
         let exit = launch.drive(runtime, Start::Begin(Box::new(started)))?;

@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
 /// What follows from other fields and would tell everything twice.
-const DERIVED: &[&str] = &["id", "wave", "needs", "estimate_ms", "action.does", "undo_action.does"];
+const DERIVED: &[&str] =
+    &["id", "wave", "needs", "estimate_ms", "estimate_of", "action.does", "undo_action.does"];
 
 /// What changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -98,8 +98,8 @@ fn section(step: &Reviewed, out: &mut String) {
         let _ = writeln!(out, "- undo: {}", escape(undo));
         fields(1, step.undo_action.as_deref().unwrap_or_default(), out);
     }
-    if let Some(estimate) = step.estimate_ms {
-        let _ = writeln!(out, "- estimate: {}", crate::plan::Duration::from_ms(estimate));
+    if let Some(usual) = step.usual {
+        let _ = writeln!(out, "- estimate: {}", usual.words());
     }
 }
 

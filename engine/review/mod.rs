@@ -7,11 +7,13 @@ mod decision;
 pub mod difference;
 pub mod markdown;
 pub mod text;
+mod usual;
 mod words;
 
 pub use action::{Field, Shown};
 pub use approval::Approval;
 pub use decision::Decision;
+pub use usual::Usual;
 
 use crate::graph::Graph;
 use crate::plan::template::{Scope, value_of};
@@ -33,7 +35,7 @@ pub struct ReviewInput {
     /// What `check` found.
     pub findings: Vec<Finding>,
     /// How long steps took before, in milliseconds; empty unless history is asked for.
-    pub estimates: HashMap<StepId, u64>,
+    pub estimates: HashMap<StepId, Usual>,
     /// When it was rehearsed, in words; none unless history is asked for.
     pub history: Option<String>,
 }
@@ -88,6 +90,11 @@ pub struct Reviewed {
     /// Why it may run without backup and approval before it.
     pub unguarded: Option<String>,
     pub estimate_ms: Option<u64>,
+    /// What the estimate comes from: `3 runs`, `1 rehearsal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate_of: Option<String>,
+    #[serde(skip)]
+    pub usual: Option<Usual>,
 }
 
 /// The first step in order that cannot be undone.
@@ -232,7 +239,9 @@ fn steps(
                 action: writer.fields(action),
                 approval: approval::of(step, loaded, severity),
                 unguarded: step.unguarded.as_ref().map(|reason| reason.value.clone()),
-                estimate_ms: input.estimates.get(&step.id.value).copied(),
+                estimate_ms: input.estimates.get(&step.id.value).map(|usual| usual.ms),
+                estimate_of: input.estimates.get(&step.id.value).map(|usual| usual.source()),
+                usual: input.estimates.get(&step.id.value).copied(),
             }
         })
         .collect()

@@ -199,8 +199,8 @@ impl Page {
             self.entry(6, "undo", style, undo);
             self.fields(8, step.undo_action.as_deref().unwrap_or_default());
         }
-        if let Some(estimate) = step.estimate_ms {
-            self.entry(6, "estimate", Style::Dim, &crate::plan::Duration::from_ms(estimate).to_string());
+        if let Some(usual) = step.usual {
+            self.entry(6, "estimate", Style::Dim, &usual.words());
         }
     }
 

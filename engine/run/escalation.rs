@@ -6,18 +6,27 @@ use crate::plan::site::{SeverityRow, Site};
 use crate::plan::{Level, Name};
 use jiff::Timestamp;
 
-/// The deadline of the run's row of the matrix, counted from the beginning of the incident. None: it has none, or has
-/// passed and was told.
-pub fn deadline(state: &State) -> Option<Timestamp> {
+/// The deadline of the run's row of the matrix, counted from the beginning of the incident. None: it has none.
+pub fn due_at(state: &State) -> Option<Timestamp> {
     let started = state.started.as_deref().filter(|started| !started.rehearsal)?;
-    let (site, severity) = (state.shape.site.as_deref()?, started.severity.as_deref()?);
-    let row = site.severities.get(severity)?;
-    let limit = row.deadline?.0;
+    let limit = row(state)?.deadline?.0;
+    started.incident_started_at.or(state.started_at)?.checked_add(limit.std()).ok()
+}
+
+/// The deadline that is still to be watched. None: there is none, or it has passed and was told.
+pub fn deadline(state: &State) -> Option<Timestamp> {
+    let row = row(state)?;
     // `now` is over before anybody could have acted: only a role that is named for it is told.
-    if state.escalated || state.phase == Phase::Finished || (limit.ms == 0 && row.escalate_to.is_none()) {
+    let is_told = row.deadline?.0.ms == 0 && row.escalate_to.is_none();
+    if state.escalated || state.phase == Phase::Finished || is_told {
         return None;
     }
-    started.incident_started_at.or(state.started_at)?.checked_add(limit.std()).ok()
+    due_at(state)
+}
+
+fn row(state: &State) -> Option<&SeverityRow> {
+    let severity = state.started.as_deref()?.severity.as_deref()?;
+    state.shape.site.as_deref()?.severities.get(severity)
 }
 
 /// The deadline has passed: said once.

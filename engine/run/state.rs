@@ -242,6 +242,16 @@ impl State {
         self.running.iter().filter_map(|at| self.id_at(*at))
     }
 
+    /// Steps whose failed attempt is tried again, and when, the next one first.
+    pub fn retrying(&self) -> impl Iterator<Item = (Timestamp, &StepId)> {
+        self.retrying.keys().filter_map(|(at, step)| Some((*at, self.id_at(*step)?)))
+    }
+
+    /// How many steps are done or passed over.
+    pub fn settled(&self) -> usize {
+        self.entries.len() - self.unsettled
+    }
+
     pub fn awaiting(&self) -> impl Iterator<Item = &StepId> {
         self.awaiting.iter().filter_map(|at| self.id_at(*at))
     }

@@ -45,6 +45,8 @@ pub struct Progress {
 pub enum Unit {
     Bytes,
     Items,
+    /// Milliseconds.
+    Time,
 }
 
 /// The way to the driver.

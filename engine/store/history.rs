@@ -31,12 +31,23 @@ pub struct Timing {
     pub steps: Vec<(String, u64)>,
 }
 
+/// How long a step took before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Median {
+    /// In milliseconds.
+    pub ms: u64,
+    /// Of how many.
+    pub runs: usize,
+    /// Of rehearsals, not of real runs.
+    pub rehearsed: bool,
+}
+
 /// What earlier runs let one expect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Estimates {
-    /// The median for each step in milliseconds: of real runs of this very plan, else of its rehearsals, else of
-    /// runs of the plan as it was before.
-    pub steps: BTreeMap<String, u64>,
+    /// For each step the median: of real runs of this very plan, else of the plan as it was before, else of rehearsals.
+    /// For a rehearsal, those come first.
+    pub steps: BTreeMap<String, Median>,
     /// The last rehearsal of this very plan.
     pub rehearsal: Option<Timing>,
 }
@@ -67,7 +78,7 @@ fn forget(file: &mut File) -> std::io::Result<()> {
     file.write_all(&text[cut..])
 }
 
-pub(super) fn estimates(root: &Path, plan: &str, digest: &str) -> Result<Estimates, Error> {
+pub(super) fn estimates(root: &Path, plan: &str, digest: &str, rehearsing: bool) -> Result<Estimates, Error> {
     let path = root.join(FILE);
     let text = match std::fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Estimates::default()),
@@ -78,20 +89,17 @@ pub(super) fn estimates(root: &Path, plan: &str, digest: &str) -> Result<Estimat
     // The newest first, whatever order they were written in.
     timings.sort_by_key(|timing| std::cmp::Reverse(timing.at));
     let rehearsal = timings.iter().find(|timing| timing.rehearsal && timing.digest == digest).cloned();
-    Ok(Estimates { steps: medians(&timings, digest), rehearsal })
+    Ok(Estimates { steps: medians(&timings, digest, rehearsing), rehearsal })
 }
 
-fn medians(timings: &[Timing], digest: &str) -> BTreeMap<String, u64> {
-    let ranks: [fn(bool, bool) -> bool; 4] = [
-        |same, real| same && real,
-        |same, real| same && !real,
-        |same, real| !same && real,
-        |same, real| !same && !real,
-    ];
+fn medians(timings: &[Timing], digest: &str, rehearsing: bool) -> BTreeMap<String, Median> {
     let mut steps = BTreeMap::new();
-    for rank in ranks {
+    for (rehearsed, same) in
+        [(rehearsing, true), (rehearsing, false), (!rehearsing, true), (!rehearsing, false)]
+    {
         let mut found: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-        for timing in timings.iter().filter(|timing| rank(timing.digest == digest, !timing.rehearsal)) {
+        let fits = |timing: &&Timing| timing.rehearsal == rehearsed && (timing.digest == digest) == same;
+        for timing in timings.iter().filter(fits) {
             for (step, ms) in &timing.steps {
                 found.entry(step).or_default().push(*ms);
             }
@@ -99,7 +107,8 @@ fn medians(timings: &[Timing], digest: &str) -> BTreeMap<String, u64> {
         for (step, mut all) in found {
             all.truncate(RUNS);
             all.sort_unstable();
-            steps.entry(step.to_owned()).or_insert(all[all.len() / 2]);
+            let median = Median { ms: all[all.len() / 2], runs: all.len(), rehearsed };
+            steps.entry(step.to_owned()).or_insert(median);
         }
     }
     steps

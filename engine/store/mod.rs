@@ -33,7 +33,7 @@ mod runway;
 mod sqlite;
 
 pub use error::Error;
-pub use history::{Estimates, Timing};
+pub use history::{Estimates, Median, Timing};
 pub use journal::{Journal, PostId, Posted};
 pub use list::{Brief, Summary};
 pub use load::{Damage, Loaded, Verdict};
@@ -323,12 +323,12 @@ impl Store {
         pruned::record(&self.root, line)
     }
 
-    /// What earlier runs let one expect of the steps of that plan.
+    /// What earlier runs let one expect of the steps of that plan. `rehearsing`: it is asked for a rehearsal.
     ///
     /// # Errors
     /// If the file is there and cannot be read.
-    pub fn estimates(&self, plan: &str, digest: &str) -> Result<Estimates, Error> {
-        history::estimates(&self.root, plan, digest)
+    pub fn estimates(&self, plan: &str, digest: &str, rehearsing: bool) -> Result<Estimates, Error> {
+        history::estimates(&self.root, plan, digest, rehearsing)
     }
 
     fn there(&self, run: &RunId) -> Result<PathBuf, Error> {

@@ -77,6 +77,7 @@ pub fn how_far(progress: &Progress) -> String {
     let amount = |count: u64| match progress.unit {
         Unit::Bytes => amount::bytes(count),
         Unit::Items => count.to_string(),
+        Unit::Time => amount::span(count),
     };
     match progress.total.filter(|total| *total > 0) {
         None => amount(progress.done),

@@ -121,6 +121,12 @@ impl Screen {
         }
     }
 
+    /// An empty screen, but for this text.
+    pub(super) fn start_over(&self, text: &str) {
+        print("\u{1b}[H\u{1b}[2J", false);
+        print(&tame(text), false);
+    }
+
     /// A line for people only: not with `--quiet`, not for programs.
     pub fn say(&self, text: &str) {
         if !self.quiet && self.format == Format::Human {
@@ -190,7 +196,27 @@ pub fn print_error(text: &str) {
 
 fn width() -> usize {
     let from_variable = || std::env::var("COLUMNS").ok()?.parse().ok();
-    let from_terminal =
-        || rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    let from_terminal = || Size::asked().map(|size| size.columns);
     from_terminal().filter(|width| *width > 0).or_else(from_variable).unwrap_or(80).clamp(40, 200)
+}
+
+/// Of a terminal, in cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    pub columns: usize,
+    pub rows: usize,
+}
+
+impl Size {
+    /// As it is now; 80 by 24 where nobody says.
+    pub fn of_terminal() -> Self {
+        let Self { columns, rows } = Self::asked().unwrap_or(Self { columns: 0, rows: 0 });
+        let or = |known, else_| if known > 0 { known } else { else_ };
+        Self { columns: or(columns, 80), rows: or(rows, 24) }
+    }
+
+    fn asked() -> Option<Self> {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        Some(Self { columns: size.ws_col.into(), rows: size.ws_row.into() })
+    }
 }

@@ -7,6 +7,7 @@ use super::screen::Screen;
 use crate::drive::Observer;
 use crate::plan::StepId;
 use crate::plan::action::notify::Level;
+use crate::review::Usual;
 use crate::run::{Record, State};
 use crate::steps::Progress;
 use std::collections::HashMap;
@@ -23,16 +24,16 @@ pub enum View {
 }
 
 impl View {
-    /// The form that suits the screen. `estimates`: how long steps took before, in milliseconds. `board`: what prompts share with a live view.
+    /// The form that suits the screen. `usual`: how long steps took before. `board`: what prompts share with a live view.
     pub fn new(
         screen: &Screen,
         board: Option<Arc<Board>>,
         state: &State,
-        estimates: HashMap<StepId, u64>,
+        usual: HashMap<StepId, Usual>,
     ) -> Self {
         match board {
             _ if screen.is_json() => Self::Lines(screen.clone()),
-            Some(board) => Self::Live(Box::new(Live::new(board, screen, state, estimates))),
+            Some(board) => Self::Live(Box::new(Live::new(board, screen, state, usual, false))),
             None => Self::Plain(Box::new(Plain::new(screen.clone(), state))),
         }
     }
@@ -48,9 +49,9 @@ impl Observer for View {
         }
     }
 
-    fn progress(&mut self, step: &StepId, progress: &Progress, _: &State) {
+    fn progress(&mut self, step: &StepId, progress: &Progress, state: &State) {
         match self {
-            Self::Live(live) => live.progress(step, progress),
+            Self::Live(live) => live.progress(step, progress, state),
             Self::Plain(plain) => plain.progress(step, progress),
             Self::Lines(_) | Self::Silent => {}
         }

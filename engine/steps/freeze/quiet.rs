@@ -142,7 +142,7 @@ impl Quiet<'_> {
     async fn tick(&self, elapsed: Duration) -> Result<(), Stop> {
         let quiet = self.action.quiet.std();
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.attempt.progress("watching for writes", ms(elapsed), Some(ms(quiet)), Unit::Items);
+        self.attempt.progress("watching for writes", ms(elapsed), Some(ms(quiet)), Unit::Time);
         let pause = (quiet / 10).clamp(Duration::from_millis(10), Duration::from_millis(250));
         stop::unless_cancelled(self.attempt, async {
             clock::sleep(pause.min(quiet.saturating_sub(elapsed))).await;

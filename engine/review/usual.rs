@@ -1,0 +1,43 @@
+//! How long a step took before, and how much that is worth: the median of so many runs, or only of rehearsals.
+
+use crate::plan::Duration;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usual {
+    /// The median, in milliseconds.
+    pub ms: u64,
+    /// Of how many.
+    pub runs: usize,
+    /// Of rehearsals, on a throw-away server; else of real runs.
+    pub rehearsed: bool,
+}
+
+impl Usual {
+    /// `3 runs`, `1 rehearsal`
+    pub fn source(self) -> String {
+        let word = if self.rehearsed { "rehearsal" } else { "run" };
+        let many = if self.runs == 1 { "" } else { "s" };
+        format!("{} {word}{many}", self.runs)
+    }
+
+    /// `3m12s, the median of 3 runs`
+    pub fn words(self) -> String {
+        let time = Duration::from_ms(self.ms);
+        match self.runs {
+            1 => format!("{time}, as in {}", self.source()),
+            _ => format!("{time}, the median of {}", self.source()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_says_what_it_is_worth() {
+        let usual = |runs, rehearsed| Usual { ms: 192_000, runs, rehearsed }.words();
+        assert_eq!(usual(3, false), "3m12s, the median of 3 runs");
+        assert_eq!(usual(1, true), "3m12s, as in 1 rehearsal");
+    }
+}
