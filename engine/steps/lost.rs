@@ -1,9 +1,10 @@
 //! What swapping a side database in would lose, and what it would bring back: every table compared with its twin, row by row,
 //! by key and by a hash of the row, in one pass over both and in constant memory. Large tables are counted, and that is called
-//! an estimate. Must never write to either database.
+//! an estimate. Large objects are compared too. Must never write to either database.
 
 mod compare;
 mod difference;
+mod objects;
 mod sheet;
 mod table;
 
@@ -101,6 +102,12 @@ async fn run(attempt: &Attempt, live: &Target, side: &Target, wish: &Wish<'_>) -
             (None, None) => continue,
         };
         report.tables.push(loss);
+    }
+    // Of chosen tables nobody asked for more.
+    if chosen.is_none() {
+        attempt.progress("comparing large objects", total.unwrap_or(0), total, Unit::Items);
+        report.objects =
+            stop::unless_cancelled(attempt, objects::of(&both, wish.most_rows, &mut sheet)).await?;
     }
     report.file = sheet.finish()?;
     report.sum_up(&live.database);

@@ -11,6 +11,7 @@ mod freeze;
 mod http;
 mod lost;
 mod notify;
+mod objects;
 mod preflight;
 mod restore;
 mod shell;

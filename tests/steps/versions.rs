@@ -8,11 +8,12 @@ use runplan::postgres::{Cluster, ClusterOptions, Programs};
 use runplan::process::plain;
 
 /// The tests that are repeated. Those of processes and HTTP do not care for the server.
-const MODULES: [&str; 6] = [
+const MODULES: [&str; 7] = [
     "steps::backup::",
     "steps::restore::",
     "steps::swap::",
     "steps::freeze::",
+    "steps::objects::",
     "steps::sql::",
     "steps::copy::",
 ];

@@ -78,6 +78,15 @@ impl Sheet {
         Ok(())
     }
 
+    /// Writes down what differs and has no row: its key only.
+    pub fn list(&mut self, name: &str, found: &[(Difference, Vec<String>)]) -> Result<(), Failure> {
+        for (difference, shown) in found {
+            self.write(&[name, difference.word(), &shown.join(", "), "", ""])?;
+        }
+        self.rows += found.len();
+        Ok(())
+    }
+
     fn write(&mut self, fields: &[&str]) -> Result<(), Failure> {
         let line = |fields: &[&str]| {
             let quoted: Vec<String> =

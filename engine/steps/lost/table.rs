@@ -131,6 +131,11 @@ impl TableLoss {
         }
     }
 
+    /// Why the numbers are an estimate, of large objects.
+    fn doubt(&self) -> String {
+        format!("of the large objects, {}", self.notes.join("; "))
+    }
+
     pub fn differs(&self) -> bool {
         self.only_live + self.only_side + self.changed > 0 || self.alone || !self.columns.is_empty()
     }
@@ -140,6 +145,10 @@ impl TableLoss {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostReport {
     pub tables: Vec<TableLoss>,
+    /// Large objects; None: neither database has any, or only some tables were asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<TableLoss>,
+    /// Rows, and large objects, that only the live database has.
     pub only_live: u64,
     pub only_side: u64,
     pub changed: u64,
@@ -159,6 +168,7 @@ impl LostReport {
     pub fn new(since: Option<String>, until: String) -> Self {
         Self {
             tables: Vec::new(),
+            objects: None,
             only_live: 0,
             only_side: 0,
             changed: 0,
@@ -172,7 +182,7 @@ impl LostReport {
 
     /// Nothing differs, as far as was looked.
     pub fn is_same(&self) -> bool {
-        !self.tables.iter().any(TableLoss::differs)
+        !self.tables.iter().chain(&self.objects).any(TableLoss::differs)
     }
 
     /// Values in columns that the side database does not have.
@@ -182,7 +192,7 @@ impl LostReport {
 
     /// Adds the tables up and writes the sentence.
     pub fn sum_up(&mut self, database: &str) {
-        for table in &self.tables {
+        for table in self.tables.iter().chain(&self.objects) {
             self.only_live += table.only_live;
             self.only_side += table.only_side;
             self.changed += table.changed;
@@ -197,9 +207,15 @@ impl LostReport {
             if let Some(rows) = rows(&self.tables, count) {
                 parts.push(format!("{verb} {rows}"));
             }
+            match self.objects.as_ref().map_or(0, count) {
+                0 => {}
+                1 => parts.push(format!("{verb} 1 large object")),
+                many => parts.push(format!("{verb} {many} large objects")),
+            }
         }
         parts.extend(gone(&self.tables));
         let what = match parts.as_slice() {
+            [] if self.objects.is_some() => format!("no row and no large object of {database}"),
             [] => format!("no row of {database}"),
             many => many.join(", "),
         };
@@ -208,7 +224,11 @@ impl LostReport {
         } else {
             format!("the swap would {what}")
         };
-        let about = if self.estimate { " (an estimate: large tables were only counted)" } else { "" };
+        let about = match (self.tables.iter().any(|table| table.estimate), &self.objects) {
+            (true, _) => " (an estimate: large tables were only counted)".to_owned(),
+            (false, Some(objects)) if objects.estimate => format!(" (an estimate: {})", objects.doubt()),
+            _ => String::new(),
+        };
         let window = match &self.since {
             Some(since) => format!("; loss window {} to {}", minute(since), minute(&self.until)),
             None => "; when the backup was taken is not known".to_owned(),

@@ -28,7 +28,12 @@ pub async fn ask(
     let doubt = (!report.is_same())
         .then(|| Doubt { expected: "no difference".to_owned(), actual: report.summary.clone() });
     let mut details = Map::new();
-    let differing: Vec<&TableLoss> = report.tables.iter().filter(|table| table.differs()).collect();
+    let differing: Vec<&TableLoss> = report
+        .tables
+        .iter()
+        .chain(&report.objects)
+        .filter(|table| table.differs() || table.estimate)
+        .collect();
     details.insert("tables".to_owned(), json!(differing));
     details.insert("since".to_owned(), json!(report.since));
     details.insert("until".to_owned(), json!(report.until));
