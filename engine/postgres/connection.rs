@@ -353,7 +353,10 @@ fn configuration(
     if let Some(options) = &settings.options {
         config.options(options);
     }
-    if let Some(time) = settings.tcp_user_timeout {
+    // While something that was sent is not acknowledged no keepalive is: a server that vanishes just then would be waited for
+    // a quarter of an hour. Client programs do without: a restore may find the server too busy to read for long.
+    let patience = settings.tcp_user_timeout.or_else(|| settings.keepalives.silence());
+    if let Some(time) = patience.filter(|time| !time.is_zero()) {
         config.tcp_user_timeout(time);
     }
     config.keepalives(settings.keepalives.on);

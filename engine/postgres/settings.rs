@@ -31,6 +31,7 @@ pub struct Settings {
     pub(super) tls: Tls,
     pub(super) session: Session,
     pub(super) connect_timeout: Option<Duration>,
+    /// Zero: the system's.
     pub(super) tcp_user_timeout: Option<Duration>,
     pub(super) keepalives: Keepalives,
     pub(super) options: Option<String>,
@@ -123,6 +124,25 @@ pub struct Keepalives {
     pub count: Option<u32>,
 }
 
+impl Keepalives {
+    /// Where nobody said anything: a server that is gone is noticed after half a minute. The system's two hours are too
+    /// long for a run that keeps an application closed.
+    fn usual(self) -> Self {
+        let seconds = |n| Some(Duration::from_secs(n));
+        Self { idle: seconds(10), interval: seconds(5), count: Some(4), ..self }
+    }
+
+    /// After how long an idle peer that is gone is noticed; None: never. What the system sets is not known, and taken as
+    /// usual.
+    pub(super) fn silence(self) -> Option<Duration> {
+        let usual = self.usual();
+        let part = |own: Option<Duration>, usual: Option<Duration>| own.or(usual).unwrap_or_default();
+        let probes = self.count.or(usual.count).unwrap_or_default();
+        let silence = part(self.interval, usual.interval).saturating_mul(probes);
+        self.on.then(|| silence.saturating_add(part(self.idle, usual.idle)))
+    }
+}
+
 impl Settings {
     /// Reads a URL, `key=value` text, or a bare database name. `env` is the environment: PG* variables fill what
     /// the text leaves open. Reads the service and password files.
@@ -199,6 +219,24 @@ impl Settings {
     /// `host:port`, several joined by commas. No secret.
     pub fn endpoint(&self) -> String {
         self.hosts.iter().map(Host::endpoint).collect::<Vec<_>>().join(",")
+    }
+
+    /// What the PG* variables have no name for, as conninfo for the `--dbname` of a client program, with the database in
+    /// front, whose name can hold anything. No secret.
+    pub fn client_conninfo(&self) -> String {
+        let mut text = format!("dbname='{}'", self.database.replace('\\', "\\\\").replace('\'', "\\'"));
+        let mut add = |name: &str, value: Option<u64>| {
+            if let Some(value) = value {
+                text.push_str(&format!(" {name}={value}"));
+            }
+        };
+        add("keepalives", (!self.keepalives.on).then_some(0));
+        add("keepalives_idle", self.keepalives.idle.map(|time| time.as_secs()));
+        add("keepalives_interval", self.keepalives.interval.map(|time| time.as_secs()));
+        add("keepalives_count", self.keepalives.count.map(u64::from));
+        let user = self.tcp_user_timeout.and_then(|time| u64::try_from(time.as_millis()).ok());
+        add("tcp_user_timeout", user);
+        text
     }
 
     /// The password for the first host.

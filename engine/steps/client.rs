@@ -48,11 +48,6 @@ pub fn quiet() -> Vec<(String, String)> {
     variables
 }
 
-/// The conninfo for `-d`, in which a database's name can hold anything.
-pub fn dbname(database: &str) -> String {
-    format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
 /// Notes a program that is not of the server's own version.
 pub fn remark(attempt: &Attempt, program: &Program) {
     if let Some(note) = &program.note {

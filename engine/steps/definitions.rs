@@ -101,7 +101,7 @@ pub async fn copy_out(
         argv.push("--schema-only".into());
     }
     argv.push(format!("--file={}", path.display()).into());
-    argv.push(format!("--dbname={}", client::dbname(settings.database())).into());
+    argv.push(format!("--dbname={}", settings.client_conninfo()).into());
     let env = environment(settings.with_application_name("runplan:clone").client_environment());
     let nothing = |(): &mut (), _: &[u8]| true;
     let asked = process::stream(argv, env, &CancellationToken::new(), (), nothing).await;
@@ -125,7 +125,7 @@ pub async fn copy_in(programs: &Programs, path: &Path, settings: &Settings) -> R
     let origin = archive::recognise(path).ok().and_then(|format| archive::origin(path, format));
     let program = archive::restorer(programs, origin.as_ref(), 0)?.path;
     let mut argv: Vec<OsString> = vec![program.into_os_string(), "--exit-on-error".into()];
-    argv.push(format!("--dbname={}", client::dbname(settings.database())).into());
+    argv.push(format!("--dbname={}", settings.client_conninfo()).into());
     argv.extend(["--".into(), path.as_os_str().to_owned()]);
     let env = environment(settings.with_application_name("runplan:clone").client_environment());
     let nothing = |(): &mut (), _: &[u8]| true;
@@ -155,7 +155,7 @@ pub async fn of_database(attempt: &Attempt, target: &Target, major: u32) -> Resu
     argv.extend(ONLY.map(OsString::from));
     argv.push("--encoding=UTF8".into());
     argv.push("--lock-wait-timeout=30s".into());
-    argv.push(format!("--dbname={}", client::dbname(&target.database)).into());
+    argv.push(format!("--dbname={}", target.settings.client_conninfo()).into());
     let env = environment(client::environment(attempt, &target.settings));
     let what = format!("database {}", target.database);
     finish(gather(&attempt.cancelled, argv, env, &what).await?, &what)

@@ -7,5 +7,6 @@ mod connection;
 mod identity;
 mod lock;
 mod settings;
+mod silence;
 mod tls;
 mod witness;

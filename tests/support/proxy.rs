@@ -21,6 +21,8 @@ struct Rules {
     /// After the cut nobody gets through any more.
     then_closed: bool,
     closed: bool,
+    /// What may not pass is swallowed, and nobody is told: a route that drops.
+    silent: bool,
 }
 
 pub struct Proxy {
@@ -67,6 +69,11 @@ impl Proxy {
         self.rules.lock().unwrap().budget = Some(bytes);
     }
 
+    /// After so many bytes nothing gets through any more, in any direction, and no connection ends.
+    pub fn swallow_after(&self, bytes: u64) {
+        *self.rules.lock().unwrap() = Rules { budget: Some(bytes), silent: true, ..Rules::default() };
+    }
+
     pub fn open(&self) {
         *self.rules.lock().unwrap() = Rules::default();
     }
@@ -77,7 +84,7 @@ impl Rules {
     fn afford(&mut self, bytes: &[u8]) -> usize {
         let Some(budget) = self.budget else { return bytes.len() };
         let passes = budget.min(bytes.len() as u64);
-        self.budget = (passes == bytes.len() as u64).then_some(budget - passes);
+        self.budget = (self.silent || passes == bytes.len() as u64).then_some(budget - passes);
         passes as usize
     }
 }
@@ -87,7 +94,8 @@ fn carry(client: TcpStream, server: TcpStream, rules: &Arc<Mutex<Rules>>) {
     let both = || (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
     let ((mut from, mut to), shared, mute) = (both(), rules.clone(), muted.clone());
     std::thread::spawn(move || {
-        pump(&mut from, &mut to, |bytes| {
+        let silent = || shared.lock().unwrap().silent;
+        pump(&mut from, &mut to, silent, |bytes| {
             let mut rules = shared.lock().unwrap();
             if !bytes.windows(COMMIT.len()).any(|window| window == COMMIT) {
                 return rules.afford(bytes);
@@ -100,18 +108,25 @@ fn carry(client: TcpStream, server: TcpStream, rules: &Arc<Mutex<Rules>>) {
     });
     let ((mut to, mut from), rules) = (both(), rules.clone());
     std::thread::spawn(move || {
-        pump(&mut from, &mut to, |bytes| {
+        let silent = || rules.lock().unwrap().silent;
+        pump(&mut from, &mut to, silent, |bytes| {
             if *muted.lock().unwrap() { 0 } else { rules.lock().unwrap().afford(bytes) }
         });
     });
 }
 
-/// Carries bytes until one side ends or fewer of them may pass than came; then both sides are closed.
-fn pump(from: &mut TcpStream, to: &mut TcpStream, mut passes: impl FnMut(&[u8]) -> usize) {
+/// Carries bytes until one side ends or fewer of them may pass than came; then both sides are closed, unless it is
+/// done in silence.
+fn pump(
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    silent: impl Fn() -> bool,
+    mut passes: impl FnMut(&[u8]) -> usize,
+) {
     let mut chunk = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut chunk) {
         let allowed = passes(&chunk[..count]);
-        if to.write_all(&chunk[..allowed]).is_err() || allowed < count {
+        if to.write_all(&chunk[..allowed]).is_err() || (allowed < count && !silent()) {
             break;
         }
     }

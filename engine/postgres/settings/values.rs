@@ -75,10 +75,7 @@ pub(super) fn settle(text: &str, env: Env<'_>) -> Result<Settings, Error> {
         tls: tls(&values, home.as_deref())?,
         session: session(&values)?,
         connect_timeout: connect_timeout(&values)?,
-        tcp_user_timeout: values
-            .whole::<u64>("tcp_user_timeout")?
-            .filter(|ms| *ms > 0)
-            .map(Duration::from_millis),
+        tcp_user_timeout: values.whole::<u64>("tcp_user_timeout")?.map(Duration::from_millis),
         keepalives: keepalives(&values)?,
         options: values.get("options").map(str::to_owned),
         application_name: values.get("application_name").map(str::to_owned),
@@ -271,10 +268,12 @@ fn keepalives(values: &Values) -> Result<Keepalives, Error> {
     let seconds = |key: &str| -> Result<Option<Duration>, Error> {
         Ok(values.whole::<u64>(key)?.filter(|seconds| *seconds > 0).map(Duration::from_secs))
     };
-    Ok(Keepalives {
+    let said = Keepalives {
         on: values.whole::<i64>("keepalives")? != Some(0),
         idle: seconds("keepalives_idle")?,
         interval: seconds("keepalives_interval")?,
         count: values.whole::<u32>("keepalives_count")?.filter(|count| *count > 0),
-    })
+    };
+    let given = ["keepalives_idle", "keepalives_interval", "keepalives_count"];
+    Ok(if given.iter().any(|key| values.get(key).is_some()) { said } else { said.usual() })
 }

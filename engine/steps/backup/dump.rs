@@ -10,7 +10,7 @@ use super::Chosen;
 use crate::plan::Text;
 use crate::plan::action::Backup;
 use crate::plan::action::backup::{Compress, Format};
-use crate::postgres::Program;
+use crate::postgres::{Program, Settings};
 use crate::process::{Exit, Running, plain};
 use crate::run::Failure;
 use std::os::unix::fs::OpenOptionsExt;
@@ -65,7 +65,7 @@ pub async fn run(
     program: &Program,
 ) -> Result<(), Stop> {
     let path = chosen.dumped();
-    let mut arguments = arguments(action, &path, program, &target.database);
+    let mut arguments = arguments(action, &path, program, &target.settings);
     for (flag, texts) in [
         ("--table", &action.tables),
         ("--exclude-table", &action.exclude_tables),
@@ -90,10 +90,10 @@ async fn plain_text(attempt: &Attempt, text: &Text) -> Result<String, Failure> {
     attempt.plain(text).await
 }
 
-fn arguments(action: &Backup, path: &Path, program: &Program, database: &str) -> Vec<String> {
+fn arguments(action: &Backup, path: &Path, program: &Program, settings: &Settings) -> Vec<String> {
     let mut arguments = vec![
         format!("--file={}", path.display()),
-        format!("--dbname={}", client::dbname(database)),
+        format!("--dbname={}", settings.client_conninfo()),
         // A pattern that matches nothing is an error, not a smaller backup.
         "--strict-names".to_owned(),
         // Everything is put on disk after it was read back.

@@ -70,7 +70,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
     let (feeding, sha256) = load::feeding(attempt, action, &source, major)?;
     let feed = Feed {
         psql: load::psql(attempt, major)?,
-        dbname: client::dbname(target.settings.database()),
+        dbname: target.settings.client_conninfo(),
         source: feeding,
         sha256,
         must_end: source.found.complete,

@@ -38,7 +38,7 @@ pub async fn archive(
     let mut arguments = vec![
         "--exit-on-error".to_owned(),
         format!("--jobs={jobs}"),
-        format!("--dbname={}", client::dbname(settings.database())),
+        format!("--dbname={}", settings.client_conninfo()),
     ];
     if action.owners == Owners::Skip {
         arguments.extend(["--no-owner".to_owned(), "--no-privileges".to_owned()]);

@@ -184,7 +184,7 @@ impl Side<'_> {
         let (feeding, sha256) = load::feeding(self.attempt, action, source, major)?;
         let feed = Feed {
             psql: load::psql(self.attempt, major)?,
-            dbname: client::dbname(settings.database()),
+            dbname: settings.client_conninfo(),
             source: feeding,
             sha256,
             must_end: source.found.complete,
