@@ -33,6 +33,9 @@ pub fn now(started: &Started, site: Option<&Path>) -> Result<Opened, Error> {
 
 /// What would happen otherwise now. None: the same would, or what is there now is no plan.
 pub fn changed(state: &State, started: &Started) -> Option<Difference> {
+    if is_untouched(started) {
+        return None;
+    }
     let opened = now(started, None).ok()?;
     if check::findings(&opened.loaded).iter().any(crate::plan::Finding::is_error) {
         return None;
@@ -41,6 +44,25 @@ pub fn changed(state: &State, started: &Started) -> Option<Difference> {
     let shape = stored::with_fitting_values(shape, &started.params)?;
     let found = compare(&state.shape, &shape, &started.params, &started.params);
     (!found.equal).then_some(found)
+}
+
+/// Whether the files are those that the run goes by, to the byte: then they are the same plan, and to read, check and review
+/// it again would hold a resume up for nothing.
+fn is_untouched(started: &Started) -> bool {
+    let plan = path(started);
+    let site = plan.canonicalize().ok().and_then(|plan| files::find_site(&plan));
+    if site.is_some() != started.has_site {
+        return false;
+    }
+    let directory = Path::new(&started.directory);
+    started.sources.iter().enumerate().all(|(at, source)| {
+        let path = match (at, &site) {
+            (0, _) => plan.clone(),
+            (1, Some(site)) => site.clone(),
+            _ => directory.join(&source.name),
+        };
+        files::read_text(&path).is_ok_and(|text| text == source.text)
+    })
 }
 
 fn compare(old: &Shape, new: &Shape, then: &Map<String, Value>, now: &Map<String, Value>) -> Difference {

@@ -7,7 +7,7 @@ use crate::clock::{self, Timestamp};
 use crate::plan::{StepId, digest};
 use crate::report::amount::{between, span};
 use crate::review::Usual;
-use crate::run::Shape;
+use crate::run::{Shape, Started};
 use crate::steps::{Concern, PreflightFound};
 use crate::store::{Median, Store, Timing};
 use std::collections::{BTreeMap, HashMap};
@@ -50,9 +50,13 @@ impl Past {
                 seen.entry(database).or_default().push((server, brief.run.to_string()));
             }
         }
-        let usual = |one: Median| Usual { ms: one.ms, runs: one.runs, rehearsed: one.rehearsed };
-        let estimates = found.steps.into_iter().map(|(step, one)| (StepId::new(step), usual(one))).collect();
-        Self { estimates, rehearsal: found.rehearsal, seen }
+        Self { estimates: by_step(found.steps), rehearsal: found.rehearsal, seen }
+    }
+
+    /// How long each step of a run that has begun took before, and nothing else: other runs are not looked at.
+    pub fn estimates(store: &Store, started: &Started) -> HashMap<StepId, Usual> {
+        let found = store.estimates(started.plan.as_str(), &started.plan_digest, started.rehearsal);
+        found.map(|found| by_step(found.steps)).unwrap_or_default()
     }
 
     /// `rehearsed 2h05m ago: 3m12s, downtime 40 ms`
@@ -77,6 +81,11 @@ impl Past {
         }
         found
     }
+}
+
+fn by_step(medians: BTreeMap<String, Median>) -> HashMap<StepId, Usual> {
+    let usual = |one: Median| Usual { ms: one.ms, runs: one.runs, rehearsed: one.rehearsed };
+    medians.into_iter().map(|(step, one)| (StepId::new(step), usual(one))).collect()
 }
 
 #[cfg(test)]

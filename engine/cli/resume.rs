@@ -129,7 +129,7 @@ impl GoOn {
         let directory = PathBuf::from(&started.directory);
         let world = surroundings::world(run, &state.shape, directory, held.directory().to_path_buf(), given)?;
         runtime.block_on(surroundings::hold_again(&world, &state))?;
-        let estimates = Past::read(store, &state.shape).estimates;
+        let estimates = Past::estimates(store, &started);
         let launch = Launch { screen, store, held, state, world, attended: screen.is_attended(), estimates };
         launch.drive(runtime, start)
     }

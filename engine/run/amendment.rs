@@ -18,7 +18,7 @@ impl State {
         started.params.clone_from(&amended.params);
         started.plan_digest.clone_from(&amended.plan_digest);
         started.digest.clone_from(&amended.digest);
-        let shape = Shape::stored(&started)?;
+        let shape = Shape::of_sources(&started.sources, started.has_site, &started.params)?;
         self.refuse(&shape)?;
         self.started = Some(Arc::new(started));
         self.reshape(shape);
@@ -42,6 +42,8 @@ impl State {
                 StepState::Running | StepState::Undoing => "is under way",
                 StepState::Unknown => "may have taken effect",
                 StepState::Undone | StepState::UndoFailed => "was done",
+                // Who skipped it did not say what became of it.
+                StepState::Skipped if entry.evidence.is_some() => "was skipped, and may have taken effect",
                 // Certainly nothing happened, or what did was said, or it only waits.
                 StepState::Waiting
                 | StepState::Retrying { .. }
@@ -61,22 +63,24 @@ impl State {
         Ok(())
     }
 
-    /// Approvals of the old plan: they are asked for again, unless all that they were for is done.
-    pub(super) fn approvals_to_renew(&self) -> Vec<StepId> {
-        let flow = self.shape.flow.steps();
-        let open = |at: usize| {
-            self.entry_at(at)
-                .is_some_and(|entry| !matches!(entry.state, StepState::Done | StepState::Skipped))
+    /// Approvals of the old plan that are in the new one: they are asked for again, unless all that they are for in the new
+    /// plan is done. What is asked now is asked anew in any case, in the new plan's words.
+    pub(super) fn approvals_to_renew(&self, amended: &Amended) -> Vec<StepId> {
+        let new = Shape::of_sources(&amended.sources, amended.has_site, &amended.params);
+        // One that is no plan is refused when it is applied.
+        let Ok(new) = new else { return Vec::new() };
+        let flow = new.flow.steps();
+        let state_of = |at: usize| self.entry(&flow[at].id.value).map(|entry| entry.state);
+        let open = |at: usize| !matches!(state_of(at), Some(StepState::Done | StepState::Skipped));
+        let wanted = |at: &usize| match state_of(*at) {
+            Some(StepState::AwaitingApproval) => true,
+            Some(StepState::Done) => {
+                matches!(flow[*at].action.value, Action::Approve(_))
+                    && (0..flow.len()).any(|later| open(later) && new.graph.is_before(*at, later))
+            }
+            _ => false,
         };
-        let graph = &self.shape.graph;
-        let wanted = |at: &usize| {
-            matches!(flow[*at].action.value, Action::Approve(_))
-                && self
-                    .entry_at(*at)
-                    .is_some_and(|entry| matches!(entry.state, StepState::Done | StepState::AwaitingApproval))
-                && (0..flow.len()).any(|later| open(later) && graph.is_before(*at, later))
-        };
-        (0..flow.len()).filter(wanted).filter_map(|at| self.id_at(at).cloned()).collect()
+        (0..flow.len()).filter(wanted).map(|at| flow[at].id.value.clone()).collect()
     }
 }
 

@@ -18,6 +18,9 @@ use jiff::Timestamp;
 
 /// What follows from an input. The caller applies the events, then asks again with `Input::Next` until nothing comes.
 pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec<Event> {
+    if state.moved.is_some() && drives(&input) {
+        return Vec::new();
+    }
     match input {
         Input::Begin(started) => vec![Event::RunStarted(started)],
         Input::Resume { attended, wait } => resume(state, attended, wait, now),
@@ -36,7 +39,8 @@ pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec
             true => vec![Event::TargetsReleased],
             false => Vec::new(),
         },
-        Input::Export { to } => match state.moved.is_none() && state.running.is_empty() {
+        // Also with something interrupted: it is settled where the run goes on.
+        Input::Export { to } => match state.moved.is_none() {
             true => vec![Event::RunExported { to }],
             false => Vec::new(),
         },
@@ -51,6 +55,27 @@ pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec
         }
         Input::Stop { hard, reason } => stop(state, hard, reason),
         Input::Post(post) => posted(state, actor, post, now),
+    }
+}
+
+/// What would make a run go on that goes on elsewhere.
+fn drives(input: &Input) -> bool {
+    match input {
+        Input::Begin(_)
+        | Input::Resume { .. }
+        | Input::Next
+        | Input::Tick
+        | Input::Outcome { .. }
+        | Input::Undone { .. }
+        | Input::Note { .. }
+        | Input::Stop { .. }
+        | Input::Amend(_) => true,
+        Input::Released
+        | Input::Export { .. }
+        | Input::TakeOver { .. }
+        | Input::Warning { .. }
+        | Input::HandlerFinished { .. }
+        | Input::Post(_) => false,
     }
 }
 
@@ -342,7 +367,7 @@ fn stop(state: &State, hard: bool, reason: String) -> Vec<Event> {
 
 /// Approvals were given for the old plan.
 fn amend(state: &State, amended: Amended) -> Vec<Event> {
-    let renewed = state.approvals_to_renew();
+    let renewed = state.approvals_to_renew(&amended);
     let mut events = vec![Event::PlanAmended(Box::new(amended))];
     events.extend(renewed.into_iter().map(|step| Event::StepRenewed {
         step,

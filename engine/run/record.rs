@@ -66,7 +66,7 @@ impl Record {
             line.extend(fields);
         }
         let body = Value::Object(line).to_string();
-        let hash = chain(previous, &body);
+        let hash = chain(previous, &body, "");
         // The hash stands last, over everything before it.
         let line = format!("{},\"hash\":\"{hash}\"}}", &body[..body.len() - 1]);
         Self { run: run.clone(), seq, at, actor: actor.clone(), event, hash, line }
@@ -79,12 +79,13 @@ impl Record {
     pub fn read(line: &str, seq: u64, previous: &str) -> Result<Self, RecordError> {
         let damaged = |why: &str| RecordError::Damaged { seq, why: why.to_owned() };
         let (body, hash) = split_hash(line).ok_or_else(|| damaged("it has no hash"))?;
-        if chain(previous, &body) != hash {
+        if chain(previous, body, "}") != hash {
             return Err(RecordError::Chain { seq });
         }
-        let Ok(Value::Object(mut fields)) = serde_json::from_str::<Value>(&body) else {
+        let Ok(Value::Object(mut fields)) = serde_json::from_str::<Value>(line) else {
             return Err(damaged("it is not JSON"));
         };
+        fields.shift_remove("hash");
         let format = fields.shift_remove("format").and_then(|v| v.as_u64()).unwrap_or(0);
         if format != FORMAT {
             return Err(RecordError::Format { seq, format });
@@ -100,21 +101,28 @@ impl Record {
         let kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
         let event = serde_json::from_value(Value::Object(fields))
             .map_err(|_| RecordError::UnknownEvent { seq, kind })?;
-        Ok(Self { run, seq, at, actor, event, hash, line: line.to_owned() })
+        Ok(Self { run, seq, at, actor, event, hash: hash.to_owned(), line: line.to_owned() })
+    }
+
+    /// The hash that a line bears, not proved.
+    pub fn hash_of(line: &[u8]) -> Option<&str> {
+        split_hash(std::str::from_utf8(line).ok()?).map(|(_, hash)| hash)
     }
 }
 
-fn split_hash(line: &str) -> Option<(String, String)> {
+/// What the hash is over, but for the brace that ends it, and the hash.
+fn split_hash(line: &str) -> Option<(&str, &str)> {
     let (body, hash) = line.rsplit_once(",\"hash\":\"")?;
     let hash = hash.strip_suffix("\"}")?;
-    (hash.len() == 64).then(|| (format!("{body}}}"), hash.to_owned()))
+    (hash.len() == 64).then_some((body, hash))
 }
 
-fn chain(previous: &str, body: &str) -> String {
+fn chain(previous: &str, body: &str, end: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(previous.as_bytes());
     hash.update(b"\n");
     hash.update(body.as_bytes());
+    hash.update(end.as_bytes());
     crate::plan::digest::hex(&hash.finalize())
 }
 

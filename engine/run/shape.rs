@@ -37,7 +37,19 @@ impl Shape {
     /// # Errors
     /// The journal holds no plan, or one that cannot be used.
     pub fn stored(started: &Started) -> Result<Self, &'static str> {
-        let loaded = loaded(&started.sources, started.has_site, &started.params);
+        Self::of_sources(&started.sources, started.has_site, &started.params)
+    }
+
+    /// As `stored`, of files that an amendment puts in the place of the first ones.
+    ///
+    /// # Errors
+    /// As `stored`.
+    pub fn of_sources(
+        sources: &[StoredSource],
+        has_site: bool,
+        params: &Map<String, Value>,
+    ) -> Result<Self, &'static str> {
+        let loaded = loaded(sources, has_site, params);
         Self::of(loaded.ok_or("the journal holds no plan")?)
     }
 }

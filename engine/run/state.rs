@@ -153,6 +153,8 @@ pub struct State {
     pub(super) renewing: BTreeSet<usize>,
     /// Finished steps, oldest first; an undo takes them from the end.
     pub(super) done_order: Vec<usize>,
+    /// How often steps were tried that an amendment took away: one of that name is tried under a number that was never used.
+    retired: BTreeMap<StepId, u32>,
     unsettled: usize,
 }
 
@@ -218,6 +220,7 @@ impl State {
             unknown: BTreeSet::new(),
             renewing: BTreeSet::new(),
             done_order: Vec::new(),
+            retired: BTreeMap::new(),
         }
     }
 
@@ -624,11 +627,15 @@ impl State {
         self.retrying.clear();
         self.done_order.clear();
         for at in 0..self.entries.len() {
-            let known = self.id_at(at).cloned().and_then(|id| old.remove(&id));
-            if let Some(known) = known {
+            let Some(id) = self.id_at(at).cloned() else { continue };
+            if let Some(known) = old.remove(&id) {
                 self.entries[at] = Entry { pending: self.entries[at].pending, ..known };
+            } else if let Some(tried) = self.retired.remove(&id) {
+                self.entries[at].attempts = tried;
             }
         }
+        let tried = old.into_iter().filter(|(_, entry)| entry.attempts > 0);
+        self.retired.extend(tried.map(|(id, entry)| (id, entry.attempts)));
         for at in 0..self.entries.len() {
             if self.is_satisfied(at) {
                 self.propagate(at, true);

@@ -5,7 +5,13 @@ use super::{Error, database};
 use crate::plan::RunId;
 use crate::run::{Record, RecordError};
 use rusqlite::{Connection, ErrorCode};
+use std::ops::Range;
 use std::path::Path;
+
+/// A long journal is proved in so many parts at most.
+const MOST_PARTS: usize = 4;
+/// Fewer lines are proved sooner than a thread begins.
+const SHORTEST_PART: usize = 512;
 
 /// What a journal holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,13 +98,11 @@ pub(super) fn load(run: &RunId, directory: &Path) -> Result<Loaded, Error> {
         Err(error) => return Err(error),
     };
     let mut loaded = Loaded { run: run.clone(), records: Vec::with_capacity(lines.len()), damage: None };
-    for (seq, line) in lines {
-        match next(run, loaded.records.last(), seq, &line) {
-            Ok(record) => loaded.records.push(record),
-            Err(damage) => {
-                loaded.damage = Some(damage);
-                return Ok(loaded);
-            }
+    for part in proof(run, &lines) {
+        loaded.records.extend(part.records);
+        if part.damage.is_some() {
+            loaded.damage = part.damage;
+            return Ok(loaded);
         }
     }
     let last = loaded.records.len() as u64;
@@ -109,28 +113,17 @@ pub(super) fn load(run: &RunId, directory: &Path) -> Result<Loaded, Error> {
     Ok(loaded)
 }
 
-/// As `load`, and asks SQLite about the pages that hold no line.
+/// What `load` found, without the lines. There is one way to look, so that nothing is gone on with that this would warn of.
 pub(super) fn verify(run: &RunId, directory: &Path) -> Result<Verdict, Error> {
     let loaded = load(run, directory)?;
-    let lines = loaded.records.len() as u64;
     let head = loaded.records.last().map(|record| record.hash.clone()).unwrap_or_default();
-    let mut damage = loaded.damage;
-    if damage.is_none() {
-        let sound = |connection: &Connection| -> Result<String, rusqlite::Error> {
-            connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        };
-        damage = match database::read(directory, sound) {
-            Ok(answer) if answer == "ok" => None,
-            Ok(reason) | Err(Error::Corrupt { reason, .. }) => Some(Damage::Database { last: lines, reason }),
-            Err(error) => return Err(error),
-        };
-    }
-    Ok(Verdict { lines, head, damage })
+    Ok(Verdict { lines: loaded.records.len() as u64, head, damage: loaded.damage })
 }
 
 type Lines = (Vec<(u64, Vec<u8>)>, Option<String>);
 
-/// Every line that SQLite can still reach, and why it could not go on.
+/// Every line that SQLite can still reach, and why it could not go on; else what it says of the pages that hold no line: what
+/// is appended goes through them.
 fn lines(connection: &Connection) -> Result<Lines, rusqlite::Error> {
     let mut lines = Vec::new();
     let mut reach = || {
@@ -141,10 +134,11 @@ fn lines(connection: &Connection) -> Result<Lines, rusqlite::Error> {
             let line = row.get_ref(1)?.as_bytes().map(<[u8]>::to_vec).unwrap_or_default();
             lines.push((row.get::<_, i64>(0)?.unsigned_abs(), line));
         }
-        Ok(())
+        let sound: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        Ok(Some(sound).filter(|answer| answer != "ok"))
     };
     match reach() {
-        Ok(()) => Ok((lines, None)),
+        Ok(reason) => Ok((lines, reason)),
         Err(error) if is_damage(&error) => Ok((lines, Some(error.to_string()))),
         Err(error) => Err(error),
     }
@@ -155,13 +149,57 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code().is_some_and(|code| damage.contains(&code))
 }
 
-fn next(run: &RunId, last: Option<&Record>, seq: u64, line: &[u8]) -> Result<Record, Damage> {
-    let (expected, previous) = last.map_or((1, ""), |last| (last.seq + 1, last.hash.as_str()));
+/// A stretch of lines that are proved, and what ends it too early.
+struct Part {
+    records: Vec<Record>,
+    damage: Option<Damage>,
+}
+
+/// Proves the lines, a long journal on several processors at once: a line goes with the hash that the one before it bears, and
+/// that this is its true hash is proved where that line is. The parts in their order, good up to the first damage.
+fn proof(run: &RunId, lines: &[(u64, Vec<u8>)]) -> Vec<Part> {
+    let most = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_PARTS);
+    let size = lines.len().div_ceil(most).max(SHORTEST_PART);
+    if lines.len() <= size {
+        return vec![stretch(run, lines, 0..lines.len())];
+    }
+    std::thread::scope(|scope| {
+        let whole = |first: usize| first..lines.len().min(first + size);
+        let begun: Vec<_> = (0..lines.len())
+            .step_by(size)
+            .map(|first| (first, scope.spawn(move || stretch(run, lines, whole(first)))))
+            .collect();
+        let ended = begun.into_iter().map(|(first, part)| {
+            // Whatever ended the thread, it is met again here.
+            part.join().unwrap_or_else(|_| stretch(run, lines, whole(first)))
+        });
+        ended.collect()
+    })
+}
+
+fn stretch(run: &RunId, lines: &[(u64, Vec<u8>)], part: Range<usize>) -> Part {
+    let mut records = Vec::with_capacity(part.len());
+    for at in part {
+        match line(run, lines, at) {
+            Ok(record) => records.push(record),
+            Err(damage) => return Part { records, damage: Some(damage) },
+        }
+    }
+    Part { records, damage: None }
+}
+
+/// The line at that place, taken for granted that those before it are sound.
+fn line(run: &RunId, lines: &[(u64, Vec<u8>)], at: usize) -> Result<Record, Damage> {
+    let (seq, expected) = (lines[at].0, at as u64 + 1);
     if seq != expected {
         return Err(Damage::Missing { seq: expected });
     }
+    let previous = match at.checked_sub(1) {
+        Some(before) => Record::hash_of(&lines[before].1).ok_or(Damage::Line(RecordError::Chain { seq }))?,
+        None => "",
+    };
     let not_text = |_| RecordError::Damaged { seq, why: "it is not text".to_owned() };
-    let line = std::str::from_utf8(line).map_err(not_text).map_err(Damage::Line)?;
+    let line = std::str::from_utf8(&lines[at].1).map_err(not_text).map_err(Damage::Line)?;
     let record = Record::read(line, seq, previous).map_err(Damage::Line)?;
     if record.run != *run {
         return Err(Damage::OtherRun { seq, other: record.run });

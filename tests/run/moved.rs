@@ -79,6 +79,25 @@ async fn a_run_is_taken_back_where_it_was() {
     sandbox.run("export plan --out over.run").code(2).complains("is over");
 }
 
+/// The machine is lost in the middle of a step, and only its disk is left.
+#[test]
+fn a_run_that_was_interrupted_is_carried_with_what_is_not_settled() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(
+        "steps:\n\
+         \x20 - { id: one, shell: { run: echo one >> log, changes: none } }\n\
+         \x20 - { id: two, shell: { run: echo two >> log, changes: none } }\n",
+    );
+    sandbox.start_with("run plan.yaml", &[("RUNPLAN_FAILPOINT", "after_append:2")]).wait();
+    sandbox.run("export plan --out lost.run").code(2).complains("step one was interrupted");
+    sandbox.run("export plan --unsettled --out lost.run").code(0).says("here nothing more is done");
+    sandbox.run("resume").code(5).complains("was moved:");
+    sandbox.run("--state new import lost.run --takeover it-burned-down").code(0);
+    sandbox.run("--state new resume").code(0);
+    assert_eq!(sandbox.read("log"), "one\ntwo\n");
+    sandbox.run("--state new status --verify").code(0);
+}
+
 #[tokio::test]
 async fn a_damaged_file_is_not_taken_in() {
     let (sandbox, _settings) = parked("moved_damaged").await;

@@ -19,6 +19,11 @@ pub struct Laws {
     backward: bool,
     undo_to: Option<StepId>,
     started: bool,
+    /// Attempts whose end is not written down.
+    open: HashSet<StepId>,
+    /// The run goes on elsewhere.
+    moved: bool,
+    epoch: u64,
 }
 
 impl Laws {
@@ -43,6 +48,18 @@ impl Laws {
             event,
             Event::StepStarted { .. } | Event::UndoStarted { .. } | Event::SettleStarted { .. }
         );
+        if self.moved {
+            let may = matches!(
+                event,
+                Event::RunTakenOver { .. }
+                    | Event::TargetsReleased
+                    | Event::Warned { .. }
+                    | Event::HandlerFinished { .. }
+                    | Event::DecisionRefused { .. }
+            );
+            assert!(may, "{} of a run that goes on elsewhere", event.kind());
+        }
+        self.keep_open(event);
         assert!(!begins || !self.parked, "{} while the run is parked", event.kind());
         assert!(!begins || !state.is_stopping() || matches!(event, Event::SettleStarted { .. }), "stopped");
         assert_eq!(self.backward, state.phase == Phase::Backward, "the direction is kept");
@@ -83,8 +100,38 @@ impl Laws {
                 assert!(self.finished && !self.released, "let go once, at the end");
                 self.released = true;
             }
+            Event::RunExported { .. } => self.moved = true,
+            Event::RunTakenOver { epoch, .. } => {
+                assert!(*epoch > self.epoch.max(1), "the epoch rises");
+                (self.moved, self.epoch) = (false, *epoch);
+            }
+            Event::PlanAmended(_) => assert!(!self.backward && !self.finished, "amended on the way back"),
             _ => {}
         }
+    }
+
+    fn keep_open(&mut self, event: &Event) {
+        let Some(step) = event.step() else { return };
+        match event {
+            Event::StepStarted { .. } | Event::UndoStarted { .. } | Event::SettleStarted { .. } => {
+                self.open.insert(step.clone());
+            }
+            Event::StepDone { .. }
+            | Event::StepFailed { .. }
+            | Event::StepUnknown { .. }
+            | Event::StepSkipped { .. }
+            | Event::StepReopened { .. }
+            | Event::RetryScheduled { .. }
+            | Event::ApprovalRequested { .. }
+            | Event::UndoDone { .. }
+            | Event::UndoFailed { .. } => drop(self.open.remove(step)),
+            _ => {}
+        }
+    }
+
+    /// Steps that took effect, or may have: they must stay what they were.
+    pub fn acted(&self) -> impl Iterator<Item = &StepId> {
+        self.done.iter().chain(&self.unknown).chain(&self.open)
     }
 
     fn begins(&mut self, state: &State, event: &Event) {

@@ -2,6 +2,7 @@
 //! pure core and a world that remembers what was done to it. A million events in `make test`; SIMULATE=n for more. The
 //! seed of a run that breaks a law is printed: `SEED=n SIMULATE=1 cargo test the_core_holds` makes it again.
 
+mod elsewhere;
 mod journal;
 mod laws;
 mod people;
@@ -39,7 +40,7 @@ fn simulate(seed: u64, kept: &mut Option<(u64, plans::Made)>) -> Tally {
         "SEED={seed} SIMULATE=1
 {}
 {}",
-        made.text,
+        made.written.text(),
         play.told(40)
     );
     let mut tally = Tally { events: play.count(), ..Tally::default() };
@@ -121,6 +122,9 @@ impl Tally {
             "warned",
             "run_finished",
             "targets_released",
+            "plan_amended",
+            "run_exported",
+            "run_taken_over",
         ] {
             let many = self.kinds.get(kind).copied().unwrap_or(0);
             assert!(many > self.events / 10_000, "{kind} happened {many} times");

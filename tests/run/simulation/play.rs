@@ -3,7 +3,7 @@
 use super::journal::Journal;
 use super::laws::Laws;
 use super::people::actor;
-use super::plans::Made;
+use super::plans::{Made, Written};
 use super::world::{Job, Verb, World, asks};
 use crate::support::chance::Chance;
 use crate::support::shape::started;
@@ -23,12 +23,17 @@ pub struct Play<'m> {
     pub state: State,
     pub journal: Journal,
     pub world: World,
-    made: &'m Made,
-    laws: Laws,
-    now: Timestamp,
-    handlers: Vec<Occasion>,
+    pub(super) made: &'m Made,
+    /// The plan as it is now.
+    pub(super) written: Written,
+    pub(super) amendments: usize,
+    /// Somebody changes the plan before the next resume.
+    pub(super) is_changed: bool,
+    pub(super) laws: Laws,
+    pub(super) now: Timestamp,
+    pub(super) handlers: Vec<Occasion>,
     /// What was asked of the edge and not done yet.
-    release: bool,
+    pub(super) release: bool,
 }
 
 impl<'m> Play<'m> {
@@ -39,6 +44,9 @@ impl<'m> Play<'m> {
             journal: Journal::new(seed.is_multiple_of(10)),
             world: World::default(),
             made,
+            written: made.written.clone(),
+            amendments: 0,
+            is_changed: false,
             laws: Laws::default(),
             now: Timestamp::UNIX_EPOCH,
             handlers: Vec::new(),
@@ -78,6 +86,19 @@ impl<'m> Play<'m> {
 
     /// One thing that may happen next.
     fn step(&mut self) {
+        match self.chance.below(2000) {
+            0..4 => self.carry(),
+            // A plan with amendments is read again at every replay.
+            4..8 => {
+                self.is_changed = true;
+                self.crash_and_resume();
+            }
+            _ => self.step_alone(),
+        }
+    }
+
+    /// One thing that may happen where the run is.
+    pub fn step_alone(&mut self) {
         if self.chance.one_in(8) {
             self.now += SignedDuration::from_secs(self.chance.below(90) as i64);
         }
@@ -146,6 +167,7 @@ impl<'m> Play<'m> {
                 }
             }
         }
+        self.journal.close();
         self.laws.agree(&self.state);
         count
     }
@@ -159,7 +181,12 @@ impl<'m> Play<'m> {
         }
         let parallel = usize::from(self.state.shape.plan.limits.parallel.value);
         assert!(self.state.running().count() <= parallel, "more than {parallel} at once");
-        assert_eq!(self.state.running().count(), self.world.jobs.len(), "what runs is under way");
+        match &self.state.moved {
+            None => assert_eq!(self.state.running().count(), self.world.jobs.len(), "what runs is under way"),
+            Some(_) => {
+                assert_eq!(self.world.jobs.len(), 0, "something is begun here, and the run is elsewhere")
+            }
+        }
         if self.state.parked.is_some() || self.state.phase == Phase::Finished {
             assert_eq!(self.state.running().count(), 0, "it stands still while something runs");
         }
@@ -176,7 +203,7 @@ impl<'m> Play<'m> {
         }
         let at = self.chance.below(self.world.jobs.len());
         let job = self.world.jobs.swap_remove(at);
-        let mut outcome = self.world.outcome(&job, &mut self.chance, &self.made.shape);
+        let mut outcome = self.world.outcome(&job, &mut self.chance, &self.state.shape);
         if let Outcome::Asked(ask) = &mut outcome
             && self.chance.one_in(4)
         {
@@ -244,8 +271,8 @@ impl<'m> Play<'m> {
     }
 
     /// The process is gone: the state is what the journal says, and nothing else.
-    fn crash_and_resume(&mut self) {
-        self.world.crash(&mut self.chance, &self.made.shape);
+    pub fn crash_and_resume(&mut self) {
+        self.world.crash(&mut self.chance, &self.state.shape);
         self.handlers.clear();
         let replayed = self.journal.replay(&self.made.shape);
         let full = self.journal.is_sealed() || self.chance.one_in(8);
@@ -258,10 +285,13 @@ impl<'m> Play<'m> {
         if self.state.phase == Phase::Finished {
             return;
         }
+        if std::mem::take(&mut self.is_changed) {
+            self.amend();
+        }
         let (attended, wait) = (self.chance.one_in(4), self.chance.one_in(4));
         self.give(&actor("ann"), Input::Resume { attended, wait });
         assert_eq!(self.state.phase, phase, "a resume keeps the direction");
-        assert!(self.state.parked.is_none() || !parked);
+        assert!(self.state.parked.is_none() || !parked || self.state.moved.is_some());
         self.on();
     }
 
@@ -313,7 +343,7 @@ impl<'m> Play<'m> {
 
     fn well(&mut self, job: &Job) -> Outcome {
         let (step, stands) = (&job.step, self.world.stands.contains(&job.step));
-        if let Some(confirm) = asks(&self.made.shape, step)
+        if let Some(confirm) = asks(&self.state.shape, step)
             && job.verb == Verb::Act
         {
             return Outcome::Asked(Box::new(runplan::run::Ask {

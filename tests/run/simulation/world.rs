@@ -28,10 +28,18 @@ pub struct World {
     pub stands: HashSet<StepId>,
     /// How often each step took effect and was not reversed: never more than once.
     counts: HashMap<StepId, u32>,
+    /// The claim of a later epoch stands on everything: nothing that is tried here does anything.
+    barred: bool,
 }
 
 impl World {
+    /// Of a machine whose epoch is over.
+    pub fn barred() -> Self {
+        Self { barred: true, ..Self::default() }
+    }
+
     pub fn takes_effect(&mut self, step: &StepId) {
+        assert!(!self.barred, "{step} takes effect for an epoch that is over");
         let count = self.counts.entry(step.clone()).or_default();
         *count += 1;
         assert_eq!(*count, 1, "{step} takes effect a second time");
@@ -47,6 +55,7 @@ impl World {
     /// A person makes true what they say.
     pub fn is_made(&mut self, step: &StepId, stands: bool) {
         match stands {
+            _ if self.barred => {}
             true if self.stands.contains(step) => {}
             true => self.takes_effect(step),
             false => self.is_reversed(step),
@@ -57,6 +66,7 @@ impl World {
     pub fn crash(&mut self, chance: &mut Chance, shape: &Shape) {
         for job in std::mem::take(&mut self.jobs) {
             match job.verb {
+                _ if self.barred => {}
                 Verb::Act if asks(shape, &job.step).is_none() && chance.one_in(2) => {
                     self.takes_effect(&job.step);
                 }
@@ -69,6 +79,9 @@ impl World {
     /// How a job ends; what it says of a certain outcome is true.
     pub fn outcome(&mut self, job: &Job, chance: &mut Chance, shape: &Shape) -> Outcome {
         let roll = chance.below(if job.cancelled { 8 } else { 20 });
+        if self.barred {
+            return barred(job, shape, chance);
+        }
         match job.verb {
             Verb::Act => match asks(shape, &job.step) {
                 Some(_) if roll == 0 => failed(chance),
@@ -136,6 +149,16 @@ fn ask(confirm: bool, chance: &mut Chance) -> Ask {
         expires_at: None,
         allow_requester: chance.one_in(2),
         nonce: String::new(),
+    }
+}
+
+/// What the edge answers when it finds the claim of a later epoch, before any effect.
+fn barred(job: &Job, shape: &Shape, chance: &mut Chance) -> Outcome {
+    let moved = Failure::new("test::moved", "the run goes on elsewhere").permanent();
+    match (job.verb, asks(shape, &job.step)) {
+        (Verb::Act, Some(confirm)) => Outcome::Asked(Box::new(ask(confirm, chance))),
+        (Verb::Act | Verb::Undo, _) => Outcome::Failed(moved),
+        (Verb::Settle | Verb::SettleUndo, _) => unknown(),
     }
 }
 
