@@ -11,6 +11,7 @@ mod expectations;
 mod guard;
 mod ids;
 mod interpreters;
+mod lent;
 mod params;
 mod quoting;
 mod references;
@@ -25,6 +26,7 @@ mod warnings;
 
 pub use codes::{Code, Example, codes, explain};
 pub use computed::computed;
+pub use lent::held_back;
 pub use uses::Place;
 pub use values::{Given, Resolved, describe, resolve_params};
 

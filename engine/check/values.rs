@@ -76,14 +76,7 @@ fn value(name: &str, param: &Param, given: &Given<'_>) -> Option<Found> {
         return Some((param.parse(text), "the command line"));
     }
     if let Some(value) = given.file.get(name) {
-        let value = match value {
-            // A number or a truth value for a parameter that is a text.
-            Value::Number(_) | Value::Bool(_) if param.accept(value).is_err() => {
-                param.parse(&value.to_string())
-            }
-            value => param.accept(value).map(|()| value.clone()),
-        };
-        return Some((value, "the file of parameters"));
+        return Some((param.take(value), "the file of parameters"));
     }
     let variable = format!("RUNPLAN_PARAM_{}", name.to_ascii_uppercase());
     (given.env)(&variable).map(|text| (param.parse(&text), "the environment"))

@@ -64,6 +64,7 @@ impl Preflight {
         check::stop_on(screen, &found, &opened.loaded, false)?;
         let shape = stored::shape_of(opened.loaded)?;
         let params = self.values.complete(screen, &shape.plan, &self.plan.display().to_string())?;
+        let shape = stored::with_values(screen, shape, &params)?;
         let store: Store = state_dir::open_to_read(globals)?;
         let run = RunId::new(shape.plan.name.value.as_str(), clock::now(), rand::random());
         let given = Given { params, pg_bin: self.pg_bin, ..Given::default() };

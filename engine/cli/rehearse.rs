@@ -131,22 +131,25 @@ impl Rehearsed<'_> {
         let prepared = runtime.block_on(self.prepare(run, args, stage))?;
         let rehearsed = runtime.block_on(self.params(&prepared))?;
         let params = args.values.over(rehearsed).complete(self.screen, &self.shape.plan, "the rehearsal")?;
-        let plan_digest = digest::of_plan(&self.shape.loaded);
+        let shape = stored::with_values(self.screen, self.shape.clone(), &params)?;
+        let plan_digest = digest::of_plan(&shape.loaded);
         let input = ReviewInput { params: params.clone(), ..ReviewInput::default() };
         let started = Started {
-            title: self.shape.plan.title.clone(),
-            sources: run::sources(&self.shape.loaded),
-            has_site: self.shape.site.is_some(),
-            params: values::public(&self.shape.plan, &params),
-            digest: digest::with_params(&plan_digest, &review::shown_params(&self.shape.plan, &input)),
+            title: shape.plan.title.clone(),
+            sources: run::sources(&shape.loaded),
+            has_site: shape.site.is_some(),
+            params: values::public(&shape.plan, &params),
+            digest: digest::with_params(&plan_digest, &review::shown_params(&shape.plan, &input)),
             plan_digest,
-            severity: matrix::severity(&self.shape, &params)?,
-            ..self.started(&self.shape, args.reason.clone().or_else(|| Some("rehearsal".to_owned())))
+            severity: matrix::severity(&shape, &params)?,
+            ..self.started(&shape, args.reason.clone().or_else(|| Some("rehearsal".to_owned())))
         };
         let given = self.given(args, stage, params);
-        let state = State::new(run.clone(), self.shape.clone());
+        let state = State::new(run.clone(), shape.clone());
         // Stand-ins may name files, which are no part of the plan itself.
-        let standing = Shape { loaded: Arc::new(self.with_files.clone()), ..self.shape.clone() };
+        let (plan, flow) = (shape.loaded.plan.clone(), shape.loaded.flow.clone());
+        let with_files = Loaded { plan, flow, ..self.with_files.clone() };
+        let standing = Shape { loaded: Arc::new(with_files), ..shape.clone() };
         let world = surroundings::world(
             run,
             &standing,
@@ -156,7 +159,7 @@ impl Rehearsed<'_> {
         )?;
         runtime.block_on(surroundings::hold(&world))?;
         self.screen.say("the rehearsal begins");
-        let estimates = Past::for_rehearsal(self.store, &self.shape).estimates;
+        let estimates = Past::for_rehearsal(self.store, &shape).estimates;
         let launch =
             Launch { screen: self.screen, store: self.store, held, state, world, attended: false, estimates };
         let exit = launch.drive(runtime, Start::Begin(Box::new(started)))?;

@@ -3,7 +3,7 @@
 
 use super::check;
 use super::error::Error;
-use crate::check::computed;
+use crate::check::{computed, held_back};
 use crate::plan::{Finding, Loaded, RunId};
 use crate::run::{Event, Record, Shape, Started, State};
 use crate::store::Store;
@@ -70,17 +70,22 @@ pub fn with_fitting_values(shape: Shape, values: &Map<String, Value>) -> Option<
 /// With the errors that these values make.
 fn unrolled(shape: Shape, values: &Map<String, Value>) -> Result<(Shape, Vec<Finding>), Error> {
     if !shape.loaded.has_lists() {
-        let found = computed(&shape.loaded, values);
+        let found = with(&shape.loaded, values);
         return Ok((shape, found));
     }
     let loaded = shape.loaded.with_params(values);
     let mut found: Vec<Finding> = check::findings(&loaded).into_iter().filter(Finding::is_error).collect();
     if found.is_empty() {
-        found = computed(&loaded, values);
+        found = with(&loaded, values);
     }
     // What cannot be used is still what the findings point into.
     let shape = if found.is_empty() { shape_of(loaded)? } else { Shape { loaded: loaded.into(), ..shape } };
     Ok((shape, found))
+}
+
+/// What is wrong with a plan when it has these values.
+fn with(loaded: &Loaded, values: &Map<String, Value>) -> Vec<Finding> {
+    held_back(loaded, values).into_iter().chain(computed(loaded, values)).collect()
 }
 
 /// What a run is made of, out of a plan without errors.

@@ -5,6 +5,7 @@ use super::finding::Finding;
 use super::json::Json;
 use super::name::StepId;
 use super::param::default_of;
+use super::rehearsal::StandIn;
 use super::rewrite::{self, Form, Rewrite, literal};
 use super::source::Sp;
 use super::step::Step;
@@ -75,6 +76,38 @@ pub fn unroll(steps: Vec<Step>, known: &Known<'_>, findings: &mut Vec<Finding>) 
     out
 }
 
+/// What stands in for a step with `for_each` stands in for each of its copies. `steps` are those with their lists.
+pub fn stand_ins(written: Vec<StandIn>, steps: &[Step], known: &Known<'_>) -> Vec<StandIn> {
+    let mut out = Vec::with_capacity(written.len());
+    for stand_in in written {
+        let step = steps.iter().find(|step| step.id.value == stand_in.step.value);
+        let Some(list) = step.and_then(|step| step.for_each.as_ref()) else {
+            out.push(stand_in);
+            continue;
+        };
+        let copy = |key: &str, key_text: &str, value_text: &str| {
+            let mut copy = stand_in.clone();
+            copy.step.value = of(&stand_in.step.value, key);
+            rewrite::bare(&mut copy.with, &mut Each { key: key_text, value: value_text });
+            copy
+        };
+        match entries(list, known) {
+            Ok(Entries::Known(entries)) => out.extend(
+                entries
+                    .into_iter()
+                    .map(|(key, value)| copy(&key, &literal(&Value::String(key.clone())), &literal(&value))),
+            ),
+            Ok(Entries::Late(expression)) => {
+                let first = format!("({expression} | first)");
+                out.push(copy("…", &first, &first));
+            }
+            // The step itself tells what is wrong with the list.
+            Err(_) => out.push(copy("…", "\"…\"", "\"…\"")),
+        }
+    }
+    out
+}
+
 enum Entries {
     Known(Vec<(String, Value)>),
     /// An expression that has no value yet.
@@ -128,9 +161,13 @@ fn keyed(value: Value) -> Result<Vec<(String, Value)>, String> {
     }
 }
 
+fn of(id: &StepId, key: &str) -> StepId {
+    StepId::new(format!("{id}[{key}]"))
+}
+
 fn copy(step: &Step, key: &str, key_text: &str, value_text: &str) -> Step {
     let mut copy = step.clone();
-    copy.id.value = StepId::new(format!("{}[{key}]", step.id.value));
+    copy.id.value = of(&step.id.value, key);
     copy.title = step.title.as_ref().map(|title| format!("{title}: {key}"));
     rewrite::step(&mut copy, &mut Each { key: key_text, value: value_text });
     copy

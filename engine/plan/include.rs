@@ -7,9 +7,9 @@ use super::finding::{Finding, suggest};
 use super::json::Json;
 use super::name::{Name, StepId};
 use super::node::{Kind, Node};
-use super::param::default_of;
+use super::param::{Param, default_of};
 use super::rewrite::{self, Form, Rewrite, literal};
-use super::source::Sp;
+use super::source::{Sp, Span};
 use super::step::Step;
 use super::template::{Piece, Reference, pieces};
 use super::text::Text;
@@ -59,6 +59,18 @@ record! {
     }
 }
 
+/// A value that an included plan is given: what it is worked out from, and what the parameter there allows.
+#[derive(Debug, Clone)]
+pub struct Lent {
+    /// The included file, as written.
+    pub to: String,
+    pub name: String,
+    pub param: Param,
+    /// In the terms of the plan that includes.
+    pub expression: String,
+    pub span: Span,
+}
+
 /// Takes the includes out of a plan's tree: each with the number of written steps before it.
 pub fn take(root: &mut Node, reader: &mut Reader) -> Vec<(usize, Include)> {
     let mut taken = Vec::new();
@@ -87,6 +99,7 @@ pub fn inline(
     include: &Include,
     mut inner: Plan,
     outer: &mut Plan,
+    lent: &mut Vec<Lent>,
     findings: &mut Vec<Finding>,
 ) -> Vec<Step> {
     let id = include.id.as_str();
@@ -98,6 +111,7 @@ pub fn inline(
         );
     }
     let params = values(include, &inner, findings);
+    lent.extend(templated(include, &inner, &params));
     databases(include, &inner, findings);
     let given = given_values(include);
     let known = Known { params: &inner.params, values: given.as_ref() };
@@ -175,6 +189,23 @@ fn values(include: &Include, inner: &Plan, findings: &mut Vec<Finding>) -> HashM
         }
     }
     params
+}
+
+/// What can be held to its parameter only when the values of the run are known.
+fn templated<'i>(
+    include: &'i Include,
+    inner: &'i Plan,
+    params: &'i HashMap<String, String>,
+) -> impl Iterator<Item = Lent> + 'i {
+    include.with.params.iter().filter(|(_, value)| written(value).is_none()).filter_map(|(name, value)| {
+        Some(Lent {
+            to: include.uses.raw.clone(),
+            name: name.value.clone(),
+            param: inner.params.get(name.value.as_str())?.clone(),
+            expression: params.get(name.value.as_str())?.clone(),
+            span: value.span,
+        })
+    })
 }
 
 fn databases(include: &Include, inner: &Plan, findings: &mut Vec<Finding>) {

@@ -76,6 +76,19 @@ impl Param {
         Ok(value)
     }
 
+    /// A value from a file or another plan, where a number or a truth value may stand for its text.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn take(&self, value: &Value) -> Result<Value, String> {
+        match value {
+            Value::Number(_) | Value::Bool(_) if self.accept(value).is_err() => {
+                self.parse(&value.to_string())
+            }
+            value => self.accept(value).map(|()| value.clone()),
+        }
+    }
+
     fn item_type(&self) -> Type {
         self.items.as_ref().map_or(Type::String, |items| items.value)
     }

@@ -8,7 +8,7 @@ use super::each::{self, Known};
 use super::expand;
 use super::finding::Finding;
 use super::flow::Flow;
-use super::include::{self, Include};
+use super::include::{self, Include, Lent};
 use super::node::{self, Node};
 use super::site::{Channel, Database, Role, SecretSource};
 use super::source::{FileId, Sources, Span};
@@ -33,6 +33,8 @@ pub struct Loaded {
     pub files: Arc<HashMap<String, Arc<str>>>,
     /// The same as templated texts, which know their places: SQL in a file is SQL in a `statement`.
     pub file_texts: Arc<HashMap<String, Text>>,
+    /// What included plans are given, as far as only a run's values tell whether they may have it.
+    pub lent: Arc<Vec<Lent>>,
     pub findings: Vec<Finding>,
     /// Names of steps, parameters and the like that were written but could not be read: a finding says why, and a
     /// reference to one of them is no second fault.
@@ -96,6 +98,7 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
     let mut sources = Sources::default();
     let mut findings = Vec::new();
     let mut broken = HashSet::new();
+    let mut lent = Vec::new();
     let plan_file = sources.add(plan.0, plan.1);
     let site_file = site.map(|(name, text)| (sources.add(name, text), text));
     let site_defaults = site_file.and_then(|(file, text)| defaults::written(&node::read(text, file).ok()?));
@@ -104,6 +107,7 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
         sources: &mut sources,
         findings: &mut findings,
         broken: &mut broken,
+        lent: &mut lent,
         defaults: site_defaults.into_iter().collect(),
     };
     let decoded = reading.plan(plan.1, plan_file);
@@ -129,6 +133,7 @@ pub fn load(plan: (&str, &str), site: Option<(&str, &str)>, read: Read<'_>) -> L
         flow: Arc::new(flow),
         files: Arc::new(files.contents),
         file_texts: Arc::new(files.texts),
+        lent: Arc::new(lent),
         findings,
         broken,
     }
@@ -153,12 +158,17 @@ fn unrolled(
     values: Option<&Map<String, Value>>,
     findings: &mut Vec<Finding>,
 ) -> Arc<Plan> {
-    if written.steps.iter().all(|step| step.for_each.is_none()) {
+    let prepared = written.rehearsal.iter().flat_map(|rehearsal| &rehearsal.prepare);
+    if written.steps.iter().chain(prepared).all(|step| step.for_each.is_none()) {
         return written.clone();
     }
     let mut plan = (**written).clone();
-    let steps = std::mem::take(&mut plan.steps);
-    plan.steps = each::unroll(steps, &Known { params: &plan.params, values }, findings);
+    let known = Known { params: &plan.params, values };
+    if let Some(rehearsal) = &mut plan.rehearsal {
+        rehearsal.prepare = each::unroll(std::mem::take(&mut rehearsal.prepare), &known, findings);
+        rehearsal.stand_ins = each::stand_ins(std::mem::take(&mut rehearsal.stand_ins), &plan.steps, &known);
+    }
+    plan.steps = each::unroll(std::mem::take(&mut plan.steps), &known, findings);
     Arc::new(plan)
 }
 
@@ -168,6 +178,7 @@ struct Reading<'r> {
     sources: &'r mut Sources,
     findings: &'r mut Vec<Finding>,
     broken: &'r mut HashSet<String>,
+    lent: &'r mut Vec<Lent>,
     /// The nearest first: an outer plan's and the site's.
     defaults: Vec<Node>,
 }
@@ -182,7 +193,7 @@ impl Reading<'_> {
         for (at, include) in includes.into_iter().rev() {
             match self.included(&include) {
                 Some(inner) => {
-                    let steps = include::inline(&include, inner, &mut plan, self.findings);
+                    let steps = include::inline(&include, inner, &mut plan, self.lent, self.findings);
                     let at = at.min(plan.steps.len());
                     plan.steps.splice(at..at, steps);
                 }

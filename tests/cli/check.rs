@@ -113,3 +113,32 @@ fn warnings_stop_only_with_strict() {
     sandbox.run("check plan.yaml").code(0).complains("warning");
     sandbox.run("check plan.yaml --strict").code(3);
 }
+
+#[test]
+fn what_an_included_plan_is_given_is_held_to_its_parameter_when_the_values_are_known() {
+    let sandbox = Sandbox::new().variable("RUNPLAN_PARAM_W", "hush");
+    sandbox
+        .write(
+            "inner.yaml",
+            "runplan: 1\nname: inner\nparams:\n  most: { type: integer, required: true, max: 10 }\n  \
+             word: { type: string, pattern: '[a-z]+', required: true, secret: true }\nsteps:\n  \
+             - { id: say, notify: { channels: [console], message: '{{ params.most }}' } }\n  \
+             - { id: hush, shell: { argv: ['true'], env: { W: '{{ params.word }}' }, changes: none, repeatable: true } }\n",
+        )
+        .plan(
+            "params:\n  n: { type: integer, default: 5 }\n  w: { type: string, required: true, secret: true }\nsteps:\n  \
+             - { id: sub, uses: inner.yaml, with: { params: { most: '{{ params.n }}', word: 'x{{ params.w }}' } } }\n",
+        );
+    sandbox.run("check plan.yaml").code(0);
+    sandbox.run("plan.yaml --dry-run -p n=10").code(0).says("10");
+    for line in ["plan.yaml --dry-run -p n=11", "plan.yaml -p n=11", "preflight plan.yaml -p n=11"] {
+        sandbox
+            .run(line)
+            .code(3)
+            .complains("`inner.yaml` cannot take this as `most`: it is 11, more than 10");
+    }
+    // A secret is not repeated.
+    let ran = sandbox.variable("RUNPLAN_PARAM_W", "HUSH").run("plan.yaml").code(3);
+    let ran = ran.complains("`inner.yaml` cannot take this as `word`");
+    assert!(!ran.all().contains("HUSH"));
+}

@@ -137,3 +137,24 @@ fn the_next_rehearsal_cleans_up_after_a_killed_one() {
     let again = sandbox.run("rehearse plan.yaml --plain").code(0);
     assert!(!again.stderr.contains("was killed"), "{}", again.stderr);
 }
+
+#[test]
+fn lists_that_only_the_values_give_are_rehearsed_copy_by_copy() {
+    let sandbox = Sandbox::new();
+    let settings = owned("rehearse_lists");
+    sandbox.write("url", shared().url(settings.database()).expose()).plan(
+        "secrets: { URL: { file: url } }\ndatabases: { app: { url: \"{{ secrets.URL }}\" } }\n\
+         params: { tables: { type: list, required: true } }\nsteps:\n  \
+         - { id: call, for_each: \"{{ params.tables }}\", shell: { argv: [\"false\"], changes: none, repeatable: true } }\n  \
+         - id: there\n    for_each: \"{{ params.tables }}\"\n    \
+         verify: { database: app, checks: [ { name: n, sql: \"SELECT {{ each.value }}\", expect: \"{{ each.value }}\" } ] }\n\
+         rehearsal:\n  params: { tables: [one, two] }\n  secrets: { URL: none }\n  stand_ins:\n    \
+         - { step: call, with: { shell: { argv: [touch, \"{{ rehearsal.dir }}/../{{ each.value }}\"], changes: none, repeatable: true } } }\n",
+    );
+    let ran = sandbox.run("rehearse plan.yaml").code(0);
+    ran.says("call[one]").says("call[two]").says("there[one]").says("there[two]");
+    // Preflight asks for each of them too.
+    let found = sandbox.run("preflight plan.yaml -p tables=a,b --format json").json();
+    let about = found["facts"].to_string();
+    assert!(about.contains("there[b]") && !about.contains("there[…]"), "{found:#}");
+}

@@ -55,7 +55,8 @@ fn reference_to(
                     .help(format!("name one: `{root}.NAME`")),
             );
         }
-        let help = suggest(root, vocabulary::ROOTS.iter().chain(vocabulary::FUNCTIONS).copied());
+        let known = vocabulary::ROOTS.iter().chain(vocabulary::FUNCTIONS).copied();
+        let help = habit(root).unwrap_or_else(|| suggest(root, known));
         return unknown("runplan::check::unknown_name", "name", root, help);
     };
     let part = |code, known: &[&str]| {
@@ -129,10 +130,24 @@ fn reference_to(
             )
         }
         _ => {
-            let help = suggest(root, vocabulary::ROOTS.iter().copied());
+            let help = habit(root).unwrap_or_else(|| suggest(root, vocabulary::ROOTS.iter().copied()));
             unknown("runplan::check::unknown_name", "name", root, help)
         }
     }
+}
+
+/// What other tools call it.
+fn habit(name: &str) -> Option<String> {
+    let help = match name {
+        "item" => "in a step with `for_each` it is `each.value`, and `each.key` its name",
+        "env" => {
+            "declare it under `secrets: { NAME: { env: NAME } }` and write `secrets.NAME`, or make it a parameter"
+        }
+        "vars" | "var" | "inputs" | "input" | "values" => "what a run is given is `params.NAME`",
+        "outputs" | "needs" | "tasks" | "jobs" => "what a step gives is `steps.ID.OUTPUT`",
+        _ => return None,
+    };
+    Some(help.to_owned())
 }
 
 fn field(name: &str, known: &[&str], span: crate::plan::Span, of: &str) -> Option<Finding> {
