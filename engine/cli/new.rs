@@ -26,7 +26,8 @@ To start from:
   method-2           a person restores the platform's backup
   method-3           restore a backup made by hand, beside or in place
   method-4           point-in-time recovery by the platform
-  guarded-migration  Prisma migrations, tried, read and backed up before")]
+  guarded-migration  Prisma migrations, tried, read and backed up before
+  verify-suite       everything that is looked at after a rollback, the application included")]
 pub struct New {
     /// The plan's name, or the path of its file
     #[arg(value_name = "NAME")]
@@ -54,6 +55,7 @@ pub enum From {
     #[value(name = "method-4")]
     Method4,
     GuardedMigration,
+    VerifySuite,
 }
 
 impl From {
@@ -68,6 +70,18 @@ impl From {
             Self::Method3 => shipped(include_str!("../../plans/method-3.yaml")),
             Self::Method4 => include_str!("templates/method-4.yaml"),
             Self::GuardedMigration => shipped(include_str!("../../plans/guarded-migration.yaml")),
+            Self::VerifySuite => shipped(include_str!("../../plans/verify-suite.yaml")),
+        }
+    }
+
+    /// The plans that it uses; they must stand beside it.
+    fn used(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Scenario2 => &[
+                ("maintenance-on.yaml", include_str!("../../plans/maintenance-on.yaml")),
+                ("maintenance-off.yaml", include_str!("../../plans/maintenance-off.yaml")),
+            ],
+            _ => &[],
         }
     }
 }
@@ -83,17 +97,28 @@ impl New {
             Some(end) if end == "yaml" || end == "yml" => self.name.clone(),
             _ => PathBuf::from(format!("{}.yaml", self.name.display())),
         };
-        let text = plan(self.from, &name(&path)?, &path);
+        let text = plan(self.from.text(), Some(&name(&path)?), &path);
         super::files::create(&path, &text)?;
+        let beside = |name: &str| path.parent().unwrap_or(Path::new("")).join(name);
+        let used: Vec<_> = self.from.used().iter().map(|(name, text)| (beside(name), text)).collect();
+        // One that is there is somebody's own by now.
+        let missing: Vec<_> = used.iter().filter(|(path, _)| !path.exists()).collect();
+        for (path, text) in &missing {
+            super::files::create(path, &plan(text, None, path))?;
+        }
         let shown = path.display().to_string();
         let shown = shlex::try_quote(&shown).map_or(shown.clone(), std::borrow::Cow::into_owned);
         let next = next(self.from, &path, &shown);
         if screen.is_json() {
             let commands: Vec<&String> = next.iter().map(|(command, _)| command).collect();
-            screen.document(&json!({ "format": 1, "file": path, "next": commands }));
+            let uses: Vec<&PathBuf> = missing.iter().map(|(path, _)| path).collect();
+            screen.document(&json!({ "format": 1, "file": path, "uses": uses, "next": commands }));
             return Ok(Exit::Done);
         }
         screen.say(&format!("{} {}", screen.paint().of(Tone::Good, "written:"), path.display()));
+        for (path, _) in missing {
+            screen.say(&format!("{} {}", screen.paint().of(Tone::Good, "written:"), path.display()));
+        }
         let width = next.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
         for (command, why) in next {
             screen.say(&format!("  {command:width$}  {}", screen.paint().of(Tone::Faint, why)));
@@ -112,20 +137,19 @@ fn name(path: &Path) -> Result<Name, Error> {
     })
 }
 
-/// The template under its new name, pointing to the schema that is there.
-fn plan(from: From, name: &Name, path: &Path) -> String {
+/// The template under its new name, if it gets one, pointing to the schema that is there.
+fn plan(text: &str, name: Option<&Name>, path: &Path) -> String {
     let directory = path.parent().unwrap_or(Path::new(""));
     let places = ["plan.schema.json", "schemas/plan.schema.json", "../schemas/plan.schema.json"];
     let schema = places.iter().find(|place| directory.join(place).is_file()).unwrap_or(&places[0]);
     let schema = if schema.starts_with('.') { (*schema).to_owned() } else { format!("./{schema}") };
-    let mut is_named = false;
-    let lines = from.text().lines().enumerate().map(|(at, line)| match line {
+    let mut name = name;
+    let lines = text.lines().enumerate().map(|(at, line)| match line {
         _ if at == 0 => format!("# yaml-language-server: $schema={schema}\n"),
-        line if line.starts_with("name: ") && !is_named => {
-            is_named = true;
-            format!("name: {name}\n")
-        }
-        line => format!("{line}\n"),
+        line => match name.take_if(|_| line.starts_with("name: ")) {
+            Some(name) => format!("name: {name}\n"),
+            None => format!("{line}\n"),
+        },
     });
     lines.collect()
 }
@@ -136,7 +160,7 @@ fn next(from: From, path: &Path, shown: &str) -> Vec<(String, &'static str)> {
         next.push((format!("grep -n 'FILL IN' {shown}"), "what is yours to decide"));
     }
     let directory = path.parent().unwrap_or(Path::new(""));
-    if !plan(from, &Name::new("a"), path).lines().next().is_some_and(|line| {
+    if !plan(from.text(), None, path).lines().next().is_some_and(|line| {
         line.split_once("$schema=").is_some_and(|(_, schema)| directory.join(schema).is_file())
     }) {
         let schema = directory.join("plan.schema.json");

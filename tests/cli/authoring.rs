@@ -66,7 +66,7 @@ fn the_schemas_are_the_files_that_ship() {
     }
 }
 
-const TEMPLATES: [&str; 9] = [
+const TEMPLATES: [&str; 10] = [
     "blank",
     "scenario-1",
     "scenario-2",
@@ -76,6 +76,7 @@ const TEMPLATES: [&str; 9] = [
     "method-3",
     "method-4",
     "guarded-migration",
+    "verify-suite",
 ];
 
 #[test]
@@ -89,6 +90,8 @@ fn every_template_is_a_plan_without_a_finding() {
         sandbox.run(&format!("check my-{from}.yaml --strict")).code(0).says("ok").silent_on_stderr();
         sandbox.run(&format!("my-{from}.yaml --dry-run")).code(0);
     }
+    // What one of them uses stands beside it.
+    assert!(sandbox.exists("maintenance-on.yaml") && sandbox.exists("maintenance-off.yaml"));
     // Templates that nobody can ask for would be dead, and those not listed above unchecked.
     let help = sandbox.run("new --help").code(0).stdout;
     assert!(TEMPLATES.iter().all(|from| help.contains(from)));

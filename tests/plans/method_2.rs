@@ -33,30 +33,56 @@ async fn all(live: &Settings, statements: &[&str]) {
     }
 }
 
+/// The database as it was when the backup was made.
+async fn filled(cluster: &Cluster) {
+    all(&cluster.settings("postgres").unwrap(), &["CREATE DATABASE shop"]).await;
+    // Made while another run was in the middle of it: its claim comes along with the backup.
+    let claim = "{\"run\":\"other-20260101-0000-aaaa\",\"operator\":\"x\",\"host\":\"y\",\
+                 \"since\":\"2026-01-01T00:00:00Z\",\"epoch\":1}";
+    let live = cluster.settings("shop").unwrap();
+    all(
+        &live,
+        &[
+            &format!("ALTER DATABASE shop SET \"runplan.claim\" = '{claim}'"),
+            "CREATE TABLE users (id int PRIMARY KEY, wallet_address text)",
+            "INSERT INTO users SELECT n, 'w' || n FROM generate_series(1, 500) n",
+        ],
+    )
+    .await;
+}
+
+/// Which server's data the volume's backup holds.
+enum Volume {
+    Its,
+    AnotherServers,
+}
+
 impl Incident {
     fn new() -> Self {
+        Self::of(Volume::Its)
+    }
+
+    fn of(of: Volume) -> Self {
         let mut cluster = Cluster::start(cluster::options()).unwrap();
-        let admin = cluster.settings("postgres").unwrap();
-        let live = cluster.settings("shop").unwrap();
-        block(async {
-            all(&admin, &["CREATE DATABASE shop"]).await;
-            // Made while another run was in the middle of it: its claim comes along with the backup.
-            let claim = "{\"run\":\"other-20260101-0000-aaaa\",\"operator\":\"x\",\"host\":\"y\",\
-                         \"since\":\"2026-01-01T00:00:00Z\",\"epoch\":1}";
-            all(&admin, &[&format!("ALTER DATABASE shop SET \"runplan.claim\" = '{claim}'")]).await;
-            all(
-                &live,
-                &[
-                    "CREATE TABLE users (id int PRIMARY KEY, wallet_address text)",
-                    "INSERT INTO users SELECT n, 'w' || n FROM generate_series(1, 500) n",
-                ],
-            )
-            .await;
-        });
+        let (admin, live) = (cluster.settings("postgres").unwrap(), cluster.settings("shop").unwrap());
+        block(filled(&cluster));
         let (data, volume) = (cluster.directory().join("data"), cluster.directory().join("volume"));
-        cluster.stop_server(Stop::Fast).unwrap();
-        copy(&data, &volume);
-        cluster.start_server().unwrap();
+        match of {
+            Volume::Its => {
+                cluster.stop_server(Stop::Fast).unwrap();
+                copy(&data, &volume);
+                cluster.start_server().unwrap();
+            }
+            Volume::AnotherServers => {
+                let mut other = Cluster::start(cluster::options()).unwrap();
+                block(filled(&other));
+                let password = cluster.password().expose();
+                let same = format!("ALTER ROLE postgres PASSWORD '{password}'");
+                block(all(&other.settings("postgres").unwrap(), &[&same]));
+                other.stop_server(Stop::Fast).unwrap();
+                copy(&other.directory().join("data"), &volume);
+            }
+        }
         block(async {
             all(&admin, &["ALTER DATABASE shop RESET \"runplan.claim\""]).await;
             all(
@@ -167,7 +193,7 @@ fn limited_broken_and_killed_it_restores_once() {
 }
 
 #[test]
-fn with_something_staged_or_without_a_backup_nothing_is_restored() {
+fn without_a_backup_from_before_nothing_is_closed() {
     let incident = Incident::new();
     let Incident { sandbox, railway, .. } = &incident;
     railway.state().backups.remove(0);
@@ -176,4 +202,56 @@ fn with_something_staged_or_without_a_backup_nothing_is_restored() {
     assert_eq!(sandbox.step("chosen"), "failed");
     assert_eq!(railway.times("variableUpsert"), 0, "the application was not closed for nothing");
     assert_eq!(railway.state().invalid, Vec::<String>::new());
+}
+
+#[test]
+fn what_somebody_else_staged_is_not_committed_along() {
+    let incident = Incident::new();
+    let Incident { sandbox, railway, .. } = &incident;
+    sandbox.run(&incident.line()).code(4);
+    let run = sandbox.only_run();
+    sandbox.run(&format!("approve {run} go")).code(0);
+    // While the approval was waited for.
+    railway.state().staged = true;
+    let ran = sandbox.run(&format!("resume {run} --plain")).code(4);
+    ran.says("nothing_staged").says("environmentStagedChanges.patch").says("volumeMounts");
+    assert_eq!(sandbox.step("nothing_staged"), "failed");
+    for name in ["volumeInstanceBackupRestore", "environmentPatchCommitStaged"] {
+        assert_eq!(railway.times(name), 0, "{:?}", railway.state().done);
+    }
+    // Discarded by a person, the run goes on.
+    railway.state().staged = false;
+    sandbox.run(&format!("resume {run} --plain")).code(0);
+    assert_eq!(railway.times("volumeInstanceBackupRestore"), 1);
+}
+
+/// The volume is another server's from its beginning on: its system identifier is another, too.
+#[test]
+fn a_server_of_another_identity_is_taken_anew_and_the_run_goes_on() {
+    let incident = Incident::of(Volume::AnotherServers);
+    let Incident { sandbox, railway, .. } = &incident;
+    let identity = || {
+        block(async {
+            let connection = Connection::connect(&incident.live, "test").await.unwrap();
+            connection.one("SELECT system_identifier FROM pg_control_system()").await.unwrap()
+        })
+    };
+    let before = identity();
+    sandbox.run(&incident.line()).code(4);
+    let run = sandbox.only_run();
+    sandbox.run(&format!("approve {run} go")).code(0);
+    sandbox.run(&format!("resume {run} --plain")).code(0);
+    let after = identity();
+    assert_ne!(before, after);
+    let logs = sandbox.run(&format!("logs {run} --format json")).code(0).stdout;
+    let of =
+        |fact: &str| logs.lines().filter(|line| line.contains(fact)).map(str::to_owned).collect::<String>();
+    assert!(of("replacing").contains(&before), "{logs}");
+    assert!(of("taken_anew").contains(&after), "{logs}");
+    assert_eq!(railway.times("environmentPatchCommitStaged"), 1);
+    let claims = block(async {
+        let connection = Connection::connect(&incident.live, "test").await.unwrap();
+        connection.one("SELECT count(*) FROM pg_db_role_setting").await.unwrap()
+    });
+    assert_eq!(claims, "0", "nothing of either claim is left");
 }

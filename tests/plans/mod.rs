@@ -1,9 +1,11 @@
 //! The shipped plans, run by the program against the real PostgreSQL.
 
 mod guarded_migration;
+mod maintenance;
 mod method_1;
 mod method_2;
 mod method_3;
+mod method_4;
 mod railway;
 mod salvage;
 mod scenario_1;

@@ -3,6 +3,7 @@
 
 use super::{backed_up, beside, block, drop_beside, plan};
 use crate::support::cluster;
+use crate::support::railway::{Railway, TOKEN, Trouble};
 use crate::support::sandbox::Sandbox;
 use runplan::postgres::{Connection, Settings};
 use rustix::process::Signal;
@@ -15,6 +16,8 @@ struct Incident {
     live: Settings,
     backup: String,
     health: crate::plans::scenario_2::health::Health,
+    /// What closes it, in place of a program.
+    railway: Option<Railway>,
 }
 
 /// A health endpoint that asks the database, as the application's does.
@@ -89,7 +92,22 @@ impl Incident {
         sandbox.write("maintenance", "#!/bin/sh\necho \"$1\" >> \"$(dirname \"$0\")/page.log\"\n");
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let health = health::serve(live.clone());
-        Self { sandbox, live, backup, health }
+        Self { sandbox, live, backup, health, railway: None }
+    }
+
+    /// An application on Railway.
+    fn on_railway() -> Self {
+        let mut incident = Self::new();
+        incident.sandbox.set("RAILWAY_TOKEN", TOKEN);
+        incident.railway = Some(Railway::start(|| {}));
+        incident
+    }
+
+    fn railway_line(&self) -> String {
+        let api = &self.railway.as_ref().unwrap().url;
+        self.line(&format!(
+            "-p closed_by=railway -p project=project -p environment=env -p app_service=app -p api={api}"
+        ))
     }
 
     fn line(&self, rest: &str) -> String {
@@ -123,8 +141,10 @@ impl Incident {
         let settings = settings_of(name);
         assert!(!settings.contains("runplan.claim"), "{what}: the claim is left: {settings}");
         assert!(!settings.contains("read_only"), "{what}: it is still frozen: {settings}");
-        let pages = self.sandbox.read("page.log");
-        assert_eq!(pages.lines().last(), Some("off"), "{what}: {pages}");
+        if self.railway.is_none() {
+            let pages = self.sandbox.read("page.log");
+            assert_eq!(pages.lines().last(), Some("off"), "{what}: {pages}");
+        }
         let backups = std::fs::read_dir(self.sandbox.path("safety")).unwrap();
         let names: Vec<String> =
             backups.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -196,6 +216,42 @@ fn it_parks_for_the_approval_and_goes_on() {
     sandbox.run(&format!("resume {run} --plain")).code(0);
     incident.assert_rolled_back("approved");
     assert_eq!(sandbox.read("page.log"), "on\noff\n");
+}
+
+/// The values that the maintenance variable was set to.
+fn values(railway: &Railway) -> Vec<String> {
+    railway.state().variables.iter().map(|(.., value)| value.clone()).collect()
+}
+
+#[test]
+fn on_railway_a_variable_and_a_deployment_close_and_open_it() {
+    let incident = Incident::on_railway();
+    let (sandbox, railway) = (&incident.sandbox, incident.railway.as_ref().unwrap());
+    railway.state().troubles =
+        vec![("variableUpsert", Trouble::Limited), ("serviceInstanceDeployV2", Trouble::Lost)];
+    sandbox.run(&incident.railway_line()).code(4).says("approve");
+    assert_eq!(values(railway), ["true"]);
+    // Nothing is frozen before the closed application is live.
+    let calls = railway.state().done.clone();
+    assert_eq!(calls.last().map(String::as_str), Some("deployment"), "{calls:?}");
+    let run = sandbox.only_run();
+    sandbox.run(&format!("approve {run} go")).code(0);
+    sandbox.run(&format!("resume {run} --plain")).code(0);
+    incident.assert_rolled_back("on Railway");
+    assert_eq!(values(railway), ["true", "false"]);
+    assert_eq!(railway.state().invalid, Vec::<String>::new());
+    assert!(!sandbox.exists("page.log"), "no program was called");
+}
+
+#[test]
+fn on_railway_an_undo_opens_it_again() {
+    let incident = Incident::on_railway();
+    let (sandbox, railway) = (&incident.sandbox, incident.railway.as_ref().unwrap());
+    sandbox.run(&incident.railway_line()).code(4);
+    sandbox.run(&format!("undo {} --yes --plain", sandbox.only_run())).code(1);
+    assert_eq!(values(railway), ["true", "false"]);
+    assert!(!settings_of(incident.live.database()).contains("read_only"));
+    assert_eq!(railway.state().invalid, Vec::<String>::new());
 }
 
 #[test]

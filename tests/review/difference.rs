@@ -106,7 +106,9 @@ fn a_plan_does_not_differ_from_itself_and_a_changed_handler_is_seen() {
     let loaded = read(&path);
     assert!(between(&loaded, &loaded).equal);
     let changed = std::fs::read_to_string(&path).unwrap().replace("Rollback done in", "Done in");
-    let other = load(("scenario-2.yaml", &changed), None, &|_| Err(String::new()));
+    let beside =
+        |name: &str| std::fs::read_to_string(path.with_file_name(name)).map_err(|error| error.to_string());
+    let other = load(("scenario-2.yaml", &changed), None, &beside);
     let found = between(&loaded, &other);
     assert!(!found.equal && found.steps.is_empty());
     assert_eq!(found.sections, ["handlers"]);

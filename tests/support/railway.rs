@@ -41,8 +41,9 @@ pub struct State {
     pub variables: Vec<(String, String, String)>,
     pub services: Vec<String>,
     pub status: &'static str,
+    /// Something waits to be committed.
+    pub staged: bool,
     is_restoring: u32,
-    staged: bool,
     patch_status: &'static str,
     /// For how many questions still a deployment or a workflow is under way.
     under_way: u32,
