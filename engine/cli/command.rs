@@ -4,7 +4,7 @@ use super::error::Error;
 use super::exit::Exit;
 use super::{
     backups, check, completions, decision, diff, doctor, explain, export, graph, import, logs, man, new,
-    post, preflight, prune, rehearse, report, resume, run, runs, schema, status, undo,
+    post, preflight, prune, rehearse, report, resume, run, runs, schema, status, undo, watch,
 };
 use crate::terminal::{Color, Format, Look, Screen};
 use clap::{Args, Parser, Subcommand};
@@ -28,6 +28,7 @@ Examples:
   runplan plans/scenario-2.yaml --dry-run        what it would do; touches nothing
   runplan plans/scenario-2.yaml -p backup=b.sql  run it
   runplan status                                 what is going on
+  runplan watch                                  the same, as it happens
   runplan resume                                 go on after an interruption
 
 Exit codes: 0 done, 1 the run failed, 2 wrong usage, 3 the plan is invalid, 4 parked (it can be
@@ -99,6 +100,7 @@ pub enum Command {
     Export(export::Export),
     Import(import::Import),
     Status(status::Status),
+    Watch(watch::Watch),
     Runs(runs::Runs),
     Logs(logs::Logs),
     Report(report::Report),
@@ -145,6 +147,7 @@ impl Command {
             Self::Export(command) => command.run(screen, globals),
             Self::Import(command) => command.run(screen, globals),
             Self::Status(command) => command.run(screen, globals),
+            Self::Watch(command) => command.run(screen, globals),
             Self::Runs(command) => command.run(screen, globals),
             Self::Logs(command) => command.run(screen, globals),
             Self::Report(command) => command.run(screen, globals),

@@ -4,6 +4,7 @@
 use super::actor;
 use super::error::Error;
 use super::exit::Exit;
+use super::progress::Shared;
 use super::signals;
 use super::stored::Stored;
 use crate::clock;
@@ -61,7 +62,7 @@ impl Launch<'_> {
         let signals = signals::listen(board.is_some())
             .map_err(|error| Error::System { what: "listening to signals", why: error.to_string() })?;
         let setup = Setup {
-            observer: View::new(screen, board.clone(), &state, estimates),
+            observer: Shared::new(View::new(screen, board.clone(), &state, estimates), held.directory()),
             asker: Prompts::new(screen, board, attended),
             journal: held.journal(),
             hands: world,

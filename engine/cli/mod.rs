@@ -36,6 +36,7 @@ mod panic;
 mod past;
 mod post;
 mod preflight;
+mod progress;
 mod prune;
 mod rehearse;
 mod report;
@@ -54,6 +55,7 @@ mod surroundings;
 mod undo;
 mod values;
 mod verified;
+mod watch;
 
 pub use command::Cli;
 pub use error::Error;

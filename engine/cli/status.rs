@@ -9,7 +9,7 @@ use super::stored::Stored;
 use crate::clock;
 use crate::plan::RunId;
 use crate::report::{self, Report, amount};
-use crate::run::{Finish, State};
+use crate::run::{Finish, State, standing};
 use crate::store::{Damage, Holder, Store};
 use crate::terminal::{self, Places, Screen, Tone};
 use clap::Args;
@@ -177,7 +177,7 @@ fn as_json(state: &State, holder: Option<&Holder>) -> Value {
         "moved": state.moved.as_ref().map(|moved| json!({
             "to": moved.to, "by": moved.by.name, "host": moved.by.host, "at": moved.at.to_string(),
         })),
-        "parked": state.parked.as_ref().map(|why| json!({ "why": why.words(), "command": why.command(&state.run) })),
+        "parked": standing(state).map(|why| json!({ "why": why.words, "command": why.command })),
         "result": state.result.map(Finish::word),
         "started_at": state.started_at.map(|at| at.to_string()),
         "finished_at": state.finished_at.map(|at| at.to_string()),

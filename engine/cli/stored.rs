@@ -31,12 +31,9 @@ impl Stored {
     /// # Errors
     /// They do not begin with a start, or do not fit.
     pub fn of(run: &RunId, records: Vec<Record>) -> Result<Self, Error> {
-        let Some(Event::RunStarted(started)) = records.first().map(|record| &record.event) else {
-            return Err(Error::NeverBegan { run: run.clone() });
-        };
-        let mut state = State::new(run.clone(), shape(started)?);
+        let mut state = before(run, &records)?;
         for record in &records {
-            state.apply(record).map_err(|error| Error::Unfit { run: run.clone(), why: error.to_string() })?;
+            fold(&mut state, record)?;
         }
         Ok(Self { records, state })
     }
@@ -44,6 +41,32 @@ impl Stored {
     pub fn started(&self) -> Result<&Started, Error> {
         self.state.started.as_deref().ok_or_else(|| Error::NeverBegan { run: self.state.run.clone() })
     }
+}
+
+/// How the run began, when its journal says so.
+pub fn started(records: &[Record]) -> Option<&Started> {
+    match &records.first()?.event {
+        Event::RunStarted(started) => Some(started),
+        _ => None,
+    }
+}
+
+/// The state before the first of these records.
+///
+/// # Errors
+/// They do not begin with a start, or the plan in it cannot be used.
+pub fn before(run: &RunId, records: &[Record]) -> Result<State, Error> {
+    let started = started(records).ok_or_else(|| Error::NeverBegan { run: run.clone() })?;
+    Ok(State::new(run.clone(), shape(started)?))
+}
+
+/// One record more.
+///
+/// # Errors
+/// It does not fit.
+pub fn fold(state: &mut State, record: &Record) -> Result<(), Error> {
+    let run = state.run.clone();
+    state.apply(record).map_err(|error| Error::Unfit { run, why: error.to_string() })
 }
 
 /// The plan of a run, as it was when the run started.

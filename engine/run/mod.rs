@@ -33,7 +33,7 @@ pub use event::{Accepted, Amended, Event, Finish, Occasion, Started, StoredSourc
 pub use input::{Input, Post, Resolution};
 pub use notice::{Notice, notices};
 pub use outcome::{Ask, Evidence, Fact, Failure, Outcome, Outputs};
-pub use parked::Why;
+pub use parked::{Standing, Why, standing};
 pub use record::{Actor, FORMAT, Record, RecordError};
 pub use replacement::{REPLACING, Replacement, TAKEN, replacement, replaces};
 pub use reversal::{Effects, Reversal, effects, reversal};

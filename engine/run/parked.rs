@@ -1,5 +1,7 @@
 //! Why a run stands still, and the command that makes it go on.
 
+use super::state::State;
+use super::transition::StepState;
 use crate::plan::{RunId, StepId};
 use serde::{Deserialize, Serialize};
 
@@ -49,4 +51,33 @@ impl Why {
             Self::Stopped { .. } => None,
         }
     }
+}
+
+/// How a parked run stands now, and what to type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// One sentence without a full stop.
+    pub words: String,
+    pub command: String,
+}
+
+/// None: it is not parked. What it was parked for may have been answered since, without anybody taking it up.
+pub fn standing(state: &State) -> Option<Standing> {
+    let why = state.parked.as_ref()?;
+    let is = |step: &StepId, wanted: StepState| state.entry(step).is_some_and(|entry| entry.state == wanted);
+    let why = match why {
+        Why::Approval { step } if is(step, StepState::Failed) => &Why::Failed { step: step.clone() },
+        Why::Approval { step } if !is(step, StepState::AwaitingApproval) => {
+            return Some(answered(state, step));
+        }
+        Why::Unknown { step } if !is(step, StepState::Unknown) => return Some(answered(state, step)),
+        Why::UndoFailed { step } if !is(step, StepState::UndoFailed) => return Some(answered(state, step)),
+        why => why,
+    };
+    Some(Standing { words: why.words(), command: why.command(&state.run) })
+}
+
+fn answered(state: &State, step: &StepId) -> Standing {
+    let words = format!("the question about step {step} is answered, nobody has taken the run up since");
+    Standing { words, command: format!("runplan resume {}", state.run) }
 }

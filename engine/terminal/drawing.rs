@@ -193,8 +193,8 @@ impl Easel<'_> {
         }
         lines.push((Tone::Plain, self.whole()));
         lines.extend(self.deadline());
-        if let Some(turn) = self.scene.turn {
-            lines.push((Tone::Caution, turn.to_owned()));
+        if let Some(turn) = &self.scene.turn {
+            lines.push((Tone::Caution, turn.clone()));
         }
         lines.push((Tone::Busy, self.next()));
         lines.push((Tone::Faint, format!("to stop: {}", self.scene.stopping)));

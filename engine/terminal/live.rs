@@ -15,7 +15,7 @@ use crate::plan::StepId;
 use crate::plan::action::notify::Level;
 use crate::report::{self, amount};
 use crate::review::Usual;
-use crate::run::{Event, Record, State};
+use crate::run::{Event, Phase, Record, State};
 use crate::steps::Progress;
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -32,9 +32,21 @@ pub struct Live {
     scenes: Scenes,
     easel: Arc<Easel>,
     gauges: HashMap<StepId, Gauge>,
+    role: Role,
     open: HashSet<String>,
     /// Ends the thread that keeps the clocks going.
     end: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// Whose view it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Of the process that drives the run.
+    Drives,
+    /// Of one that looks at it while it is driven.
+    Watches,
+    /// Of one that goes on looking when it is parked.
+    Stays,
 }
 
 /// What is drawn now, from whichever thread.
@@ -51,9 +63,9 @@ impl Live {
         screen: &Screen,
         state: &State,
         usual: HashMap<StepId, Usual>,
-        watched: bool,
+        role: Role,
     ) -> Self {
-        let scenes = Scenes::new(&state.shape, usual, watched);
+        let scenes = Scenes::new(&state.shape, usual, role != Role::Drives);
         let easel = Easel { board, screen: screen.clone(), scene: Mutex::default() };
         let mut live = Self {
             screen: screen.clone(),
@@ -61,6 +73,7 @@ impl Live {
             scenes,
             easel: Arc::new(easel),
             gauges: HashMap::new(),
+            role,
             open: report::windows(state).into_iter().map(|window| window.window).collect(),
             end: None,
         };
@@ -75,7 +88,11 @@ impl Live {
             self.scenes.reshape(&state.shape);
             self.lines = Lines::new(&self.screen, state);
         }
-        let is_over = matches!(record.event, Event::Parked { .. } | Event::RunFinished { .. });
+        let is_over = match record.event {
+            Event::Parked { .. } => self.role != Role::Stays,
+            Event::RunFinished { .. } => true,
+            _ => state.parked.is_some() && self.role != Role::Stays || state.phase == Phase::Finished,
+        };
         if let Some(step) = record.event.step().filter(|step| state.running().all(|id| id != *step)) {
             self.gauges.remove(step);
         }

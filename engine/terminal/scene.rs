@@ -6,7 +6,7 @@ use super::safety::Safety;
 use crate::plan::StepId;
 use crate::report;
 use crate::review::Usual;
-use crate::run::{Phase, Shape, State, StepState, due_at};
+use crate::run::{Phase, Shape, State, StepState, due_at, standing};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 
@@ -24,7 +24,7 @@ pub struct Scene {
     pub source: Option<String>,
     pub deadline: Option<Deadline>,
     /// What is going on with the run as a whole, when it does not simply go forward.
-    pub turn: Option<&'static str>,
+    pub turn: Option<String>,
     /// What runs when the steps of the rows are done.
     pub coming: Vec<String>,
     pub stopping: String,
@@ -116,11 +116,7 @@ impl Scenes {
             began: state.started_at,
             source: self.source.clone().filter(|_| state.phase == Phase::Forward),
             deadline: due_at(state).map(|at| Deadline { severity, at, is_now: Some(at) == incident }),
-            turn: match (state.phase, state.is_stopping()) {
-                (_, true) => Some("stopping: nothing new is started"),
-                (Phase::Backward, false) => Some("going back, the newest step first"),
-                (Phase::Forward | Phase::Finished, false) => None,
-            },
+            turn: turn(state),
             coming: coming(state),
             stopping: self.safety.words(state),
             next: self.next(state),
@@ -207,6 +203,9 @@ impl Scenes {
             (false, _) => "Ctrl-C stops after what runs".to_owned(),
             (true, _) => format!("runplan stop {run} stops after what runs"),
         };
+        if let Some(why) = standing(state) {
+            return format!("{}{leave}", why.command);
+        }
         if let Some(step) = state.awaiting().next() {
             return format!("runplan approve {run} {step} (or reject){leave}");
         }
@@ -218,6 +217,16 @@ impl Scenes {
             return format!("it parks when what runs is done; then runplan resume {run}{leave}");
         }
         format!("{stop}{leave}")
+    }
+}
+
+/// What is going on, when it is not simply going forward.
+fn turn(state: &State) -> Option<String> {
+    match (standing(state), state.phase, state.is_stopping()) {
+        (Some(why), ..) => Some(format!("PARKED: {}", why.words)),
+        (None, _, true) => Some("stopping: nothing new is started".to_owned()),
+        (None, Phase::Backward, false) => Some("going back, the newest step first".to_owned()),
+        (None, Phase::Forward | Phase::Finished, false) => None,
     }
 }
 

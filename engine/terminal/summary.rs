@@ -5,7 +5,7 @@ use super::paint::Tone;
 use super::screen::Screen;
 use crate::plan::StepId;
 use crate::report::{self, Kept, amount};
-use crate::run::{Finish, Phase, State, StepState};
+use crate::run::{Finish, Phase, State, StepState, standing};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -44,8 +44,8 @@ fn headline(state: &State, now: Timestamp) -> (Tone, String) {
     let time = state.started_at.map(|began| format!(" after {}", amount::span(amount::between(began, end))));
     let time = time.unwrap_or_default();
     let run = &state.run;
-    match (&state.parked, state.result) {
-        (Some(why), _) => (Tone::Caution, format!("Parked{time}: {}  ({run})", why.words())),
+    match (standing(state), state.result) {
+        (Some(why), _) => (Tone::Caution, format!("Parked{time}: {}  ({run})", why.words)),
         (None, Some(Finish::Done)) => (Tone::Good, format!("Done{time}  ({run})")),
         (None, Some(Finish::Undone)) => {
             (Tone::Caution, format!("Undone{time}: what the run did was reversed  ({run})"))
@@ -199,7 +199,7 @@ fn contacts(state: &State) -> Option<String> {
 fn next(state: &State) -> String {
     let run = &state.run;
     let rehearsal = state.started.as_ref().is_some_and(|started| started.rehearsal);
-    match (&state.parked, state.result) {
+    match (standing(state), state.result) {
         (Some(_), _) | (None, None) if rehearsal => {
             format!("runplan logs {run}   shows what happened; mend the plan and rehearse again")
         }
@@ -210,7 +210,7 @@ fn next(state: &State) -> String {
                 }
                 _ => String::new(),
             };
-            format!("{}{back}", why.command(run))
+            format!("{}{back}", why.command)
         }
         (None, Some(Finish::Failed)) if is_shut(state) => {
             format!("runplan undo {run}\nopens again what is closed")
@@ -237,6 +237,6 @@ pub fn summary_json(state: &State, exit: u8) -> Value {
         "result": state.result.map(Finish::word),
         "exit": exit,
         "failed_step": failed.map(StepId::as_str),
-        "parked": state.parked.as_ref().map(|why| json!({ "why": why.words(), "command": why.command(&state.run) })),
+        "parked": standing(state).map(|why| json!({ "why": why.words, "command": why.command })),
     })
 }

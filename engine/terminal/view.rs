@@ -1,7 +1,7 @@
 //! The three forms in which a run is watched: live, line by line, and as data.
 
 use super::board::Board;
-use super::live::Live;
+use super::live::{Live, Role};
 use super::plain::Plain;
 use super::screen::Screen;
 use crate::drive::Observer;
@@ -33,8 +33,25 @@ impl View {
     ) -> Self {
         match board {
             _ if screen.is_json() => Self::Lines(screen.clone()),
-            Some(board) => Self::Live(Box::new(Live::new(board, screen, state, usual, false))),
+            Some(board) => Self::Live(Box::new(Live::new(board, screen, state, usual, Role::Drives))),
             None => Self::Plain(Box::new(Plain::new(screen.clone(), state))),
+        }
+    }
+
+    /// The same, for a run that another process drives. `stays`: also while it is parked.
+    pub fn watching(
+        screen: &Screen,
+        board: Option<Arc<Board>>,
+        state: &State,
+        usual: HashMap<StepId, Usual>,
+        stays: bool,
+    ) -> Self {
+        match board.filter(|_| !screen.is_json()) {
+            Some(board) => {
+                let role = if stays { Role::Stays } else { Role::Watches };
+                Self::Live(Box::new(Live::new(board, screen, state, usual, role)))
+            }
+            None => Self::new(screen, None, state, usual),
         }
     }
 }

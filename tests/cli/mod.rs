@@ -18,3 +18,4 @@ mod stopping;
 mod terminal;
 mod undoing;
 mod usage;
+mod watching;

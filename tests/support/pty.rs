@@ -10,9 +10,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 pub struct Terminal {
     screen: Arc<Mutex<vt100::Parser>>,
+    raw: Arc<Mutex<Vec<u8>>>,
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
-    _master: Box<dyn MasterPty + Send>,
+    master: Box<dyn MasterPty + Send>,
 }
 
 impl Terminal {
@@ -24,14 +25,16 @@ impl Terminal {
         let keys = pair.master.take_writer().unwrap();
         let size = |length| std::num::NonZero::new(length).unwrap();
         let screen = Arc::new(Mutex::new(vt100::Parser::new(size(rows), size(cols), 1000)));
-        let shown = screen.clone();
+        let raw = Arc::new(Mutex::new(Vec::new()));
+        let (shown, kept) = (screen.clone(), raw.clone());
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut piece) {
+                kept.lock().unwrap().extend_from_slice(&piece[..count]);
                 shown.lock().unwrap().process(&piece[..count]);
             }
         });
-        Self { screen, keys, child, _master: pair.master }
+        Self { screen, raw, keys, child, master: pair.master }
     }
 
     /// What stands on the screen, row by row.
@@ -41,6 +44,18 @@ impl Terminal {
         let rows: Vec<String> =
             parser.screen().rows(0, columns.get()).map(|row| row.trim_end().to_owned()).collect();
         rows.join("\n").trim_end().to_owned()
+    }
+
+    /// Everything that was ever written to it.
+    pub fn raw(&self) -> String {
+        String::from_utf8_lossy(&self.raw.lock().unwrap()).into_owned()
+    }
+
+    /// Somebody pulls at a corner of the window.
+    pub fn resize(&self, rows: u16, cols: u16) {
+        let size = |length| std::num::NonZero::new(length).unwrap();
+        self.screen.lock().unwrap().screen_mut().set_size(size(rows), size(cols));
+        self.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
     }
 
     /// Waits until something stands on the screen.
