@@ -1,9 +1,10 @@
 //! What the plan declares before its steps: parameters, secrets, limits, the site's channels.
 
 use super::context::Context;
+use super::uses::{Owner, Place};
 use crate::plan::param::{Param, Type, default_of};
 use crate::plan::site::SecretSource;
-use crate::plan::{Finding, Level, Sp, Table};
+use crate::plan::{Finding, Level, Sp, Table, written_password};
 
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     for (name, param) in &context.plan.params {
@@ -143,22 +144,37 @@ fn sources(secrets: &Table<SecretSource>, findings: &mut Vec<Finding>) {
 
 /// `postgres://user:password@host/db` in a file that is kept in a repository.
 fn written_passwords(context: &Context<'_>, findings: &mut Vec<Finding>) {
-    for database in context.databases.values() {
-        let raw = &database.url.raw;
-        let password = raw.split_once("://").and_then(|(_, rest)| {
-            let (login, _) = rest.split_once('@')?;
-            let (_, password) = login.split_once(':')?;
-            Some(password).filter(|password| !password.is_empty() && !password.contains("{{"))
-        });
+    // What stands in for a secret in a rehearsal opens nothing.
+    let addresses = context
+        .uses
+        .iter()
+        .filter(|one| matches!(one.place, Place::Connection | Place::Url) && one.owner != Owner::Rehearsal);
+    let written = |span, help: &str| {
+        Finding::error("runplan::check::password_written", span, "a password is written in the file")
+            .label("everyone who reads the file reads it")
+            .help(help)
+    };
+    for one in addresses {
+        let raw = &one.text.raw;
         let setting = raw.split_whitespace().find_map(|part| part.strip_prefix("password="));
-        if let Some(password) = password.or(setting.filter(|password| !password.starts_with("{{"))) {
-            let start = raw.find(password).unwrap_or_default();
-            let span = context.place(&database.url, start..start + password.len());
-            findings.push(
-                Finding::error("runplan::check::password_written", span, "a password is written in the file")
-                    .label("everyone who reads the file reads it")
-                    .help("take the address from a secret: `url: \"{{ secrets.DATABASE_URL }}\"`"),
-            );
+        let setting =
+            setting.filter(|password| one.place == Place::Connection && !password.starts_with("{{"));
+        let setting = setting.and_then(|password| raw.find(password).map(|at| at..at + password.len()));
+        if let Some(range) = written_password(raw).or(setting) {
+            let help = match one.place {
+                Place::Url => {
+                    "take the credentials from a secret: `headers: { Authorization: \"{{ secrets.TOKEN }}\" }`"
+                }
+                _ => "take the address from a secret: `url: \"{{ secrets.DATABASE_URL }}\"`",
+            };
+            findings.push(written(context.place(one.text, range), help));
+        }
+    }
+    for channel in context.channels.values() {
+        for text in [&channel.password, &channel.secret, &channel.routing_key].into_iter().flatten() {
+            if !text.has_template() && !text.raw.trim().is_empty() {
+                findings.push(written(text.span, "take it from a secret: `\"{{ secrets.NAME }}\"`"));
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::exit::Exit;
 use super::files;
 use super::keys::SigningKey;
-use super::post::{find, say, step_of, to, waiting};
+use super::post::{find, prove_open, say, step_of, to, waiting};
 use super::stored::Stored;
 use crate::plan::StepId;
 use crate::run::approval::{self, Verdict};
@@ -160,6 +160,7 @@ fn decide(
     comment: String,
     args: &SignArgs,
 ) -> Result<Exit, Error> {
+    prove_open(state, &comment)?;
     let ask = state.entry(&step).and_then(|entry| entry.ask.as_ref());
     let known = ask.map(|ask| signers(state, ask)).unwrap_or_default();
     let me = actor::whoami().name;

@@ -13,7 +13,7 @@ use crate::plan::StepId;
 use crate::report;
 use crate::review::Usual;
 use crate::run::{Finish, Phase, State};
-use crate::steps::World;
+use crate::steps::{self, World};
 use crate::store::{Held, Store, Timing};
 use crate::terminal::{self, Board, Places, Prompts, Screen, View};
 use std::collections::HashMap;
@@ -58,6 +58,9 @@ impl Launch<'_> {
     /// The journal fails; nothing was begun after its last line.
     pub fn drive(self, runtime: Runtime, start: Start) -> Result<Exit, Error> {
         let Self { screen, store, held, state, world, attended, estimates } = self;
+        for failure in runtime.block_on(steps::read_secrets(&world)) {
+            screen.warn(&format!("{}; should a program print it, nobody will know", failure.message));
+        }
         let board = Board::new(screen).map(Arc::new);
         let signals = signals::listen(board.is_some())
             .map_err(|error| Error::System { what: "listening to signals", why: error.to_string() })?;

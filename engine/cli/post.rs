@@ -126,6 +126,7 @@ fn give_up(screen: &Screen, store: &Store, run: &RunId, reason: String) -> Resul
     let held = store.take(run)?;
     let mut stored = Stored::read(store, run)?;
     stay(&stored.state)?;
+    prove_open(&stored.state, &reason)?;
     let started = stored.started()?.clone();
     let directory = PathBuf::from(&started.directory);
     let given = Given::again(&stored.state, started.params.clone());
@@ -224,6 +225,7 @@ pub fn waiting(state: &State, named: Option<&str>) -> Result<StepId, Error> {
 /// # Errors
 /// The run did not accept it, or cannot be reached.
 pub fn say(screen: &Screen, store: &Store, run: &RunId, post: Post) -> Result<Exit, Error> {
+    prove_open(&Stored::read(store, run)?.state, &serde_json::to_string(&post).unwrap_or_default())?;
     let (records, state, is_held) = match store.take(run) {
         Ok(held) => {
             let mut state = Stored::read(store, run)?.state;
@@ -259,6 +261,15 @@ pub fn say(screen: &Screen, store: &Store, run: &RunId, post: Post) -> Result<Ex
         next(screen, &state);
     }
     Ok(Exit::Done)
+}
+
+/// Words that are said to a run hold none of its secrets.
+///
+/// # Errors
+/// They do.
+pub fn prove_open(state: &State, words: &str) -> Result<(), Error> {
+    let directory = state.started.as_deref().map(|started| PathBuf::from(&started.directory));
+    surroundings::prove_open(&state.shape, &directory.unwrap_or_default(), words)
 }
 
 /// Who held the run ended without hearing it, and nothing came of it afterwards.

@@ -128,6 +128,10 @@ impl Run {
         let severity = matrix::severity(&shape, &params)?;
         matrix::prove(&shape, severity.as_deref(), self.override_.as_deref())?;
         let reason = self.reason(screen, severity.is_some() || self.accepts.needs_reason())?;
+        let shown = serde_json::Value::Object(values::public(&shape.plan, &params)).to_string();
+        for words in [&reason, &self.override_].into_iter().flatten().chain([&shown]) {
+            surroundings::prove_open(&shape, &opened.directory, words)?;
+        }
         matrix::confirm_protected(screen, &shape, self.yes)?;
 
         let incident_started_at = self.incident_started.as_deref().map(incident::began).transpose()?;

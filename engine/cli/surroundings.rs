@@ -11,7 +11,7 @@ use crate::steps::{Refused, Secrets, Targets, World, WorldOptions};
 use crate::store::Held;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What a world is made from, besides the plan.
@@ -65,6 +65,22 @@ pub fn world(
         params: given.params,
         rehearsal,
     }))
+}
+
+/// Refuses words that hold a secret of the plan: what people say to a run is kept in its journal, and shown. Secrets that
+/// only a command gives are not known here.
+///
+/// # Errors
+/// They hold one.
+pub fn prove_open(shape: &Shape, directory: &Path, words: &str) -> Result<(), Error> {
+    let secrets = Secrets::new(table(&shape.loaded.secrets()), HashMap::new(), directory.to_owned());
+    match secrets.redactor().finds(words) {
+        false => Ok(()),
+        true => Err(Error::usage_with(
+            "what was given holds a secret of the plan, and it would be kept in the journal and shown in the report",
+            "say it without the secret; a value that is one belongs to a parameter with `secret: true`; nothing was recorded",
+        )),
+    }
 }
 
 /// The values of secret parameters, so that they are found wherever they would be shown. Under names that no secret has.

@@ -63,6 +63,7 @@ impl Undo {
             return Ok(Exit::Done);
         }
         super::post::stay(&state)?;
+        super::post::prove_open(&state, self.reason.as_deref().unwrap_or_default())?;
         show(screen, &state, &steps);
         warn(screen, &state, &steps);
         if self.dry_run {

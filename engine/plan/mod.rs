@@ -47,7 +47,7 @@ pub use roles::Roles;
 pub use site::Site;
 pub use source::{FileId, Source, Sources, Sp, Span};
 pub use step::{Bare, Changes, Retry, Step};
-pub use text::Text;
+pub use text::{Text, written_password};
 
 use decode::{choice, record};
 use site::{Database, SecretSource, Version};

@@ -5,6 +5,7 @@ use super::duration::Duration;
 use super::finding::{Finding, suggest};
 use super::json::Json;
 use super::source::Sp;
+use super::text::written_password;
 use serde_json::Value;
 
 choice! {
@@ -113,6 +114,13 @@ impl Param {
         };
         if text.contains('\0') {
             return Err("it holds a NUL character".to_owned());
+        }
+        if !self.secret && written_password(&text).is_some() {
+            return Err(
+                "it holds a password, and the values of a parameter that is not `secret: true` are shown \
+                        and stored"
+                    .to_owned(),
+            );
         }
         if scalar(kind, &text)? != *value {
             return Err(format!("a {kind} is wanted, not {value}"));

@@ -174,6 +174,27 @@ impl Decode for Text {
     }
 }
 
+/// Where a password stands in the address `scheme://user:password@host`, if it is written out. Bytes of the text.
+pub fn written_password(text: &str) -> Option<std::ops::Range<usize>> {
+    let mut from = 0;
+    while let Some(at) = text[from..].find("://") {
+        let start = from + at + 3;
+        let end = text[start..].find(['/', '?', '#', '"', '\'']).map_or(text.len(), |at| start + at);
+        let password = text[start..end].rfind('@').and_then(|at| {
+            let colon = text[start..start + at].find(':')?;
+            Some(start + colon + 1..start + at)
+        });
+        let is_written =
+            |range: &std::ops::Range<usize>| !range.is_empty() && !text[range.clone()].contains("{{");
+        let is_one_word = |range: &std::ops::Range<usize>| !text[range.clone()].contains(char::is_whitespace);
+        if let Some(found) = password.filter(|range| is_written(range) && is_one_word(range)) {
+            return Some(found);
+        }
+        from = start;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +230,23 @@ mod tests {
             ("a: \"x\\n\\u00e9 {{ x }} \\\"\\\n   {{ x }}\"\n", 2),
         ] {
             finds(yaml, times);
+        }
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_found_and_nothing_else() {
+        let found = |text: &'static str| written_password(text).map(|range| &text[range]);
+        assert_eq!(found("postgres://me:hunter2@db.test/app"), Some("hunter2"));
+        assert_eq!(found("see http://a.test and https://{{ u }}:p@ss@b.test:80/x"), Some("p@ss"));
+        for clean in [
+            "http://a.test:80/x@y",
+            "http://me@a.test/",
+            "http://me:@a.test/",
+            "http://me:{{ secrets.P }}@a.test",
+            "call http://a.test : b@c.test",
+            "a:b@c",
+        ] {
+            assert_eq!(found(clean), None, "{clean}");
         }
     }
 }

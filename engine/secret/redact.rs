@@ -6,12 +6,17 @@ use base64::Engine;
 
 /// Shorter secrets are not searched for: they would blot out ordinary text.
 pub const SHORTEST: usize = 6;
+/// So many times a secret may be quoted in JSON within JSON.
+const JSON_DEPTH: u32 = 3;
 const MASK: &[u8] = b"[redacted]";
 
 /// Finds secrets in a stream. Feed it every read in order, then `finish`.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
+    /// The longest first.
     needles: Vec<Needle>,
+    /// The needles that begin with each byte; empty when there are none.
+    begins: Vec<Vec<usize>>,
     longest: usize,
     held: Vec<u8>,
 }
@@ -47,7 +52,11 @@ impl Redactor {
         }
         self.needles.sort_by_key(|needle| std::cmp::Reverse(needle.0.len()));
         self.needles.dedup_by(|a, b| a.0 == b.0);
-        self.longest = self.needles.iter().map(|needle| needle.0.len()).max().unwrap_or(0);
+        self.longest = self.needles.first().map_or(0, |needle| needle.0.len());
+        self.begins = vec![Vec::new(); if self.needles.is_empty() { 0 } else { 256 }];
+        for (at, needle) in self.needles.iter().enumerate() {
+            self.begins[usize::from(needle.0[0])].push(at);
+        }
     }
 
     fn add_shapes(&mut self, text: &str) {
@@ -58,10 +67,23 @@ impl Redactor {
         const LOOSE: &percent_encoding::AsciiSet =
             &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
         const PATH: &percent_encoding::AsciiSet = &LOOSE.remove(b'/');
-        let json = serde_json::to_string(text).unwrap_or_default();
         self.push(text.as_bytes().to_vec());
-        self.push(json.trim_matches('"').as_bytes().to_vec());
-        self.push(json.trim_matches('"').replace('/', "\\/").into_bytes());
+        // An answer in JSON that quotes one in JSON that quotes the request.
+        let mut json = text.to_owned();
+        for _ in 0..JSON_DEPTH {
+            json = quoted(&json);
+            let ascii = ascii_json(&json);
+            for shape in [ascii.replace('/', "\\/"), json.replace('/', "\\/"), ascii, json.clone()] {
+                self.push(shape.into_bytes());
+            }
+        }
+        for (slash, apostrophe) in
+            [("/", "&#39;"), ("&#x2f;", "&#x27;"), ("&#x2F;", "&#x27;"), ("/", "&apos;")]
+        {
+            let html =
+                text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+            self.push(html.replace('\'', apostrophe).replace('/', slash).into_bytes());
+        }
         for set in [all, LOOSE, PATH] {
             let encoded = percent_encoding::utf8_percent_encode(text, set).to_string();
             // As forms write it.
@@ -140,26 +162,18 @@ impl Redactor {
         out
     }
 
+    /// The first match, and of those the longest. One walk, however many needles there are.
     fn next_match(&self, haystack: &[u8], from: usize) -> Option<(usize, usize)> {
-        self.needles
-            .iter()
-            .filter_map(|needle| find(haystack, &needle.0, from).map(|start| (start, start + needle.0.len())))
-            .min_by_key(|(start, end)| (*start, std::cmp::Reverse(*end)))
-    }
-}
-
-fn find(haystack: &[u8], needle: &[u8], from: usize) -> Option<usize> {
-    let first = *needle.first()?;
-    let mut at = from;
-    while at + needle.len() <= haystack.len() {
-        let step = haystack[at..=haystack.len() - needle.len()].iter().position(|byte| *byte == first)?;
-        at += step;
-        if haystack[at..].starts_with(needle) {
-            return Some(at);
+        if self.needles.is_empty() {
+            return None;
         }
-        at += 1;
+        (from..haystack.len()).find_map(|start| {
+            let rest = &haystack[start..];
+            let found =
+                self.begins[usize::from(rest[0])].iter().find(|&&at| rest.starts_with(&self.needles[at].0));
+            found.map(|&at| (start, start + self.needles[at].0.len()))
+        })
     }
-    None
 }
 
 fn url_password(text: &str) -> Option<String> {
@@ -168,6 +182,27 @@ fn url_password(text: &str) -> Option<String> {
     let (user, _) = authority.rsplit_once('@')?;
     let (_, password) = user.split_once(':')?;
     Some(password.to_owned())
+}
+
+/// As it stands in JSON, between the quotes.
+fn quoted(text: &str) -> String {
+    let json = serde_json::to_string(text).unwrap_or_default();
+    json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default().to_owned()
+}
+
+/// `é` as many programs write it in JSON: `\u00e9`.
+fn ascii_json(text: &str) -> String {
+    let mut ascii = String::new();
+    let mut units = [0; 2];
+    for c in text.chars() {
+        match c.is_ascii() {
+            true => ascii.push(c),
+            false => {
+                c.encode_utf16(&mut units).iter().for_each(|unit| ascii.push_str(&format!("\\u{unit:04x}")))
+            }
+        }
+    }
+    ascii
 }
 
 /// `%2F` as some programs write it: `%2f`.
@@ -217,6 +252,9 @@ mod tests {
             "t0K%2fen%2bS3%20Cret%26%c3%a9",
             "t0K%2fen%2bS3+Cret%26%c3%a9",
             "t0K\\/en+S3 Cret&é",
+            "t0K/en+S3 Cret&\\u00e9",
+            "t0K/en+S3 Cret&amp;é",
+            "t0K&#x2f;en+S3 Cret&amp;é",
         ] {
             assert_eq!(redactor.clean(&format!("a {shape} b")), "a [redacted] b", "{shape}");
         }

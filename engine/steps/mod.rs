@@ -52,7 +52,7 @@ pub use hands::{Hands, Job, Verb, Work};
 pub use hold::{Hold, Holder, Refused};
 pub use lost::{ColumnLoss, Difference, LostReport, MOST_ROWS, TableLoss, Wish, compare};
 pub use preflight::{
-    Concern, Fact, Found as PreflightFound, Options as PreflightOptions, Preflight, preflight,
+    Concern, Fact, Found as PreflightFound, Options as PreflightOptions, Preflight, preflight, read_secrets,
 };
 pub use prune::{
     Asked, Leaving, Leftover, Runs, Standing as RunStanding, Verdict as PruneVerdict, ask, drop_database,

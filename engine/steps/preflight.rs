@@ -24,6 +24,7 @@ mod uses;
 pub use concern::{Concern, Fact, Found, Preflight};
 
 use super::world::World;
+use crate::run::Failure;
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -86,6 +87,22 @@ pub async fn preflight(world: &Arc<World>, options: &Options) -> Preflight {
     found.extend(options.known.clone());
     let found = found.cleaned(&world.secrets.redactor());
     Preflight::new(world.shape.plan.name.as_str(), found, &options.accept)
+}
+
+/// Reads every secret that the run may come to use, so that it is found wherever it would be shown: what is printed before
+/// its own step needs it too. Says which cannot be had. A rehearsal asks nobody for what it does not use.
+pub async fn read_secrets(world: &World) -> Vec<Failure> {
+    if world.rehearsal.is_some() {
+        return Vec::new();
+    }
+    let uses = uses::of(world).await;
+    let mut names = uses.secrets;
+    for (name, channel) in world.shape.loaded.channels() {
+        if !channel.events.is_empty() || uses.channels.contains_key(name) {
+            names.extend(channels::secrets(channel));
+        }
+    }
+    world.secrets.read(&names).await
 }
 
 /// Everything about one database of the plan.

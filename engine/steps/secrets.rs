@@ -1,13 +1,18 @@
-//! Secrets are read when they are needed, kept in memory for the run, and never written. Read again after a refusal.
+//! Secrets are read when they are needed, kept in memory for the run, and never written. Read again after a refusal. All that
+//! can be read without starting anything are known from the beginning, so that they are found in what a program prints that
+//! was given none of them. Must never forget a value that was a secret once.
 
 use crate::plan::Table;
 use crate::plan::site::SecretSource;
 use crate::process;
 use crate::run::Failure;
 use crate::secret::{Redactor, Secret};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+/// No file of a secret that nobody has asked for is larger.
+const LARGEST: u64 = 1 << 20;
 
 /// Where the secrets come from, and those that were read.
 pub struct Secrets {
@@ -16,11 +21,13 @@ pub struct Secrets {
     given: HashMap<String, Secret>,
     directory: PathBuf,
     read: Mutex<HashMap<String, Secret>>,
+    /// Values that were replaced, and those that nobody has asked for yet.
+    others: Mutex<Option<Vec<Secret>>>,
 }
 
 impl Secrets {
     pub fn new(sources: Table<SecretSource>, given: HashMap<String, Secret>, directory: PathBuf) -> Self {
-        Self { sources, given, directory, read: Mutex::default() }
+        Self { sources, given, directory, read: Mutex::default(), others: Mutex::default() }
     }
 
     /// The value of a secret.
@@ -39,17 +46,43 @@ impl Secrets {
         Ok(secret)
     }
 
-    /// Forgets what was read, so that the next use reads it again.
+    /// Reads those that only a command gives, so that they are found wherever they would be shown. Says which cannot be
+    /// read: whatever needs one will say so again.
+    pub async fn read(&self, names: &BTreeSet<String>) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for name in names.iter().filter(|name| self.sources.get(name.as_str()).is_some()) {
+            failures.extend(self.get(name).await.err());
+        }
+        failures
+    }
+
+    /// The next use reads them again. What they were is still not shown.
     pub fn forget(&self) {
-        self.known().clear();
+        let mut others = self.others();
+        let known: Vec<Secret> = self.known().drain().map(|(_, secret)| secret).collect();
+        others.get_or_insert_with(|| self.at_hand()).extend(known);
     }
 
-    /// All values that were read so far.
+    /// All values that are known.
     pub fn all(&self) -> Vec<Secret> {
-        self.given.values().cloned().chain(self.known().values().cloned()).collect()
+        let others = self.others().get_or_insert_with(|| self.at_hand()).clone();
+        let mut all: Vec<Secret> =
+            self.given.values().cloned().chain(self.known().values().cloned()).collect();
+        all.extend(others);
+        all
     }
 
-    /// Finds every secret that was read so far.
+    /// The values of all sources that can be read without starting a program. One that is not there is not missed here.
+    fn at_hand(&self) -> Vec<Secret> {
+        let values = self.sources.iter().filter_map(|(_, source)| at_hand(source, &self.directory));
+        values.filter(|value| !value.is_empty()).collect()
+    }
+
+    fn others(&self) -> std::sync::MutexGuard<'_, Option<Vec<Secret>>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds every secret that is known.
     pub fn redactor(&self) -> Redactor {
         Redactor::new(&self.all())
     }
@@ -61,6 +94,21 @@ impl Secrets {
 
 fn missing(name: &str, why: &str) -> Failure {
     Failure::new("runplan::secret::missing", format!("the secret {name} cannot be read: {why}"))
+}
+
+/// The value of a variable or of a file that can be read at once.
+fn at_hand(source: &SecretSource, directory: &Path) -> Option<Secret> {
+    if let Some(variable) = &source.env {
+        return std::env::var(variable).ok().map(Secret::new);
+    }
+    let path = directory.join(source.file.as_ref()?);
+    // A pipe would wait for its writer, and what comes out of it comes once.
+    let is_file = path.metadata().is_ok_and(|found| found.is_file() && found.len() <= LARGEST);
+    is_file.then(|| std::fs::read_to_string(&path).ok())?.map(|text| from_file(&text))
+}
+
+fn from_file(text: &str) -> Secret {
+    Secret::new(text.strip_suffix('\n').map(|text| text.trim_end_matches('\r')).unwrap_or(text))
 }
 
 async fn fetch(name: &str, source: &SecretSource, directory: &Path) -> Result<Secret, Failure> {
@@ -75,9 +123,7 @@ async fn fetch(name: &str, source: &SecretSource, directory: &Path) -> Result<Se
         let path = directory.join(file);
         let text = std::fs::read_to_string(&path)
             .map_err(|error| missing(name, &format!("{}: {error}", path.display())))?;
-        return Ok(Secret::new(
-            text.strip_suffix('\n').map(|text| text.trim_end_matches('\r')).unwrap_or(&text),
-        ));
+        return Ok(from_file(&text));
     }
     let Some(command) = &source.command else {
         return Err(missing(name, "it has neither env, file nor command"));

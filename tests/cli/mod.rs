@@ -13,6 +13,7 @@ mod preflight;
 mod rehearsals;
 mod reports;
 mod runs;
+mod secrets;
 mod signed;
 mod stopping;
 mod terminal;

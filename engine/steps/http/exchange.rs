@@ -2,6 +2,7 @@
 //! credentials to another host, nor put an address into an error when it may hold a secret.
 
 use crate::clock;
+use crate::plan::written_password;
 use serde_json::{Map, Value};
 use std::io::Read;
 use std::sync::{Arc, OnceLock};
@@ -16,6 +17,8 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// An answer's body is read so far.
 const LARGEST_BODY: u64 = 8 << 20;
 const MOST_REDIRECTS: u32 = 5;
+/// What stands where a password stood.
+const MASK: &str = "[redacted]";
 /// How long an answer is waited for after the wish to cancel, when the request may have arrived.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -100,10 +103,10 @@ fn redirected(request: &Request, location: &str) -> Result<Request, String> {
     let bad = || format!("{} redirects to an address that cannot be read", request.shown);
     let from: Uri = request.url.parse().map_err(|_| bad())?;
     let (scheme, authority) = (from.scheme_str().ok_or_else(bad)?, from.authority().ok_or_else(bad)?);
-    let url = if location.contains("://") {
-        location.to_owned()
+    let url = if let Some((scheme, rest)) = location.split_once("://") {
+        format!("{scheme}://{}", without_login(rest))
     } else if let Some(rest) = location.strip_prefix("//") {
-        format!("{scheme}://{rest}")
+        format!("{scheme}://{}", without_login(rest))
     } else if location.starts_with('/') {
         format!("{scheme}://{authority}{location}")
     } else {
@@ -117,6 +120,12 @@ fn redirected(request: &Request, location: &str) -> Result<Request, String> {
     let same = to.scheme_str() == from.scheme_str() && to.authority() == from.authority();
     let headers = if same { request.headers.clone() } else { Vec::new() };
     Ok(Request { url, headers, ..request.clone() })
+}
+
+/// A server does not give us credentials: whatever it says there would be said to somebody else as ours.
+fn without_login(address: &str) -> &str {
+    let end = address.find(['/', '?', '#']).unwrap_or(address.len());
+    address[..end].rfind('@').map_or(address, |at| &address[at + 1..])
 }
 
 fn once(request: &Request) -> Result<(Reply, Option<String>), Trouble> {
@@ -157,13 +166,21 @@ fn headers(found: &ureq::http::HeaderMap) -> Map<String, Value> {
         if matches!(name.as_str(), "set-cookie" | "set-cookie2") {
             continue;
         }
-        let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let text = without_passwords(String::from_utf8_lossy(value.as_bytes()).into_owned());
         match headers.get_mut(name.as_str()) {
             Some(Value::String(before)) => *before = format!("{before}, {text}"),
             _ => drop(headers.insert(name.as_str().to_owned(), text.into())),
         }
     }
     headers
+}
+
+/// The addresses in a header may hold credentials of others, as that of a redirect does.
+fn without_passwords(mut text: String) -> String {
+    while let Some(password) = written_password(&text).filter(|range| &text[range.clone()] != MASK) {
+        text.replace_range(password, MASK);
+    }
+    text
 }
 
 fn agent(limit: Duration) -> ureq::Agent {
@@ -266,11 +283,19 @@ mod tests {
             ("https://a.example:8443/b", "https://a.example:8443/b", false),
             ("https://b.example/", "https://b.example/", false),
             ("//b.example/c", "https://b.example/c", false),
+            ("https://u:p@a.example/b@c", "https://a.example/b@c", true),
         ] {
             let next = redirected(&from, location).unwrap();
             assert_eq!((next.url.as_str(), !next.headers.is_empty()), (url, keeps));
         }
         assert!(redirected(&from, "http://a.example/z").is_err());
+    }
+
+    #[test]
+    fn the_passwords_of_others_are_not_kept() {
+        let clean = |text: &str| without_passwords(text.to_owned());
+        assert_eq!(clean("http://u:p4ss@a.example/x?y"), "http://u:[redacted]@a.example/x?y");
+        assert_eq!(clean("text/html"), "text/html");
     }
 
     #[test]

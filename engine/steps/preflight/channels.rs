@@ -4,12 +4,13 @@ use super::Options;
 use super::concern::{Concern, Found};
 use super::late::{self, Known};
 use super::uses::Uses;
-use crate::plan::StepId;
 use crate::plan::site::{Channel, ChannelType};
+use crate::plan::{StepId, template};
 use crate::process;
 use crate::steps::notify::{email, pagerduty};
 use crate::steps::world::World;
 use futures_util::future::join_all;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A channel that is slower than this is not there when it is needed.
@@ -31,6 +32,21 @@ pub async fn look(world: &World, options: &Options, uses: &Uses) -> Found {
     let mut found = Found::default();
     join_all(asked).await.into_iter().for_each(|one| found.extend(one));
     found
+}
+
+/// The secrets that a channel's texts name.
+pub fn secrets(channel: &Channel) -> BTreeSet<String> {
+    let Channel { url, secret, server, user, password, from, routing_key, argv, to, env, headers, .. } =
+        channel;
+    let single = [url, secret, server, user, password, from, routing_key].into_iter().flatten();
+    let many = argv.iter().flatten().chain(to).chain(env.values());
+    let texts = single.chain(many).chain(headers.values());
+    let references = texts.flat_map(|text| template::references(&text.raw, false).unwrap_or_default());
+    let secret = |reference: template::Reference| match reference.parts.as_slice() {
+        [first, name, ..] if first == "secrets" => Some(name.clone()),
+        _ => None,
+    };
+    references.filter_map(secret).collect()
 }
 
 async fn ask(
