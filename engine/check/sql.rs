@@ -146,8 +146,16 @@ impl Rules<'_, '_> {
             RemarkKind::Control(words) => {
                 let message =
                     format!("`{}` steers the transaction, which is runplan's own", words.to_uppercase());
-                self.error("runplan::check::transaction_control", range, message)
-                    .help("remove it: all statements of a step are one transaction, committed when all have succeeded");
+                let help = match words.as_str() {
+                    "set transaction" => {
+                        "remove it; for another isolation level begin with `SET LOCAL transaction_isolation = \
+                         'serializable'` (or 'repeatable read'), for one that only reads give `read_only: true`"
+                    }
+                    _ => {
+                        "remove it: all statements of a step are one transaction, committed when all have succeeded"
+                    }
+                };
+                self.error("runplan::check::transaction_control", range, message).help(help);
             }
             RemarkKind::MetaCommand(command) => {
                 let message = format!("`{command}` is a command of psql, not SQL");

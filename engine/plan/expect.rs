@@ -30,7 +30,8 @@ record! {
         /// A regular expression the text must match.
         /// Example: ^ok
         matches: Option<Sp<String>>,
-        /// As it was when this step recorded it: `{{ steps.before.results }}`.
+        /// As it was when this step recorded it: `{{ steps.before.results }}` of a verify, `{{ steps.saved.record }}` of a
+        /// backup.
         /// Example: {{ steps.before.results }}
         unchanged_since: Option<Json>,
         /// How far a number may be off, absolute or in percent.

@@ -29,7 +29,7 @@ pub const REHEARSAL: &[&str] = &["dir", "url"];
 /// The outputs of a kind of step, besides those that every step has.
 pub fn outputs(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Backup => &["path", "sha256", "bytes", "tables", "rows", "taken_at"],
+        Kind::Backup => &["path", "sha256", "bytes", "tables", "rows", "taken_at", "record"],
         Kind::Restore => &["database", "tables", "bytes", "taken_at"],
         Kind::Swap => &["old_database", "downtime_ms", "sessions_ended"],
         Kind::Copy => &["rows", "inserted", "updated", "skipped"],

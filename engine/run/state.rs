@@ -324,6 +324,8 @@ impl State {
             "id": self.run.as_str(),
             "plan": self.shape.plan.name.as_str(),
             "reason": text(started.and_then(|started| started.reason.as_ref())),
+            // Not for templates: what the operator took upon himself.
+            "accepted": started.iter().flat_map(|started| &started.accepted).map(|one| &one.code).collect::<Vec<_>>(),
             "severity": text(started.and_then(|started| started.severity.as_ref())),
             "requester": self.requester.as_ref().map(|actor| actor.name.clone()).unwrap_or_default(),
             "started_at": self.started_at.map(|at| at.to_string()).unwrap_or_default(),

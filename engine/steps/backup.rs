@@ -8,7 +8,7 @@ mod finish;
 mod record;
 
 pub use disk::size as readable_size;
-pub use dump::jobs;
+pub use dump::{jobs, refuse_compression};
 
 use super::archive::{Manifest, Packing};
 use super::attempt::Attempt;

@@ -11,6 +11,7 @@ mod client;
 mod copy;
 mod database;
 mod definitions;
+mod disk;
 mod earlier;
 mod expectation;
 mod failures;

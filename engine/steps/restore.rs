@@ -5,6 +5,7 @@ mod elsewhere;
 mod in_place;
 mod load;
 mod needs;
+mod room;
 mod side;
 
 use super::archive::{self, Format, Inspection, Reading};

@@ -2,6 +2,7 @@
 //! one the author's probe does. Must never send a COMMIT that the journal does not know of.
 
 mod alone;
+mod isolation;
 mod orphan;
 pub mod rows;
 pub mod session;

@@ -98,6 +98,12 @@ impl World {
         Value::Object(contacts.collect())
     }
 
+    /// Whether the operator has accepted, when the run began, what preflight found under a code.
+    pub fn has_accepted(&self, code: &str) -> bool {
+        let run = self.run_values.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        run["accepted"].as_array().is_some_and(|codes| codes.iter().any(|one| one == code))
+    }
+
     pub fn set_run_values(&self, values: Value) {
         *self.run_values.write().unwrap_or_else(std::sync::PoisonError::into_inner) = values;
     }

@@ -1,8 +1,9 @@
 //! Backups of a real database: made, read back, recognised, removed.
 
-use crate::support::cluster::{connect, database};
+use crate::support::cluster::{connect, database, programs};
 use crate::support::stage::{Stage, done, failed, plan};
 use runplan::postgres::Settings;
+use runplan::steps::{PreflightOptions, preflight};
 
 /// A database with three tables of the usual sort, and 300 rows.
 pub async fn sample(stem: &str) -> Settings {
@@ -92,4 +93,91 @@ steps:
     let failure = failed(stage.act("missing").await);
     assert!(failure.message.contains("no matching tables were found"), "{}", failure.message);
     assert_eq!(std::fs::read_dir(stage.path("backups")).unwrap().count(), 2);
+}
+
+/// Whether this pg_dump writes such an archive, found out by having it write one.
+async fn can(settings: &Settings, format: &str, word: &str) -> bool {
+    let server = connect(settings).await;
+    let major = runplan::postgres::identity::server_version(&server).await.unwrap() / 10_000;
+    let program = programs().find("pg_dump", major).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("x").display().to_string();
+    let mut command = runplan::process::plain::command(program.path);
+    command.args([
+        &format!("--compress={word}"),
+        &format!("--format={format}"),
+        &format!("--file={file}"),
+        &format!("--dbname={}", settings.client_conninfo()),
+    ]);
+    for (name, value) in settings.client_environment() {
+        command.env(name, value.expose());
+    }
+    command.output().unwrap().status.success()
+}
+
+#[tokio::test]
+async fn each_format_with_each_compression_is_made_or_refused_before_the_run() {
+    let settings = sample("backup_compressions").await;
+    for format in ["directory", "custom", "plain"] {
+        for word in ["zstd", "lz4", "gzip", "none"] {
+            let what = format!("{format}, {word}");
+            let stage = stage(&settings, &format!(", format: {format}, compress: {word}"));
+            let by_itself = word == "gzip" || word == "none" || format == "plain";
+            let asked = preflight(&stage.world, &PreflightOptions::default()).await;
+            let refusal = asked.findings.iter().find(|one| one.code == "runplan::backup::compress");
+            if by_itself || can(&settings, format, word).await {
+                assert!(refusal.is_none(), "{what}: {refusal:?}");
+                assert_eq!(stage.done("saved").await["rows"], 300, "{what}");
+                continue;
+            }
+            let refusal = refusal.unwrap_or_else(|| panic!("{what} is not refused"));
+            assert!(
+                refusal.stops() && refusal.message.contains(&format!("a {format} archive with {word}: "))
+            );
+            assert!(
+                refusal.help.as_ref().unwrap().contains(&format!("`format: plain, compress: {word}`")),
+                "{refusal:?}"
+            );
+            assert_eq!(failed(stage.act("saved").await).code, "runplan::backup::compress", "{what}");
+            assert!(std::fs::read_dir(stage.path("backups")).map_or(0, Iterator::count) == 0, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_backup_recorded_is_compared_with_later() {
+    let settings = sample("backup_compared").await;
+    let stage = plan(
+        "databases: { app: { url: unused } }
+checks:
+  sums:
+    - { name: all escrows, sql: SELECT sum(amount) AS total FROM escrows, expect: { unchanged_since: \"{{ steps.saved.record }}\" } }
+    - { name: names, sql: SELECT name FROM users ORDER BY id, mask: [name], expect: { unchanged_since: \"{{ steps.saved.record }}\" } }
+steps:
+  - id: saved
+    backup: { database: app, to: ./backups, record: [sums] }
+  - id: same
+    verify:
+      database: app
+      use: [sums]
+      checks: [ { name: counts, counts: { matches: \"{{ steps.saved.path }}\" } } ]
+",
+    )
+    .database("app", &settings)
+    .set();
+    let outputs = stage.done("saved").await;
+    assert_eq!(outputs["record"]["all escrows"], 7575.0);
+    assert!(outputs["record"]["names"]["sha256"].is_string(), "masked values are kept nowhere: {outputs:?}");
+    stage.done("same").await;
+    connect(&settings)
+        .await
+        .execute("UPDATE escrows SET amount = 0 WHERE id = 1; UPDATE users SET name = 'x' WHERE id = 2")
+        .await
+        .unwrap();
+    let failure = failed(stage.act("same").await);
+    for said in ["2 of 3 checks failed", "all escrows", "as before: 7575", "names"] {
+        assert!(failure.message.contains(said), "{said}: {}", failure.message);
+    }
+    connect(&settings).await.execute("DELETE FROM messages WHERE body LIKE '%7'").await.unwrap();
+    assert!(failed(stage.act("same").await).message.contains("3 of 3 checks failed"));
 }

@@ -311,3 +311,28 @@ async fn the_first_error_ends_it_in_words_with_its_statement() {
     assert!(failure.message.contains("CREATE TABLE b (n nonsense)"), "{}", failure.message);
     assert_eq!(super::damage::sides(&settings).await, "0");
 }
+
+/// A backup that says of itself that it needs more than any disk has.
+#[tokio::test]
+async fn a_disk_that_is_too_small_is_refused_before_anything_is_made() {
+    let settings = sample("restore_room").await;
+    let stage = super::swap::stage(&settings);
+    let path = stage.done("saved").await["path"].as_str().unwrap().to_owned();
+    let manifest = format!("{path}.manifest.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let mut changed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    changed["database_bytes"] = 900_000_000_000_000_000_u64.into();
+    std::fs::write(&manifest, changed.to_string()).unwrap();
+    let failure = failed(stage.act("restored").await);
+    assert_eq!(failure.code, "runplan::restore::disk");
+    assert!(
+        failure.message.contains("the restore needs about 900000.0 TB (as large as the database was"),
+        "{}",
+        failure.message
+    );
+    assert_eq!(stage.facts("restored", 1), [], "nothing was begun");
+    // Somebody has looked at the disk himself.
+    stage.world.set_run_values(serde_json::json!({ "accepted": ["runplan::preflight::disk_full"] }));
+    stage.done("restored").await;
+    assert!(stage.warnings().iter().any(|warning| warning.contains("900000.0 TB")), "{:?}", stage.warnings());
+}

@@ -428,3 +428,53 @@ mod values {
         checked.unwrap();
     }
 }
+
+#[tokio::test]
+async fn an_isolation_level_reaches_the_statements_after_it() {
+    let (settings, _) = with_table("sql_isolation").await;
+    for read_only in ["", "read_only: true, "] {
+        for (level, shown) in [("SERIALIZABLE", "serializable"), ("REPEATABLE READ", "repeatable read")] {
+            let text = format!(
+                "{read_only}statement: \"SET LOCAL transaction_isolation = '{level}'; SELECT current_setting('transaction_isolation') AS level\""
+            );
+            let stage = step(&text, &settings);
+            assert_eq!(stage.done("s").await["first"]["level"], shown, "{text}");
+        }
+    }
+    let late = "statement: \"SELECT 1; SET LOCAL transaction_isolation = 'serializable'\"";
+    let failure = failed(once(late, &settings).await);
+    assert!(failure.message.contains("called before any query"), "{}", failure.message);
+}
+
+/// A server that waits for a standby which is not there.
+#[tokio::test]
+async fn a_commit_that_stopped_waiting_for_its_standby_says_so() {
+    let cluster = runplan::postgres::Cluster::launch(crate::support::cluster::options()).await.unwrap();
+    let admin = connect(&cluster.settings("postgres").unwrap()).await;
+    admin.execute("CREATE DATABASE alone").await.unwrap();
+    let settings = cluster.settings("alone").unwrap();
+    let look = connect(&settings).await;
+    look.execute("CREATE TABLE t (a int, b text)").await.unwrap();
+    admin.execute("ALTER DATABASE postgres SET synchronous_commit = local").await.unwrap();
+    let admin = connect(&cluster.settings("postgres").unwrap()).await;
+    admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await.unwrap();
+    admin.execute("SELECT pg_reload_conf()").await.unwrap();
+    let stage =
+        step("statement: \"SET LOCAL synchronous_commit = on; INSERT INTO t VALUES (1, 'x')\"", &settings);
+    let waits = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = 'COMMIT'";
+    let (outcome, ()) = tokio::join!(stage.act("s"), async {
+        loop {
+            if let Some(row) = admin.row_if_any(waits).await.unwrap() {
+                admin.one(&format!("SELECT pg_cancel_backend({})", row.text(0).unwrap())).await.unwrap();
+                return;
+            }
+            runplan::clock::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    crate::support::stage::done(outcome);
+    assert_eq!(count(&look).await, "1");
+    let said = stage.warnings().join("\n");
+    assert!(said.contains("canceling wait for synchronous replication"), "{said}");
+    assert!(said.contains("might not have been replicated to the standby"), "{said}");
+    cluster.stop().unwrap();
+}

@@ -24,21 +24,42 @@ pub fn key(attempt: &Attempt) -> String {
 /// The pg_dump for a server, if it can do what is asked.
 pub fn program(attempt: &Attempt, action: &Backup, major: u32) -> Result<Program, Stop> {
     let program = attempt.world.programs.find("pg_dump", major).map_err(|error| failure_of(&error))?;
-    let by_itself = action.format != Format::Plain && program.major >= 16;
-    match action.compress {
-        Some(word @ (Compress::Zstd | Compress::Lz4)) if action.format != Format::Plain => {
-            let word = if word == Compress::Zstd { "zstd" } else { "lz4" };
-            if by_itself && supports(&program, word) {
-                return Ok(program);
-            }
-            let message = format!("pg_dump {} cannot compress with {word}", program.version);
-            Err(Failure::new("runplan::backup::compress", message)
-                .help("use `compress: gzip`, or `format: plain`, which runplan compresses itself")
-                .permanent()
-                .into())
-        }
-        _ => Ok(program),
-    }
+    refuse_compression(&program, action.format, action.compress)?;
+    Ok(program)
+}
+
+/// Whether a pg_dump writes an archive of that format compressed in that way. An archive is not packed once more
+/// afterwards: pg_restore could then neither load it with several jobs nor find a table in it.
+///
+/// # Errors
+/// It does not, with what does instead.
+pub fn refuse_compression(
+    program: &Program,
+    format: Format,
+    compress: Option<Compress>,
+) -> Result<(), Failure> {
+    let word = match compress {
+        Some(Compress::Zstd) => "zstd",
+        Some(Compress::Lz4) => "lz4",
+        Some(Compress::Gzip | Compress::None) | None => return Ok(()),
+    };
+    let format = match format {
+        Format::Plain => return Ok(()),
+        Format::Directory => "directory",
+        Format::Custom => "custom",
+    };
+    let why = match program.major {
+        16.. if supports(program, word) => return Ok(()),
+        16.. => "it was built without",
+        _ => "only 16 and later can",
+    };
+    let message =
+        format!("pg_dump {} cannot compress a {format} archive with {word}: {why}", program.version);
+    Err(Failure::new("runplan::backup::compress", message)
+        .help(format!(
+            "use `compress: gzip`, or `format: plain, compress: {word}`, which runplan compresses itself"
+        ))
+        .permanent())
 }
 
 /// Asks pg_dump whether it was built with a compression: it says so before it connects.

@@ -119,6 +119,8 @@ fn outputs(chosen: &Chosen, manifest: &Manifest) -> Outputs {
     give("tables", manifest.tables.len().into());
     give("rows", manifest.rows.into());
     give("taken_at", manifest.taken_at.clone().into());
+    // For a later `unchanged_since`.
+    give("record", Value::Object(manifest.record.clone()));
     if let Some(kept) = &manifest.kept_until {
         give("kept_until", kept.clone().into());
     }

@@ -22,7 +22,11 @@ pub async fn values(attempt: &Attempt, action: &Backup) -> Result<Map<String, Va
             let database = check.database.as_ref().unwrap_or(&action.database);
             let limit = check.timeout.map(|limit| limit.std());
             let why = match asker.ask(&check.question.value, Some(database), limit).await {
-                Ok(answer) if answer.wrong.is_none() => Ok(expectation::recorded(&answer)),
+                Ok(answer) if answer.wrong.is_none() => {
+                    let columns = answer.rows.as_ref().map_or(&[][..], |rows| rows.columns.as_slice());
+                    let hides = columns.iter().any(|column| check.mask.contains(column));
+                    Ok(if hides { expectation::hashed(&answer) } else { expectation::recorded(&answer) })
+                }
                 Ok(answer) => Err(answer.wrong.unwrap_or_default()),
                 Err(Unanswered::Failed(failure)) => Err(failure.message),
                 Err(Unanswered::Cancelled) => return Err(stop::cancelled().into()),

@@ -90,8 +90,14 @@ impl Judge<'_> {
                 .find(|result| result["name"] == name)
                 .and_then(|result| result.get("value"))
                 .cloned(),
+            // What a backup recorded: check by check.
+            Value::Object(record) if record.contains_key(name) => record.get(name).cloned(),
             other => Some(other.clone()),
         };
+        if let Some(why) = then.as_ref().and_then(|then| then.get("failed")?.as_str()) {
+            let actual = format!("`{name}` could not be recorded before: {why}");
+            return self.hold(false, "as before".to_owned(), || actual);
+        }
         match then {
             Some(then) if then.get("sha256").is_some() => {
                 let holds = then == hashed(self.answer);

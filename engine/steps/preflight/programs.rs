@@ -7,7 +7,9 @@ use super::server::Server;
 use super::uses::{Use, Uses, What};
 use super::{Options, ids, steps_that};
 use crate::plan::Text;
+use crate::postgres::Program;
 use crate::process::which;
+use crate::steps::backup;
 use crate::steps::world::World;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -107,6 +109,9 @@ pub async fn clients(world: &World, server: &Server, uses: &[&Use]) -> Found {
         let asked = tokio::task::spawn_blocking(move || programs.find(name, major)).await;
         match asked {
             Ok(Ok(program)) => {
+                if name == "pg_dump" {
+                    compression(&program, &steps, &mut found).await;
+                }
                 found.fact(name, format!("{} {}", program.path.display(), program.version));
                 if let Some(note) = program.note {
                     found.add(Concern::warning("client_newer", note).help(format!(
@@ -123,4 +128,17 @@ pub async fn clients(world: &World, server: &Server, uses: &[&Use]) -> Found {
         }
     }
     found
+}
+
+/// Whether this pg_dump can compress as the steps say.
+async fn compression(program: &Program, steps: &[&Use], found: &mut Found) {
+    for used in steps {
+        let What::Backup { format, compress, .. } = &used.what else { continue };
+        let (program, format, compress) = (program.clone(), *format, *compress);
+        let asked =
+            tokio::task::spawn_blocking(move || backup::refuse_compression(&program, format, compress)).await;
+        if let Ok(Err(failure)) = asked {
+            found.add(Concern::of_failure(&failure).step(&used.step));
+        }
+    }
 }

@@ -6,9 +6,8 @@ use super::server::Server;
 use super::size::bytes;
 use super::uses::{Use, What};
 use super::{ids, steps_that};
+use crate::steps::disk;
 use crate::steps::world::World;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 
 /// A compressed dump is smaller than its tables; how much is not known before. Below a quarter it is hopeless.
 const HOPELESS: u64 = 4;
@@ -93,7 +92,7 @@ async fn folder(world: &World, sizes: &Sizes, used: &Use, found: &mut Found) {
         );
         return;
     }
-    let free = match free(there) {
+    let free = match disk::free(there) {
         Ok(free) => free,
         Err(why) => {
             let message = format!("how much room {} has cannot be told: {why}", there.display());
@@ -134,7 +133,8 @@ async fn server_disk(server: &Server, sizes: &Sizes, restores: &[&Use], found: &
         );
         Concern::warning("disk_unknown", message).step(step).help(ACCEPT)
     };
-    let places = match places(server).await {
+    let asked = disk::places(&server.catalog, server.database(), &server.identity.system_identifier);
+    let places = match asked.await {
         Ok(places) => places,
         Err(why) => {
             found.add(unknown(&why));
@@ -142,7 +142,7 @@ async fn server_disk(server: &Server, sizes: &Sizes, restores: &[&Use], found: &
         }
     };
     for place in places {
-        match free(&place) {
+        match disk::free(&place) {
             Ok(free) => {
                 found.fact(
                     &server.name,
@@ -167,64 +167,4 @@ async fn server_disk(server: &Server, sizes: &Sizes, restores: &[&Use], found: &
             Err(why) => found.add(unknown(&why)),
         }
     }
-}
-
-/// Where the database's files are on this machine: of its tablespace, and of the WAL.
-async fn places(server: &Server) -> Result<Vec<PathBuf>, String> {
-    let host = server.catalog.settings().hosts().first();
-    let is_here = host.is_some_and(|host| {
-        host.is_socket()
-            || host.name == "localhost"
-            || host.name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-    });
-    if !is_here {
-        return Err("it is another machine".to_owned());
-    }
-    let sql = "SELECT current_setting('data_directory', true), pg_tablespace_location(dattablespace) \
-               FROM pg_database WHERE datname = current_database()";
-    let asked = server.catalog.row(sql).await;
-    let row = match asked {
-        Ok(row) => row,
-        Err(error) if error.sqlstate() == Some("42501") => {
-            return Err(format!(
-                "role {} may not see data_directory; GRANT pg_read_all_settings",
-                server.role.name
-            ));
-        }
-        Err(error) => return Err(error.message().to_owned()),
-    };
-    let data =
-        PathBuf::from(row.optional(0).filter(|path| !path.is_empty()).ok_or("its directory is not told")?);
-    is_its(&data, &server.identity.system_identifier)?;
-    let wal = data.join("pg_wal");
-    let wal = wal.canonicalize().unwrap_or(wal);
-    let mut places = vec![data.clone()];
-    if !wal.starts_with(&data) {
-        places.push(wal);
-    }
-    if let Some(space) = row.optional(1).filter(|path| !path.is_empty()) {
-        places.push(space.into());
-    }
-    Ok(places)
-}
-
-/// A forwarded port looks like this machine: only the server's own control file proves it.
-fn is_its(data: &Path, system_identifier: &str) -> Result<(), String> {
-    let path = data.join("global/pg_control");
-    let mut bytes = [0; 8];
-    std::fs::File::open(&path)
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    let there = u64::from_ne_bytes(bytes).to_string();
-    match there == system_identifier {
-        true => Ok(()),
-        false => Err(format!("{} belongs to another server", data.display())),
-    }
-}
-
-/// Bytes that an ordinary user may still write.
-fn free(path: &Path) -> Result<u64, String> {
-    rustix::fs::statvfs(path)
-        .map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))
-        .map_err(|error| error.to_string())
 }

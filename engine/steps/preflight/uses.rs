@@ -38,6 +38,8 @@ pub enum What {
     Backup {
         to: Text,
         compressed: bool,
+        format: Format,
+        compress: Option<Compress>,
         tables: Option<Vec<Text>>,
         schemas: Option<Vec<Text>>,
         excluded: Option<Vec<Text>>,
@@ -204,6 +206,8 @@ impl Walk<'_> {
         self.text(&backup.to, false);
         let what = What::Backup {
             to: backup.to.clone(),
+            format: backup.format,
+            compress: backup.compress,
             compressed: match backup.compress {
                 Some(how) => how != Compress::None,
                 None => backup.format != Format::Plain,

@@ -12,7 +12,7 @@ use super::super::feeder::{Feed, Handshake, Ready};
 use super::super::hold::Hold;
 use super::super::stop::{self, Stop};
 use super::super::targets::application_name;
-use super::{Source, elsewhere, load, needs, source};
+use super::{Source, elsewhere, load, needs, room, source};
 use crate::clock;
 use crate::plan::action::Restore;
 use crate::plan::action::restore::Into;
@@ -40,6 +40,8 @@ const GRACE: Duration = Duration::from_secs(10);
 const COMMITTING: Duration = Duration::from_secs(300);
 /// How long its end is still waited for when the attempt is cancelled.
 const LAST_WAIT: Duration = Duration::from_secs(10);
+/// So many of the server's warnings are told one by one.
+const MOST_WARNINGS: usize = 10;
 const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,6 +57,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
     let inside = stop::unless_cancelled(attempt, connect(attempt, &target.settings)).await?;
     let live = Database::expect(&inside, &target.database).await?;
     needs::check(attempt, action, &inside, &source).await?;
+    room::check(attempt, &inside, &live, &source).await?;
     let before = match action.into {
         Into::Other(_) => {
             elsewhere::prove_empty(attempt, &inside, &live).await?;
@@ -105,7 +108,10 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         witness::ask(&server, &intended.witness, GRACE).await
     };
     match asked.await {
-        Ok(Verdict::Committed) => finish(attempt, action, inside.settings(), intended.outputs).await,
+        Ok(Verdict::Committed) => {
+            tell_warnings(attempt, ended.as_ref().ok());
+            finish(attempt, action, inside.settings(), intended.outputs).await
+        }
         Ok(Verdict::Aborted) => Err(match (told, ended) {
             (Err(error), _) => file(&handshake.go, &error).into(),
             (Ok(()), Ok(exit)) => load::judge(&exit).err().unwrap_or_else(|| aborted().into()),
@@ -113,6 +119,24 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         }),
         Ok(Verdict::Unknown(why)) => Err(unknown(&intended, why)),
         Err(error) => Err(unknown(&intended, error.message().to_owned())),
+    }
+}
+
+/// What the server said at the COMMIT: that it did not wait for its standby, for one.
+fn tell_warnings(attempt: &Attempt, ended: Option<&process::Exit>) {
+    let Some(exit) = ended else { return };
+    let text = exit.stderr.text();
+    let mut lines = text.lines().peekable();
+    let mut told = 0;
+    while let Some(line) = lines.next() {
+        let Some((_, warning)) = line.split_once("WARNING:") else { continue };
+        told += 1;
+        if told > MOST_WARNINGS {
+            return attempt.warn(format!("more warnings are in {}", exit.stderr.path.display()));
+        }
+        let detail = lines.peek().and_then(|next| next.split_once("DETAIL:"));
+        let detail = detail.map(|(_, detail)| format!(" ({})", detail.trim())).unwrap_or_default();
+        attempt.warn(format!("the server said during the restore: {}{detail}", warning.trim()));
     }
 }
 

@@ -11,7 +11,7 @@ use super::super::mark::{self, Mark};
 use super::super::sessions;
 use super::super::stop::{self, Stop};
 use super::super::targets::{Target, application_name};
-use super::{Source, load, needs, source};
+use super::{Source, load, needs, room, source};
 use crate::plan::action::Restore;
 use crate::plan::action::restore::Owners;
 use crate::postgres::{Backend, Connection, Settings, escape_identifier, identity};
@@ -68,6 +68,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
     let server = connect(attempt, &target).await?;
     let live = Database::expect(&server, &target.database).await?;
     needs::check(attempt, action, &server, &source).await?;
+    room::check(attempt, &server, &live, &source).await?;
     let hold = attempt.world.targets.claim(&attempt.world, &target).await?;
     hold.lock.check().await?;
     drop_earlier(attempt, &server, &live.name).await?;

@@ -113,7 +113,7 @@ fn cut(text: &str) -> Result<Vec<Statement>, Failure> {
             RemarkKind::Control(words) => Some(words.clone()),
             _ => None,
         }) {
-            return Err(refused(format!("`{words}` would end the step's own transaction")));
+            return Err(refused(format!("`{words}` steers the step's own transaction")));
         }
         if let Kind::Meta(word) = &statement.kind {
             return Err(refused(format!("`{word}` is a command of psql, which the server does not know")));

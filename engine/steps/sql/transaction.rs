@@ -4,6 +4,7 @@
 use super::super::attempt::Attempt;
 use super::super::hold::Hold;
 use super::super::targets::{Target, application_name};
+use super::isolation::{self, Isolation};
 use super::rows::{self, Rows};
 use super::session::{self, Limits, Trouble};
 use super::settle::{self, INTENT, Intent};
@@ -45,6 +46,11 @@ pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<Outputs, Short>> + Send 
 /// What is done between BEGIN and COMMIT. Whatever the COMMIT needs beside the database must be durable when it ends.
 pub trait Inside: Sync {
     fn run<'a>(&'a self, connection: &'a Connection) -> Doing<'a>;
+
+    /// The isolation level that the author asks for: it must be known at BEGIN, before the first snapshot.
+    fn isolation(&self) -> Option<Isolation> {
+        None
+    }
 }
 
 /// The statements of an `sql` step.
@@ -57,6 +63,10 @@ pub struct Script<'a> {
 impl Inside for Script<'_> {
     fn run<'a>(&'a self, connection: &'a Connection) -> Doing<'a> {
         Box::pin(self.all(connection))
+    }
+
+    fn isolation(&self) -> Option<Isolation> {
+        isolation::of(self.statements)
     }
 }
 
@@ -93,8 +103,13 @@ impl Work<'_> {
             None => None,
         };
         // Said aloud: in a frozen database transactions are read-only unless they ask for more.
-        let begin = if self.hold.is_none() { READ_ONLY } else { "BEGIN READ WRITE" };
-        send(self.attempt, &connection, begin, "").await?;
+        let level = self.inside.isolation().map(Isolation::clause).unwrap_or_default();
+        let begin = match self.hold {
+            // The first snapshot makes it final: after it no statement can turn the transaction into one that writes.
+            None => format!("BEGIN {level} READ ONLY; SELECT 1"),
+            Some(_) => format!("BEGIN {level} READ WRITE"),
+        };
+        send(self.attempt, &connection, &begin, "").await?;
         match self.inside(&connection, second).await {
             Err(short) => {
                 // What was sent before it is answered: a ROLLBACK that fails has lost its session, which is one too.
@@ -139,7 +154,8 @@ impl Work<'_> {
             answer = connection.text("COMMIT") => match answer {
                 Ok(_) => {
                     for notice in connection.take_notices().iter().filter(|notice| notice.severity == "WARNING") {
-                        self.attempt.warn(format!("the server said at COMMIT: {}", notice.message));
+                        let detail = notice.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+                        self.attempt.warn(format!("the server said at COMMIT: {}{detail}", notice.message));
                     }
                     return Ok(Outcome::Done(intent.outputs));
                 }
@@ -296,8 +312,6 @@ pub async fn send(
     }
 }
 
-/// The first snapshot makes it final: after it no statement can turn the transaction into one that writes.
-const READ_ONLY: &str = "BEGIN READ ONLY; SELECT 1";
 /// How long a session is listened to that may be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
