@@ -44,6 +44,7 @@ fn as_json(brief: &Brief) -> Value {
     json!({
         "run": brief.run.as_str(),
         "plan": summary.map(|summary| summary.plan.as_str().to_owned()),
+        "rehearsal": summary.map(|summary| summary.rehearsal),
         "phase": summary.map(|summary| summary.phase.word()),
         "result": summary.and_then(|summary| summary.finished).map(|(_, result)| result.word()),
         "started_at": summary.map(|summary| summary.started_at.to_string()),
@@ -64,8 +65,10 @@ pub fn show(screen: &Screen, briefs: &[Brief]) {
                     (Some((_, Finish::Done)), _) => "done".to_owned(),
                     (Some((_, result)), _) => result.word().to_owned(),
                     (None, Some(why)) => format!("parked: {}", why.words()),
+                    (None, None) if summary.rehearsal => "under way or killed".to_owned(),
                     (None, None) => format!("under way or interrupted ({})", summary.phase.word()),
                 };
+                let state = if summary.rehearsal { format!("rehearsal: {state}") } else { state };
                 (terminal::day(screen, summary.started_at), state, summary.reason.clone().unwrap_or_default())
             }
             None => (String::new(), brief.problem.clone().unwrap_or_default(), String::new()),

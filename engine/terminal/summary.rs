@@ -51,6 +51,9 @@ fn headline(state: &State, now: Timestamp) -> (Tone, String) {
             (Tone::Caution, format!("Undone{time}: what the run did was reversed  ({run})"))
         }
         (None, Some(Finish::Failed)) => (Tone::Bad, format!("Failed{time}  ({run})")),
+        (None, None) if is_killed_rehearsal(state) => {
+            (Tone::Caution, format!("The rehearsal was killed{time}  ({run})"))
+        }
         (None, None) => (Tone::Caution, format!("Interrupted{time}  ({run})")),
     }
 }
@@ -66,7 +69,12 @@ fn rows(screen: &Screen, state: &State, places: &Places, now: Timestamp) -> Vec<
         rows.push(("Downtime", closed));
     }
     let kept = report::kept(state);
-    if state.started.as_ref().is_some_and(|started| started.rehearsal) {
+    if is_killed_rehearsal(state) {
+        rows.push((
+            "Left",
+            "what it made until it was killed: its throw-away server, databases and backups".to_owned(),
+        ));
+    } else if state.started.as_ref().is_some_and(|started| started.rehearsal) {
         rows.push(("Kept", "nothing: the throw-away server, its databases and backups are gone".to_owned()));
     } else if !kept.is_empty() {
         rows.push(("Kept", kept.iter().map(|kept| one_kept(screen, kept)).collect::<Vec<_>>().join("\n")));
@@ -200,7 +208,10 @@ fn next(state: &State) -> String {
     let run = &state.run;
     let rehearsal = state.started.as_ref().is_some_and(|started| started.rehearsal);
     match (standing(state), state.result) {
-        (Some(_), _) | (None, None) if rehearsal => {
+        (None, None) if rehearsal => {
+            "the next `runplan rehearse`, of any plan, removes what is left; this one cannot go on".to_owned()
+        }
+        (Some(_), _) if rehearsal => {
             format!("runplan logs {run}   shows what happened; mend the plan and rehearse again")
         }
         (Some(why), _) => {
@@ -218,6 +229,12 @@ fn next(state: &State) -> String {
         (None, Some(_)) => format!("runplan report {run}\nshows everything, for the post-mortem"),
         (None, None) => format!("runplan resume {run}"),
     }
+}
+
+/// A rehearsal is ended by its own process, whatever it came to; this one had no time to.
+fn is_killed_rehearsal(state: &State) -> bool {
+    let rehearsal = state.started.as_ref().is_some_and(|started| started.rehearsal);
+    rehearsal && state.result.is_none() && state.parked.is_none()
 }
 
 /// Whether something is still closed to the application.

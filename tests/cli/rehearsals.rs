@@ -126,6 +126,14 @@ fn the_next_rehearsal_cleans_up_after_a_killed_one() {
     assert!(place.is_dir());
     killed.signal(Signal::KILL);
     let _ = killed.wait();
+    // Whoever looks at it is told what it is and what removes what it left.
+    let status = sandbox.run(&format!("status {run}")).code(0).says("a rehearsal").says("was killed");
+    let status = status.says("the next `runplan rehearse`");
+    assert!(!status.stdout.contains("runplan resume"), "{}", status.stdout);
+    assert!(!status.stdout.contains("backups are gone"), "{}", status.stdout);
+    let runs = sandbox.run("runs").code(0).says("rehearsal: under way");
+    assert!(!runs.stdout.contains("runplan resume"), "{}", runs.stdout);
+    sandbox.run(&format!("resume {run}")).complains("rehears");
     sandbox
         .plan("steps:\n  - { id: hello, notify: { channels: [console], message: hello } }\nrehearsal: {}\n");
     sandbox

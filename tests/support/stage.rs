@@ -245,12 +245,29 @@ impl Stage {
 
     /// The same of an undo: dies where it notes the fact, which is durable.
     pub async fn undo_until(&self, id: &str, fact: &str) {
-        *self.heard.crash.lock().unwrap() = Some(Crash { fact: fact.to_owned(), durable: true });
-        let attempt = Attempt { undoing: true, ..self.attempt(id, 1) };
+        self.undo_dying(id, fact, true, None).await;
+    }
+
+    /// Before the fact is durable, or just after; `loss`: what somebody agreed to lose.
+    pub async fn undo_dying(&self, id: &str, fact: &str, durable: bool, loss: Option<String>) {
+        *self.heard.crash.lock().unwrap() = Some(Crash { fact: fact.to_owned(), durable });
+        let attempt = Attempt { undoing: true, accepted_loss: loss, ..self.attempt(id, 1) };
         tokio::select! {
             outcome = steps::undo(&attempt) => panic!("it ended before the fact {fact}: {outcome:?}"),
             () = self.heard.crashed.notified() => {}
         }
+    }
+
+    /// An undo by somebody who agreed to that loss.
+    pub async fn undo_accepting(&self, id: &str, loss: Option<String>) -> Outcome {
+        let attempt = self.attempt(id, 1);
+        steps::undo(&Attempt { undoing: true, accepted_loss: loss, ..attempt }).await
+    }
+
+    /// A fact that an earlier process noted.
+    pub fn remember(&self, id: &str, number: u32, name: &str, data: Value) {
+        let fact = Fact { name: name.to_owned(), data };
+        self.heard.facts.lock().unwrap().push((StepId::new(id), number, fact));
     }
 
     /// Another process takes the run up: nothing is left in memory but what the journal holds.
