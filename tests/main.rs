@@ -22,6 +22,7 @@ mod store;
 mod terminal;
 mod support {
     pub mod app;
+    pub mod authority;
     pub mod bouncer;
     pub mod chance;
     pub mod cluster;

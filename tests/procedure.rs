@@ -76,3 +76,20 @@ fn what_the_table_names_exists() {
         assert!(named.contains(plan), "nothing of the procedure is in {plan}");
     }
 }
+
+#[test]
+fn the_readme_leads_to_every_plan_and_to_the_table() {
+    let readme = include_str!("../README.md");
+    assert!(readme.contains("(docs/procedure.md)"));
+    let plans = steps();
+    for plan in plans.keys() {
+        assert!(
+            readme.contains(&format!("`plans/{plan}.yaml`")),
+            "the README does not name plans/{plan}.yaml"
+        );
+    }
+    for named in readme.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("plans/")) {
+        let Some(plan) = named.strip_suffix(".yaml").filter(|plan| !plan.contains('/')) else { continue };
+        assert!(plans.contains_key(plan), "the README names plans/{plan}.yaml");
+    }
+}

@@ -5,6 +5,7 @@ pub mod exchange;
 pub mod graphql;
 pub mod pace;
 pub mod request;
+mod trust;
 
 use super::attempt::Attempt;
 use super::changes;

@@ -3,7 +3,6 @@
 
 use crate::support::prisma::{DISPUTES, Project, root};
 use crate::support::sandbox::{Ran, Sandbox};
-use rustix::process::Signal;
 
 const BEFORE: &str = "_prisma_migrations escrows messages users";
 const AFTER: &str = "_prisma_migrations disputes escrows messages users";
@@ -88,14 +87,8 @@ fn killed_while_it_is_taken_back_it_is_done_once() {
     project.write(&down(), sql);
     project.sandbox.run(&line(&project, "")).code(4);
     project.approve("edited", "prepared").code(4).says("pg_sleep");
+    project.killed_while_taking_back();
     let run = project.sandbox.only_run();
-    project.sandbox.run(&format!("approve {run} go")).code(0);
-    let started = project.sandbox.start(&format!("resume {run} --plain"));
-    let at_work = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%taken back by%' AND datname = current_database() \
-                   AND pid <> pg_backend_pid()";
-    project.sandbox.until("it is under way", |_| project.one(at_work) == "1");
-    started.signal(Signal::KILL);
-    drop(started);
     project.sandbox.run(&format!("resume {run} --plain")).code(4);
     assert_eq!(
         (project.one("SELECT last_value FROM times").as_str(), project.tables().as_str()),

@@ -3,7 +3,6 @@
 
 use crate::support::prisma::{DISPUTES, Project, root};
 use crate::support::sandbox::{Ran, Sandbox};
-use rustix::process::Signal;
 
 const OPEN: &str =
     "SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NULL AND rolled_back_at IS NULL";
@@ -107,14 +106,8 @@ fn killed_while_it_cleans_up_it_does_so_once() {
     project.execute(&["CREATE SEQUENCE times"]);
     project.write(&file, &format!("{}\nSELECT nextval('times'), pg_sleep(1);\n", down(&project)));
     project.approve("edited", "slower").code(4);
+    project.killed_while_taking_back();
     let run = project.sandbox.only_run();
-    project.sandbox.run(&format!("approve {run} go")).code(0);
-    let started = project.sandbox.start(&format!("resume {run} --plain"));
-    let at_work = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%taken back by%' AND datname = current_database() \
-                   AND pid <> pg_backend_pid()";
-    project.sandbox.until("the clean-up is under way", |_| project.one(at_work) == "1");
-    started.signal(Signal::KILL);
-    drop(started);
     project.sandbox.run(&format!("resume {run} --plain")).code(4);
     corrected(&project);
     assert_eq!(project.one("SELECT last_value FROM times"), "1");

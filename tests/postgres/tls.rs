@@ -1,85 +1,9 @@
 //! TLS against a real server: what each sslmode proves, channel binding, client certificates, and the words of refusals.
 
+use crate::support::authority::Authority;
 use crate::support::cluster::{connect, installed_options};
 use runplan::postgres::{Cluster, Connection, Error, Kind, Settings};
-use runplan::process::plain;
-use std::path::{Path, PathBuf};
-
-/// Certificates made by the `openssl` program in a directory of their own.
-struct Authority {
-    directory: tempfile::TempDir,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let authority = Self { directory: tempfile::tempdir().unwrap() };
-        for name in ["ca", "other-ca"] {
-            authority.self_signed(name, &format!("/CN=runplan test {name}"));
-        }
-        authority
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.path(name)).unwrap()
-    }
-
-    fn openssl(&self, args: &[&str]) {
-        let output =
-            plain::command("openssl").args(args).current_dir(self.directory.path()).output().unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn self_signed(&self, name: &str, subject: &str) {
-        let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
-        self.openssl(&[
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "30",
-            "-subj",
-            subject,
-            "-keyout",
-            &key,
-            "-out",
-            &certificate,
-        ]);
-    }
-
-    fn signed(&self, name: &str, subject: &str, names: Option<&str>) {
-        let file = |ending: &str| format!("{name}.{ending}");
-        let (key, request, certificate, extensions) = (file("key"), file("csr"), file("crt"), file("ext"));
-        self.openssl(&[
-            "req", "-newkey", "rsa:2048", "-nodes", "-subj", subject, "-keyout", &key, "-out", &request,
-        ]);
-        let names = names.map_or_else(String::new, |names| format!("subjectAltName={names}\n"));
-        std::fs::write(self.path(&extensions), format!("basicConstraints=CA:FALSE\n{names}")).unwrap();
-        self.openssl(&[
-            "x509",
-            "-req",
-            "-in",
-            &request,
-            "-CA",
-            "ca.crt",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-days",
-            "30",
-            "-sha256",
-            "-extfile",
-            &extensions,
-            "-out",
-            &certificate,
-        ]);
-    }
-}
+use std::path::Path;
 
 /// A server with TLS whose certificate is the named one.
 fn server(authority: &Authority, name: &str) -> Cluster {

@@ -9,6 +9,7 @@ mod damage;
 mod doubt;
 mod freeze;
 mod http;
+mod https;
 mod lost;
 mod notify;
 mod objects;

@@ -5,6 +5,7 @@
 use super::cluster;
 use super::sandbox::{Ran, Sandbox};
 use runplan::postgres::Settings;
+use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -232,6 +233,17 @@ impl Project {
         assert_eq!(self.sandbox.step(step), "awaiting_approval", "{step}");
         self.sandbox.run(&format!("approve {run} {step} --comment '{comment}'")).code(0);
         self.sandbox.run(&format!("resume {run} --plain"))
+    }
+
+    /// Approves `go`, goes on, and kills the program while the SQL that a person read is under way.
+    pub fn killed_while_taking_back(&self) {
+        let run = self.sandbox.only_run();
+        self.sandbox.run(&format!("approve {run} go")).code(0);
+        let started = self.sandbox.start(&format!("resume {run} --plain"));
+        let at_work = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%taken back by%' \
+                       AND datname = current_database() AND pid <> pg_backend_pid()";
+        self.sandbox.until("it is under way", |_| self.one(at_work) == "1");
+        started.signal(Signal::KILL);
     }
 
     /// The outputs of a step, as `status` says them.

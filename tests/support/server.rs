@@ -1,5 +1,6 @@
 //! An HTTP server that answers as a test tells it and remembers what it was asked.
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -40,8 +41,32 @@ impl Server {
     pub fn with_headers(
         answer: impl FnMut(&Asked) -> Option<(u16, Vec<(String, String)>, String)> + Send + 'static,
     ) -> Self {
+        Self::on("http", answer, |stream, remembered, answer| serve(stream, remembered, answer).map(drop))
+    }
+
+    /// Over TLS, as `localhost`.
+    pub fn secure(
+        tls: ServerConfig,
+        answer: impl FnMut(&Asked) -> Option<(u16, Vec<(String, String)>, String)> + Send + 'static,
+    ) -> Self {
+        let tls = Arc::new(tls);
+        let mut server = Self::on("https", answer, move |stream, remembered, answer| {
+            let session = ServerConnection::new(tls.clone()).expect("a session");
+            let mut stream = serve(StreamOwned::new(session, stream), remembered, answer)?;
+            stream.conn.send_close_notify();
+            stream.flush()
+        });
+        server.url = server.url.replace("127.0.0.1", "localhost");
+        server
+    }
+
+    fn on(
+        scheme: &str,
+        answer: impl FnMut(&Asked) -> Option<(u16, Vec<(String, String)>, String)> + Send + 'static,
+        serve: impl Fn(TcpStream, &Mutex<Vec<Asked>>, &mut Answer) -> std::io::Result<()> + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let url = format!("{scheme}://{}", listener.local_addr().expect("an address"));
         let asked = Arc::new(Mutex::new(Vec::new()));
         let remembered = asked.clone();
         let mut answer: Answer = Box::new(answer);
@@ -58,8 +83,12 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, remembered: &Mutex<Vec<Asked>>, answer: &mut Answer) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
+fn serve<S: Read + Write>(
+    stream: S,
+    remembered: &Mutex<Vec<Asked>>,
+    answer: &mut Answer,
+) -> std::io::Result<S> {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let mut words = line.split_whitespace().map(str::to_owned);
@@ -79,11 +108,12 @@ fn serve(stream: TcpStream, remembered: &Mutex<Vec<Asked>>, answer: &mut Answer)
     reader.read_exact(&mut body)?;
     asked.body = String::from_utf8_lossy(&body).into_owned();
     remembered.lock().unwrap().push(asked.clone());
-    let Some((status, headers, body)) = answer(&asked) else { return Ok(()) };
-    let mut stream = stream;
+    let mut stream = reader.into_inner();
+    let Some((status, headers, body)) = answer(&asked) else { return Ok(stream) };
     write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n", body.len())?;
     for (name, value) in headers {
         write!(stream, "{name}: {value}\r\n")?;
     }
-    write!(stream, "\r\n{body}")
+    write!(stream, "\r\n{body}")?;
+    Ok(stream)
 }

@@ -1,11 +1,11 @@
 //! One HTTP exchange: a request, its answer, and whether a lost one can have arrived. Must never follow a redirect with
 //! credentials to another host, nor put an address into an error when it may hold a secret.
 
+use super::trust;
 use crate::clock;
 use crate::plan::written_password;
 use serde_json::{Map, Value};
 use std::io::Read;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use ureq::http::Uri;
@@ -191,25 +191,9 @@ fn agent(limit: Duration) -> ureq::Agent {
         .user_agent(concat!("runplan/", env!("CARGO_PKG_VERSION")))
         .timeout_global(Some(limit))
         .timeout_connect(Some(CONNECT.min(limit)))
-        .tls_config(ureq::tls::TlsConfig::builder().root_certs(roots()).build())
+        .tls_config(ureq::tls::TlsConfig::builder().root_certs(trust::roots()).build())
         .build()
         .new_agent()
-}
-
-/// The authorities that this machine trusts; the company's own are among them.
-fn roots() -> ureq::tls::RootCerts {
-    static ROOTS: OnceLock<ureq::tls::RootCerts> = OnceLock::new();
-    ROOTS
-        .get_or_init(|| {
-            let found = rustls_native_certs::load_native_certs().certs;
-            let certificates: Vec<_> =
-                found.iter().map(|der| ureq::tls::Certificate::from_der(der.as_ref()).to_owned()).collect();
-            match certificates.is_empty() {
-                true => ureq::tls::RootCerts::WebPki,
-                false => ureq::tls::RootCerts::Specific(Arc::new(certificates)),
-            }
-        })
-        .clone()
 }
 
 fn trouble(request: &Request, error: &ureq::Error) -> Trouble {
@@ -232,20 +216,19 @@ fn trouble(request: &Request, error: &ureq::Error) -> Trouble {
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
                 Trouble::NotSent(format!("{shown} cannot be reached: {io}"))
             }
-            _ if is_certificate(io) => Trouble::NotSent(format!("{shown} is not trusted: {io}")),
-            _ => Trouble::Lost(format!("the connection to {shown} broke: {io}")),
+            _ => refused(shown, trust::within(io))
+                .unwrap_or_else(|| Trouble::Lost(format!("the connection to {shown} broke: {io}"))),
         },
-        ureq::Error::Rustls(error @ rustls::Error::InvalidCertificate(_)) => {
-            Trouble::NotSent(format!("{shown} is not trusted: {error}"))
-        }
+        ureq::Error::Rustls(tls) => refused(shown, Some(tls))
+            .unwrap_or_else(|| Trouble::Lost(format!("the exchange with {shown} failed: {tls}"))),
         other => Trouble::Lost(format!("the exchange with {shown} failed: {other}")),
     }
 }
 
-/// Refused in the handshake, before the request.
-fn is_certificate(error: &std::io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+/// A certificate is refused in the handshake, before the request.
+fn refused(shown: &str, error: Option<&rustls::Error>) -> Option<Trouble> {
+    let why = trust::refusal(error?)?;
+    Some(Trouble::NotSent(format!("{shown} is not trusted: {why}")))
 }
 
 /// An address without its credentials and query.

@@ -54,12 +54,17 @@ pub async fn send(
 
 /// How long a server wants to be left alone. `guess`: when it does not say.
 pub fn patience(reply: &Reply, guess: Duration) -> Option<Duration> {
-    let asked = reply.headers.get("retry-after").and_then(serde_json::Value::as_str).and_then(read);
+    let asked = asked(reply);
     match reply.status {
         429 => Some(asked.unwrap_or(guess)),
         503 => asked,
         _ => None,
     }
+}
+
+/// How long it asks to be left alone, whatever its status.
+pub fn asked(reply: &Reply) -> Option<Duration> {
+    reply.headers.get("retry-after").and_then(serde_json::Value::as_str).and_then(read)
 }
 
 /// Seconds, or a time.

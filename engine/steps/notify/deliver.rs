@@ -7,6 +7,7 @@ use crate::clock;
 use crate::plan::site::{Channel, ChannelType};
 use crate::plan::{Text, template};
 use crate::steps::http::exchange::{self, Request};
+use crate::steps::http::pace;
 use crate::steps::world::World;
 use serde_json::Value;
 use std::sync::Arc;
@@ -95,19 +96,13 @@ async fn post(world: &Arc<World>, request: Request) -> Result<(), Refused> {
     if (200..300).contains(&reply.status) {
         return Ok(());
     }
-    let after = reply.headers.get("retry-after").and_then(Value::as_str).and_then(seconds);
     let words: String = world.secrets.redactor().clean(reply.body.trim()).chars().take(120).collect();
     let said = if words.is_empty() { String::new() } else { format!(": {}", words.replace('\n', " ")) };
     Err(Refused {
         why: format!("it answered with status {}{said}", reply.status),
         again: matches!(reply.status, 408 | 425 | 429 | 500..),
-        after,
+        after: pace::asked(&reply),
     })
-}
-
-/// `Retry-After` in seconds; a date is not waited for by the clock of another machine.
-fn seconds(text: &str) -> Option<Duration> {
-    text.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// A text of the channel, with its secrets.
