@@ -3,7 +3,10 @@
 use super::excerpt::Excerpt;
 use super::screen::{Format, Screen};
 use crate::plan::{Finding, Placed, Severity, Sources};
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode, SourceSpan};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NarratableReportHandler, SourceCode,
+    SourceSpan,
+};
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -55,6 +58,14 @@ impl Diagnostic for Shown<'_> {
     }
 }
 
+/// Draws a diagnostic, or tells it to those who hear it.
+fn render(screen: &Screen, text: &mut String, found: &dyn Diagnostic) -> fmt::Result {
+    match screen.spoken {
+        true => NarratableReportHandler::new().with_context_lines(1).render_report(text, found),
+        false => handler(screen).render_report(text, found),
+    }
+}
+
 fn handler(screen: &Screen) -> GraphicalReportHandler {
     let theme = match screen.error_paint().colour {
         true => GraphicalTheme::unicode(),
@@ -69,13 +80,12 @@ fn handler(screen: &Screen) -> GraphicalReportHandler {
 
 /// All findings as text; empty when there are none.
 pub fn findings(screen: &Screen, findings: &[Finding], sources: &Sources) -> String {
-    let handler = handler(screen);
     let width = screen.width.saturating_sub(MARGIN).max(LEAST);
     let mut text = String::new();
     for finding in findings {
         let excerpt = finding.span.and_then(|span| Excerpt::new(sources, span, width));
         // A string takes whatever is written to it.
-        let _ = handler.render_report(&mut text, &Shown { finding, excerpt });
+        let _ = render(screen, &mut text, &Shown { finding, excerpt });
         text.push('\n');
     }
     text
@@ -107,7 +117,7 @@ pub fn error(screen: &Screen, error: &dyn Diagnostic) {
         return;
     }
     let mut text = String::new();
-    if handler(screen).render_report(&mut text, error).is_err() {
+    if render(screen, &mut text, error).is_err() {
         text = error.to_string();
     }
     screen.error(&text);

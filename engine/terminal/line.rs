@@ -19,13 +19,15 @@ pub struct Lines {
     paint: Paint,
     zone: TimeZone,
     width: usize,
+    /// As sentences, without columns.
+    spoken: bool,
 }
 
 impl Lines {
     pub fn new(screen: &Screen, state: &State) -> Self {
         let ids = state.shape.flow.steps().iter().map(|step| step.id.value.as_str().chars().count());
         let width = ids.max().unwrap_or(0).clamp(6, WIDEST);
-        Self { paint: screen.paint(), zone: screen.zone.clone(), width }
+        Self { paint: screen.paint(), zone: screen.zone.clone(), width, spoken: screen.spoken }
     }
 
     /// Columns of a step's id.
@@ -33,11 +35,19 @@ impl Lines {
         self.width
     }
 
+    pub fn is_spoken(&self) -> bool {
+        self.spoken
+    }
+
     /// The line, and those that belong to it.
     pub fn of(&self, at: Timestamp, told: &Told) -> String {
         let mut text = self.one(at, tone(told.mark), &told.subject, &told.text);
         for more in &told.more {
             text.push('\n');
+            if self.spoken {
+                text.push_str(&sentence(more));
+                continue;
+            }
             text.push_str(&" ".repeat(INDENT));
             text.push_str(&inside(more));
         }
@@ -46,6 +56,14 @@ impl Lines {
 
     /// One line of any text.
     pub fn one(&self, at: Timestamp, tone: Tone, subject: &str, text: &str) -> String {
+        if self.spoken {
+            let subject = if subject == "run" { "The run".to_owned() } else { format!("Step {subject}") };
+            let text = match text.trim_end().split_once("  (") {
+                Some((head, rest)) => format!("{head}. {}", sentence(rest.strip_suffix(')').unwrap_or(rest))),
+                None => sentence(text),
+            };
+            return format!("{} {subject}: {text}", clock(at, &self.zone));
+        }
         let time = self.paint.of(Tone::Faint, &clock(at, &self.zone));
         let name = self.paint.of(Tone::Strong, &format!("{subject:width$}", width = self.width));
         // The head of the text carries the colour, its details do not.
@@ -59,6 +77,15 @@ impl Lines {
 /// What has several lines stays within its own: nobody's text may look like another event.
 fn inside(text: &str) -> String {
     text.trim_end().replace('\n', &format!("\n{}", " ".repeat(INDENT)))
+}
+
+/// With the full stop that a voice pauses at.
+pub fn sentence(text: &str) -> String {
+    let text = text.trim_end();
+    match text.ends_with(['.', '!', '?', ':', ';', ',']) || text.is_empty() {
+        true => text.to_owned(),
+        false => format!("{text}."),
+    }
 }
 
 /// The time of day where the reader is: `03:11:07`.

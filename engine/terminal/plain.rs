@@ -9,7 +9,7 @@ use crate::plan::action::notify::Level;
 use crate::report::{self, Mark, amount};
 use crate::run::{Record, State};
 use crate::steps::{Progress, Unit};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// Long work says how far it is this often.
@@ -20,12 +20,15 @@ pub struct Plain {
     screen: Screen,
     lines: Lines,
     told: HashMap<StepId, Stopwatch>,
+    /// Windows that are known to be open.
+    open: HashSet<String>,
 }
 
 impl Plain {
     pub fn new(screen: Screen, state: &State) -> Self {
         let lines = Lines::new(&screen, state);
-        Self { screen, lines, told: HashMap::new() }
+        let open = report::windows(state).into_iter().map(|window| window.window).collect();
+        Self { screen, lines, told: HashMap::new(), open }
     }
 
     pub fn recorded(&mut self, record: &Record, state: &State) {
@@ -35,6 +38,27 @@ impl Plain {
         }
         if let Some(step) = record.event.step() {
             self.told.remove(step);
+        }
+        if self.screen.spoken {
+            self.tell_of_windows(record, state);
+        }
+    }
+
+    /// What a live view shows by its clock.
+    fn tell_of_windows(&mut self, record: &Record, state: &State) {
+        for window in report::windows(state) {
+            let name = &window.window;
+            let text = match window.closed_at {
+                None if self.open.insert(name.clone()) => {
+                    format!("the application is closed to traffic (window {name})")
+                }
+                Some(closed) if self.open.remove(name) => {
+                    let time = amount::span(amount::between(window.opened_at, closed));
+                    format!("the application is open to traffic again after {time} (window {name})")
+                }
+                _ => continue,
+            };
+            self.screen.line(&self.lines.one(record.at, Tone::Caution, "run", &text));
         }
     }
 
@@ -61,7 +85,8 @@ pub fn said(lines: &Lines, step: &StepId, level: Level, message: &str) -> String
     };
     // A handler's name is made up; it says nothing to people.
     let subject = if step.as_str().contains("_handler_") { "run" } else { step.as_str() };
-    lines.one(clock::now(), tone, subject, &format!("» {message}"))
+    let mark = if lines.is_spoken() { "says:" } else { "»" };
+    lines.one(clock::now(), tone, subject, &format!("{mark} {message}"))
 }
 
 /// Whether a line is for this reader.

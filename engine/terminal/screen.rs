@@ -56,6 +56,8 @@ pub struct Screen {
     pub verbose: u8,
     /// Lines may be drawn over: a terminal that can do it, and nobody said `--plain`.
     pub live: bool,
+    /// It is heard, not seen: a terminal, and somebody said `--plain`. Sentences, no columns and no pictures.
+    pub spoken: bool,
     /// Columns of the terminal; 80 where there is none.
     pub width: usize,
     pub zone: TimeZone,
@@ -70,13 +72,18 @@ impl Screen {
         let wanted = |tty: bool| match look.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => tty && !dumb && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            Color::Auto => {
+                tty && !dumb
+                    && !look.plain
+                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
         };
         Self {
             format: look.format,
             quiet: look.quiet,
             verbose: look.verbose,
             live: out_tty && !dumb && !look.plain && look.format == Format::Human,
+            spoken: look.plain && (out_tty || err_tty) && look.format == Format::Human,
             width: width(),
             zone: TimeZone::system(),
             out: Paint { colour: wanted(out_tty) && look.format == Format::Human },

@@ -1,6 +1,8 @@
 //! The end of a run in words a newcomer understands: what was done, what is kept and how it goes away, how long the
 //! application was closed, where the report is, what to type next.
 
+use super::cells::wrapped;
+use super::line::sentence;
 use super::paint::Tone;
 use super::screen::Screen;
 use crate::plan::StepId;
@@ -29,6 +31,14 @@ pub fn summary(screen: &Screen, state: &State, places: &Places, now: Timestamp) 
     let mut text = String::from("\n");
     text.push_str(&format!("{}\n", paint.of(tone, &headline)));
     for (name, value) in rows(screen, state, places, now) {
+        // Commands and paths stay whole, to be copied.
+        let is_prose = matches!(name, "Plan" | "Steps" | "Trouble" | "Downtime" | "Call");
+        if screen.spoken {
+            text.push_str(&spoken(name, &value, is_prose));
+            continue;
+        }
+        let value =
+            if is_prose && screen.live { folded(&value, screen.width.saturating_sub(14)) } else { value };
         let mut lines = value.lines();
         let first = lines.next().unwrap_or_default();
         text.push_str(&format!("  {}  {first}\n", paint.of(Tone::Strong, &format!("{name:9}"))));
@@ -37,6 +47,19 @@ pub fn summary(screen: &Screen, state: &State, places: &Places, now: Timestamp) 
         }
     }
     text
+}
+
+/// For those who hear it.
+fn spoken(name: &str, value: &str, is_prose: bool) -> String {
+    let one = |line: &str| if is_prose { sentence(line.trim()) } else { line.trim().to_owned() };
+    let lines: Vec<String> = value.lines().map(one).collect();
+    format!("{name}: {}\n", lines.join("\n"))
+}
+
+/// Broken between words.
+fn folded(value: &str, columns: usize) -> String {
+    let lines: Vec<String> = value.lines().flat_map(|line| wrapped(line, columns, 2)).collect();
+    lines.join("\n")
 }
 
 fn headline(state: &State, now: Timestamp) -> (Tone, String) {

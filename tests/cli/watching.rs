@@ -221,3 +221,34 @@ fn a_run_that_was_killed_is_said_to_be_interrupted() {
     sandbox.write("flag", "");
     sandbox.run("resume").code(0);
 }
+
+#[test]
+fn a_screen_reader_hears_sentences() {
+    let windows = "windows: { maintenance: { open: { shell: { argv: [\"true\"], repeatable: true, changes: none } }, close: { shell: { argv: [\"true\"], repeatable: true, changes: none } } } }\n";
+    let sandbox = Sandbox::new();
+    sandbox.plan(&format!(
+        "{windows}steps:\n  - {{ id: told, window: maintenance, notify: {{ channels: [console], message: Rolling back }} }}\n  \
+         - {{ id: go, window: maintenance, approve: {{ message: \"Shall it go on?\" }} }}\n"
+    ));
+    let mut terminal = sandbox.terminal("plan.yaml --plain", 40, 160);
+    terminal.until("approve? [yes/no");
+    terminal.press("yes\n");
+    assert_eq!(terminal.wait(), 0, "{}", terminal.text());
+    let text = terminal.text();
+    for sentence in [
+        " Step told: says: Rolling back.\n",
+        " The run: the application is closed to traffic (window maintenance).\n",
+        " Step go: waits for an approval.\nShall it go on?\n",
+        " The run: the application is open to traffic again after ",
+        "\nSteps: 4 done.\n",
+    ] {
+        assert!(text.contains(sentence), "{sentence:?} in\n{text}");
+    }
+    let raw = terminal.raw();
+    let is_drawn = |c: char| matches!(c, '\u{1b}' | '»' | '›' | '‹' | '\u{2500}'..='\u{25ff}');
+    assert!(!raw.contains(is_drawn), "{raw:?}");
+    let mut wrong = sandbox.terminal("watch nothing --plain", 40, 160);
+    assert_eq!(wrong.wait(), 2);
+    let said = wrong.raw();
+    assert!(said.contains("there is no run nothing") && !said.contains(is_drawn), "{said:?}");
+}
