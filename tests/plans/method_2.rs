@@ -2,12 +2,14 @@
 //! replaces the server's whole data; the program is killed while the restore is asked for.
 
 use super::{block, plan};
+use crate::support::app::{self, App};
 use crate::support::cluster;
 use crate::support::railway::{Railway, TOKEN, Trouble, backup};
 use crate::support::sandbox::Sandbox;
 use crate::support::server::Server;
 use runplan::clock;
 use runplan::postgres::{Cluster, Connection, Settings, Stop};
+use runplan::secret::Secret;
 use rustix::process::Signal;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -17,6 +19,7 @@ struct Incident {
     railway: Railway,
     health: Server,
     live: Settings,
+    url: Secret,
     _cluster: Arc<Mutex<Cluster>>,
 }
 
@@ -40,15 +43,8 @@ async fn filled(cluster: &Cluster) {
     let claim = "{\"run\":\"other-20260101-0000-aaaa\",\"operator\":\"x\",\"host\":\"y\",\
                  \"since\":\"2026-01-01T00:00:00Z\",\"epoch\":1}";
     let live = cluster.settings("shop").unwrap();
-    all(
-        &live,
-        &[
-            &format!("ALTER DATABASE shop SET \"runplan.claim\" = '{claim}'"),
-            "CREATE TABLE users (id int PRIMARY KEY, wallet_address text)",
-            "INSERT INTO users SELECT n, 'w' || n FROM generate_series(1, 500) n",
-        ],
-    )
-    .await;
+    all(&live, &[&format!("ALTER DATABASE shop SET \"runplan.claim\" = '{claim}'")]).await;
+    app::fill(&Connection::connect(&live, "test").await.unwrap()).await;
 }
 
 /// Which server's data the volume's backup holds.
@@ -87,13 +83,17 @@ impl Incident {
             all(&admin, &["ALTER DATABASE shop RESET \"runplan.claim\""]).await;
             all(
                 &live,
-                &["UPDATE users SET wallet_address = NULL", "INSERT INTO users VALUES (9001, 'later')"],
+                &[
+                    "UPDATE users SET wallet_address = NULL",
+                    "INSERT INTO users (id, email) VALUES (9001, 'later')",
+                ],
             )
             .await;
         });
         let sandbox = Sandbox::patient()
             .variable("DATABASE_URL", cluster.url("shop").expose())
             .variable("RAILWAY_TOKEN", TOKEN);
+        let url = cluster.url("shop");
         let cluster = Arc::new(Mutex::new(cluster));
         let server = cluster.clone();
         let railway = Railway::start(move || {
@@ -117,13 +117,13 @@ impl Incident {
                 serde_json::json!({ "status": "healthy", "services": { "database": { "status": word } } });
             Some((200, json.to_string()))
         });
-        Self { sandbox, railway, health, live, _cluster: cluster }
+        Self { sandbox, railway, health, live, url, _cluster: cluster }
     }
 
     fn line(&self) -> String {
         format!(
             "{plan} -p before={before} -p environment=env -p project=project -p service=db -p app_service=app \
-             -p health_url={health}/health -p api={api} -p backup_dir={dir} --plain",
+             -p app_url={health} -p functional=false -p api={api} -p backup_dir={dir} --plain",
             plan = plan("method-2"),
             before = clock::now() - jiff::SignedDuration::from_hours(3),
             health = self.health.url,
@@ -237,12 +237,19 @@ fn a_server_of_another_identity_is_taken_anew_and_the_run_goes_on() {
         })
     };
     let before = identity();
-    sandbox.run(&incident.line()).code(4);
+    // And the application is used there as its users do.
+    let app = App::at(incident.url.expose(), "");
+    let line = incident
+        .line()
+        .replace(&incident.health.url, &app.url)
+        .replace("functional=false", "functional=true");
+    sandbox.run(&line).code(4);
     let run = sandbox.only_run();
     sandbox.run(&format!("approve {run} go")).code(0);
     sandbox.run(&format!("resume {run} --plain")).code(0);
     let after = identity();
     assert_ne!(before, after);
+    assert_eq!(sandbox.step("verified.paid"), "done");
     let logs = sandbox.run(&format!("logs {run} --format json")).code(0).stdout;
     let of =
         |fact: &str| logs.lines().filter(|line| line.contains(fact)).map(str::to_owned).collect::<String>();

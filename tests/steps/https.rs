@@ -2,7 +2,7 @@
 
 use crate::support::authority::Authority;
 use crate::support::sandbox::Sandbox;
-use crate::support::server::{Asked, Server};
+use crate::support::server::{Asked, Server, Told};
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,7 +19,7 @@ fn config(authority: &Authority, name: &str) -> ServerConfig {
         .unwrap()
 }
 
-fn fine(_: &Asked) -> Option<(u16, Vec<(String, String)>, String)> {
+fn fine(_: &Asked) -> Option<Told> {
     Some((200, Vec::new(), "{\"status\": \"healthy\"}".to_owned()))
 }
 

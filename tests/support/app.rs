@@ -3,7 +3,7 @@
 
 use super::cluster;
 use super::prisma::packages;
-use runplan::postgres::Settings;
+use runplan::postgres::{Connection, Settings};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -29,9 +29,14 @@ pub struct App {
 impl App {
     /// `broken`: what it does wrongly, in its own words.
     pub fn start(database: &Settings, broken: &str) -> Self {
+        Self::at(cluster::shared().url(database.database()).expose(), broken)
+    }
+
+    /// With its database at this address.
+    pub fn at(database: &str, broken: &str) -> Self {
         let mut child = Command::new("node")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plans/app/server.mjs"))
-            .env("DATABASE_URL", cluster::shared().url(database.database()).expose())
+            .env("DATABASE_URL", database)
             .env("PACKAGES", packages())
             .env("BROKEN", broken)
             .stdout(Stdio::piped())
@@ -50,14 +55,18 @@ impl Drop for App {
     }
 }
 
-/// A database with the application's tables and rows, a tenth of the rehearsal's.
+/// A database with the application's tables and rows.
 pub async fn database(name: &str) -> Settings {
     let database = cluster::database(name).await;
+    fill(&cluster::connect(&database).await).await;
+    database
+}
+
+/// A tenth of the rehearsal's rows.
+pub async fn fill(connection: &Connection) {
     let seed = include_str!("../../plans/rehearsal/seed.sql");
     let smaller =
         seed.replace("000) AS n", "00) AS n").replace("% 20000", "% 2000").replace("% 30000", "% 3000");
-    let connection = cluster::connect(&database).await;
     connection.execute(&smaller).await.unwrap();
     connection.execute(TABLES).await.unwrap();
-    database
 }

@@ -2,7 +2,7 @@
 //! breaks, and hangs up when a test says so. A committed restore really replaces what the test says.
 
 use super::graphql::{Asked, Schema, cut};
-use super::server::Server;
+use super::server::{Server, Told};
 use runplan::clock::{self, Stopwatch, Timestamp};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,8 +24,6 @@ pub enum Trouble {
     Held,
 }
 
-/// Status, headers, body.
-type Told = (u16, Vec<(String, String)>, String);
 type Replace = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]

@@ -25,8 +25,11 @@ impl Asked {
     }
 }
 
+/// Status, headers, body.
+pub type Told = (u16, Vec<(String, String)>, String);
+
 /// What to do with a request; None: hang up without an answer.
-type Answer = Box<dyn FnMut(&Asked) -> Option<(u16, Vec<(String, String)>, String)> + Send>;
+type Answer = Box<dyn FnMut(&Asked) -> Option<Told> + Send>;
 
 pub struct Server {
     pub url: String,
@@ -38,17 +41,12 @@ impl Server {
         Self::with_headers(move |asked| answer(asked).map(|(status, body)| (status, Vec::new(), body)))
     }
 
-    pub fn with_headers(
-        answer: impl FnMut(&Asked) -> Option<(u16, Vec<(String, String)>, String)> + Send + 'static,
-    ) -> Self {
+    pub fn with_headers(answer: impl FnMut(&Asked) -> Option<Told> + Send + 'static) -> Self {
         Self::on("http", answer, |stream, remembered, answer| serve(stream, remembered, answer).map(drop))
     }
 
     /// Over TLS, as `localhost`.
-    pub fn secure(
-        tls: ServerConfig,
-        answer: impl FnMut(&Asked) -> Option<(u16, Vec<(String, String)>, String)> + Send + 'static,
-    ) -> Self {
+    pub fn secure(tls: ServerConfig, answer: impl FnMut(&Asked) -> Option<Told> + Send + 'static) -> Self {
         let tls = Arc::new(tls);
         let mut server = Self::on("https", answer, move |stream, remembered, answer| {
             let session = ServerConnection::new(tls.clone()).expect("a session");
@@ -62,7 +60,7 @@ impl Server {
 
     fn on(
         scheme: &str,
-        answer: impl FnMut(&Asked) -> Option<(u16, Vec<(String, String)>, String)> + Send + 'static,
+        answer: impl FnMut(&Asked) -> Option<Told> + Send + 'static,
         serve: impl Fn(TcpStream, &Mutex<Vec<Asked>>, &mut Answer) -> std::io::Result<()> + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
