@@ -1,0 +1,75 @@
+//! The way back: one step after the other, newest first. Must never undo what was not done.
+
+use super::super::event::{Event, Finish};
+use super::super::outcome::{Failure, Outcome};
+use super::super::parked::Why;
+use super::super::reversal::{Reversal, reversal};
+use super::super::state::State;
+use super::super::transition::StepState;
+use crate::plan::StepId;
+
+/// One step after the other, newest first.
+pub fn backward(state: &State) -> Vec<Event> {
+    if let Some(reason) = &state.stopping {
+        return match state.running.is_empty() {
+            true => vec![Event::Parked { why: Why::Stopped { reason: reason.clone() } }],
+            false => Vec::new(),
+        };
+    }
+    if !state.running.is_empty() {
+        return Vec::new();
+    }
+    if let Some(step) = state.failed().find(|id| is_undo_failed(state, id)) {
+        return vec![Event::Parked { why: Why::UndoFailed { step: step.clone() } }];
+    }
+    let newest = state.done_order.last().and_then(|at| Some((*at, state.id_at(*at)?.clone())));
+    match newest {
+        Some((_, id)) if state.undo_to.as_ref() == Some(&id) => {
+            vec![Event::RunFinished { result: Finish::Undone }]
+        }
+        None => vec![Event::RunFinished { result: Finish::Undone }],
+        Some((at, id)) => vec![undo_of(state, at, id)],
+    }
+}
+
+fn is_undo_failed(state: &State, id: &StepId) -> bool {
+    state.entry(id).is_some_and(|entry| entry.state == StepState::UndoFailed)
+}
+
+fn undo_of(state: &State, at: usize, id: StepId) -> Event {
+    let attempt = state.entry_at(at).map_or(1, |entry| entry.attempts);
+    let Some(step) = state.shape.flow.steps().get(at) else {
+        return Event::UndoDone { step: id, attempt, note: String::new() };
+    };
+    match reversal(step) {
+        Reversal::Nothing => Event::UndoDone { step: id, attempt, note: "nothing to undo".to_owned() },
+        Reversal::BuiltIn(_) | Reversal::Given(_) => Event::UndoStarted { step: id, attempt },
+        Reversal::None(reason) => {
+            let failure = Failure::new("runplan::undo::no_way_back", format!("it cannot be undone: {reason}"))
+                .help("mend it by hand, then `runplan resolve RUN STEP --skip --reason ...` goes on with the steps before it");
+            Event::UndoFailed { step: id, attempt, failure }
+        }
+    }
+}
+
+pub fn undone(state: &State, step: StepId, attempt: u32, outcome: Outcome) -> Vec<Event> {
+    if !state.entry(&step).is_some_and(|entry| entry.state == StepState::Undoing) {
+        return Vec::new();
+    }
+    vec![match outcome {
+        Outcome::Done(outputs) => {
+            let note = outputs.get("note").and_then(|note| note.as_str()).unwrap_or("undone").to_owned();
+            Event::UndoDone { step, attempt, note }
+        }
+        Outcome::Skipped(note) => Event::UndoDone { step, attempt, note },
+        Outcome::Failed(failure) => Event::UndoFailed { step, attempt, failure },
+        Outcome::Unknown(evidence) => {
+            let message = format!("{}; {}", evidence.message, evidence.facts.join("; "));
+            Event::UndoFailed { step, attempt, failure: Failure::new("runplan::undo::unknown", message) }
+        }
+        Outcome::Asked(_) | Outcome::Again(_) => {
+            let failure = Failure::new("runplan::undo::odd", "the undo gave no result");
+            Event::UndoFailed { step, attempt, failure }
+        }
+    }]
+}
