@@ -209,3 +209,32 @@ fn the_last_copy_of_lost_writes_wants_a_word_of_its_own() {
         assert_eq!(databases(&settings), Vec::<String>::new());
     }
 }
+
+#[test]
+fn a_side_database_whose_own_database_is_gone_stays_and_hides_no_other() {
+    let (settings, mut sandbox) = begin("prune_gone");
+    let (other, _) = begin("prune_there");
+    sandbox.plan(&format!(
+        "{HEAD}  - {{ id: saved, backup: {{ database: app, to: backups, format: custom }} }}\n  \
+         - {{ id: restored, restore: {{ from: \"{{{{ steps.saved.path }}}}\", database: app }} }}\n"
+    ));
+    for target in [&settings, &other] {
+        sandbox.set("DATABASE_URL", shared().url(target.database()).expose());
+        sandbox.run("plan.yaml").code(0);
+    }
+    let beside = |target: &Settings| databases(target).remove(0);
+    let (orphan, sound) = (beside(&settings), beside(&other));
+    block(async {
+        let admin = connect(&settings.with_database("postgres")).await;
+        admin.execute(&format!("DROP DATABASE {}", settings.database())).await.unwrap();
+    });
+    let found = pruned(&sandbox);
+    assert_eq!((&of(&found, &orphan)["goes"], &of(&found, &sound)["goes"]), (&false.into(), &true.into()));
+    let why = of(&found, &orphan)["why"].as_str().unwrap().to_owned();
+    assert!(
+        why.contains("itself is not there") && why.contains(&format!("DROP DATABASE \"{orphan}\"")),
+        "{why}"
+    );
+    sandbox.run("prune --yes").code(0);
+    assert_eq!((databases(&settings).len(), databases(&other).len()), (1, 0));
+}

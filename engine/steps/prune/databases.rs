@@ -4,12 +4,12 @@
 
 use super::{Leaving, Leftover, Runs, Standing, Verdict, changed, is_past};
 use crate::plan::Text;
-use crate::postgres::{Acquired, Connection, Settings, TargetLock, claim, escape_identifier, identity};
+use crate::postgres::{Acquired, Connection, Kind, Settings, TargetLock, claim, escape_identifier, identity};
 use crate::run::Failure;
 use crate::steps::archive::{Manifest, blocking};
 use crate::steps::database::Database;
 use crate::steps::failures::failure_of;
-use crate::steps::mark::{Kind, Mark};
+use crate::steps::mark::{self, Mark};
 use crate::steps::world::World;
 use jiff::Timestamp;
 
@@ -35,13 +35,22 @@ pub async fn ask(world: &World, name: &str, runs: &Runs, now: Timestamp) -> Resu
     let identity = identity::read(&server).await.map_err(failed)?;
     let mut found = Vec::new();
     for (database, mark) in marked(&server).await.map_err(failed)? {
-        let claimed = claim::read(&server, &mark.of).await.map_err(failed)?.map(|claim| claim.run);
+        let claimed = match claim::read(&server, &mark.of).await {
+            Ok(claim) => Ok(claim.map(|claim| claim.run)),
+            Err(error) if error.kind() == Kind::NoDatabase => Err(format!(
+                "{} itself is not there, and may be under another name for a moment; if it is gone for good, DROP DATABASE {}",
+                mark.of,
+                escape_identifier(&database.name)
+            )),
+            Err(error) if error.kind() == Kind::Shape => Err(error.to_string()),
+            Err(error) => return Err(failed(error)),
+        };
         let verdict = judge(&database, &mark, claimed, runs, now).await;
         let sort = Leaving::Database {
             oid: database.oid,
             of: mark.of.clone(),
             endpoint: server.endpoint().to_owned(),
-            old: mark.kind == Kind::Old,
+            old: mark.kind == mark::Kind::Old,
         };
         found.push(Leftover {
             sort,
@@ -79,7 +88,7 @@ async fn marked(server: &Connection) -> Result<Vec<(Database, Mark)>, crate::pos
 async fn judge(
     database: &Database,
     mark: &Mark,
-    claimed: Option<String>,
+    claimed: Result<Option<String>, String>,
     runs: &Runs,
     now: Timestamp,
 ) -> Verdict {
@@ -93,12 +102,18 @@ async fn judge(
         Some(Standing::Over) => {}
     }
     // Its run goes on after all, from somewhere else.
-    if claimed.as_ref() == Some(&mark.run) {
-        return keep(format!("{} is in the middle of its run {}", mark.of, mark.run));
+    match claimed {
+        Ok(claimed) if claimed.as_ref() == Some(&mark.run) => {
+            return keep(format!("{} is in the middle of its run {}", mark.of, mark.run));
+        }
+        Ok(_) => {}
+        Err(why) => return keep(why),
     }
     match mark.kind {
-        Kind::Side => Verdict::Remove { why: format!("its run {} is over", mark.run), last_copy: false },
-        Kind::Old => match &mark.keep_until {
+        mark::Kind::Side => {
+            Verdict::Remove { why: format!("its run {} is over", mark.run), last_copy: false }
+        }
+        mark::Kind::Old => match &mark.keep_until {
             None => keep("nothing says until when it is kept".to_owned()),
             Some(until) if !is_past(until, now) => keep(format!("kept until {until}")),
             Some(until) => {
@@ -154,7 +169,7 @@ pub async fn drop_database(asked: &Asked, leftover: &Leftover) -> Result<(), Fai
     let Some(found) = found.filter(|found| found.name == leftover.name) else {
         return Err(changed(&leftover.name, "it has another name now, or is gone"));
     };
-    let kind = if *old { Kind::Old } else { Kind::Side };
+    let kind = if *old { mark::Kind::Old } else { mark::Kind::Side };
     let ours =
         |mark: &Mark| mark.kind == kind && mark.oid == Some(*oid) && Some(&mark.run) == leftover.run.as_ref();
     if !found.mark().as_ref().is_some_and(ours) {
