@@ -45,16 +45,23 @@ impl Rules<'_, '_> {
                     "remove `jobs`, or restore to the side",
                 );
             }
-            if restore.tables.is_some() {
-                let message =
-                    "a restore in place replaces everything; with `tables` the others would be lost";
-                self.error(
-                    "runplan::check::tables_in_place",
-                    span,
-                    message,
-                    "restore to the side, and bring the rows over from there",
-                );
+        }
+        let why = match &restore.into {
+            Into::Side => None,
+            Into::InPlace => {
+                Some("a restore in place replaces everything; with `tables` the others would be lost")
             }
+            Into::Other(_) => {
+                Some("a restore into another database is one of everything, in one transaction")
+            }
+        };
+        if let Some(why) = why.filter(|_| restore.tables.is_some()) {
+            self.error(
+                "runplan::check::tables_in_place",
+                span,
+                why,
+                "restore the tables to the side (`into: side`), and bring their rows over from there with `copy`",
+            );
         }
     }
 
