@@ -35,16 +35,13 @@ impl Rules<'_, '_> {
                 "write `into: in_place`, `into: side`, or name another database",
             );
         }
-        if restore.into == Into::InPlace {
-            if let Some(jobs) = jobs {
-                let message = "a restore in place is one transaction, so it has one job";
-                self.error(
-                    "runplan::check::jobs_not_here",
-                    jobs.span,
-                    message,
-                    "remove `jobs`, or restore to the side",
-                );
-            }
+        if let Some(jobs) = jobs.filter(|_| restore.into == Into::InPlace) {
+            self.error(
+                "runplan::check::jobs_not_here",
+                jobs.span,
+                "a restore in place is one transaction, so it has one job",
+                "remove `jobs`, or restore to the side",
+            );
         }
         let why = match &restore.into {
             Into::Side => None,
