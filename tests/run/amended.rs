@@ -294,7 +294,7 @@ fn what_is_too_old_is_taken_anew_before_the_database_is_closed() {
         core.done("between");
         core.pass(60);
         core.resume();
-        assert_eq!((core.is("proven"), core.is("frozen")), (proven.clone(), frozen), "{mode}");
+        assert_eq!((core.is("proven"), core.is("frozen")), (proven, frozen), "{mode}");
         assert_eq!(core.is("beside"), StepState::Done, "it can be looked at later too");
         if proven == StepState::Done {
             continue;

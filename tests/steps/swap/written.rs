@@ -146,6 +146,7 @@ struct Writer {
 }
 
 impl Writer {
+    #[allow(clippy::disallowed_methods, reason = "a client of the application is a task of the test")]
     fn start(settings: &Settings, round: usize) -> Self {
         let settings = settings.with_setting("default_transaction_read_only", "off");
         let go_on = Arc::new(AtomicBool::new(true));
