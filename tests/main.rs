@@ -9,7 +9,6 @@ mod failpoints;
 mod fuzz;
 mod inject;
 mod layers;
-mod pictures;
 mod plans;
 mod postgres;
 mod procedure;
@@ -29,7 +28,6 @@ mod support {
     pub mod cluster;
     pub mod graphql;
     pub mod mail;
-    pub mod picture;
     pub mod prisma;
     pub mod proxy;
     pub mod pty;

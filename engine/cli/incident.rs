@@ -1,4 +1,4 @@
-//! When the incident began: `--incident-started`.
+//! When the incident began: `--incident-started`; and times as people write them.
 
 use super::error::Error;
 use crate::clock::{self, Timestamp};
@@ -9,14 +9,8 @@ use crate::plan::Duration;
 /// # Errors
 /// It is none of these, or lies in the future.
 pub fn began(text: &str) -> Result<Timestamp, Error> {
-    let now = clock::now();
-    let text = text.trim();
-    let ago = Duration::parse(text.trim_end_matches("ago")).and_then(|ago| now.checked_sub(ago.std()).ok());
-    let local = || {
-        let time: jiff::civil::DateTime = text.parse().ok()?;
-        Some(time.to_zoned(jiff::tz::TimeZone::system()).ok()?.timestamp())
-    };
-    let began = ago.or_else(|| text.parse().ok()).or_else(local).ok_or_else(|| {
+    let (now, text) = (clock::now(), text.trim());
+    let began = moment(text).ok_or_else(|| {
         Error::usage_with(
             format!("`{text}` does not say when the incident began"),
             "write how long ago (`40m`), or a time: `2026-11-22T03:11Z`, `2026-11-22 03:11`",
@@ -28,6 +22,18 @@ pub fn began(text: &str) -> Result<Timestamp, Error> {
             Err(Error::usage(format!("the incident cannot have begun at {began}: that is still to come")))
         }
     }
+}
+
+/// The same for any time. A day is its beginning.
+pub fn moment(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let ago = Duration::parse(text.trim_end_matches("ago"))
+        .and_then(|ago| clock::now().checked_sub(ago.std()).ok());
+    let local = || {
+        let time: jiff::civil::DateTime = text.parse().ok()?;
+        Some(time.to_zoned(jiff::tz::TimeZone::system()).ok()?.timestamp())
+    };
+    ago.or_else(|| text.parse().ok()).or_else(local)
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ mod report;
 mod resume;
 mod run;
 mod runs;
+mod runs_prune;
 mod schema;
 mod served;
 mod signals;

@@ -52,9 +52,10 @@ pub struct Prune {
 }
 
 /// Everything that was found.
-struct Found {
+#[derive(Default)]
+pub struct Found {
     backups: Vec<Leftover>,
-    servers: Vec<Asked>,
+    pub servers: Vec<Asked>,
     /// Servers that could not be asked, and why.
     silent: Vec<Silent>,
 }
@@ -186,6 +187,16 @@ impl Prune {
     }
 }
 
+/// What all runs left behind, wherever that can be seen.
+///
+/// # Errors
+/// The directories of their backups cannot be read.
+pub fn look(store: &Store, all: &[backups::Read], runtime: &Runtime) -> Result<Found, Error> {
+    let everything =
+        Prune { directories: Vec::new(), dry_run: true, yes: false, last_copies: false, backups_only: false };
+    everything.look(store, all, &known(all), runtime)
+}
+
 fn readable(all: &[backups::Read]) -> impl Iterator<Item = (&RunId, &Stored)> {
     all.iter().filter_map(|(run, stored)| Some((run, stored.as_ref().ok()?)))
 }
@@ -271,7 +282,7 @@ fn copies(stored: &Stored) -> Vec<PathBuf> {
 }
 
 /// The databases beside which a run made others.
-fn beside(stored: &Stored) -> BTreeSet<String> {
+pub fn beside(stored: &Stored) -> BTreeSet<String> {
     let tried = stored.state.entries().filter(|(_, entry)| entry.attempts > 0);
     let named = tried.filter_map(|(id, _)| match &stored.state.shape.flow.step(id.as_str())?.action.value {
         Action::Restore(action) => Some(&action.database),
@@ -282,7 +293,7 @@ fn beside(stored: &Stored) -> BTreeSet<String> {
 }
 
 impl Found {
-    fn all(&self) -> impl Iterator<Item = (Option<&Asked>, &Leftover)> {
+    pub fn all(&self) -> impl Iterator<Item = (Option<&Asked>, &Leftover)> {
         let backups = self.backups.iter().map(|leftover| (None, leftover));
         let beside = |asked| move |leftover| (Some(asked), leftover);
         backups.chain(self.servers.iter().flat_map(move |asked| asked.found.iter().map(beside(asked))))

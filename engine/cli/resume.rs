@@ -70,7 +70,7 @@ impl Resume {
                 return Ok(Exit::Done);
             }
             Meant::Several(briefs) => {
-                runs::show(screen, &briefs);
+                runs::show(screen, &store, &briefs);
                 return Err(Error::usage_with(
                     "several runs are not over",
                     "name the one to resume: runplan resume RUN",

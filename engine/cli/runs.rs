@@ -1,45 +1,169 @@
-//! `runplan runs`.
+//! `runplan runs`: the history. Must never hide a run because its journal cannot be read, unless it was asked for others.
 
 use super::command::Globals;
 use super::error::Error;
 use super::exit::Exit;
+use super::incident;
+use super::runs_prune::PruneRuns;
 use super::state_dir;
-use crate::run::Finish;
-use crate::store::Brief;
-use crate::terminal::{self, Screen};
-use clap::Args;
+use crate::clock::{self, Timestamp};
+use crate::report::amount::{between, span};
+use crate::run::{Finish, Phase};
+use crate::store::{Brief, Store, Summary};
+use crate::terminal::{self, Screen, Tone};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-/// Lists the runs, the newest last.
+/// Lists the runs, the newest first.
+///
+/// With --format json the oldest comes first, as it is appended.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   runplan runs
-  runplan runs --open           only those that are not over
-  runplan runs --format json")]
+  runplan runs --open                                  only those that are not over
+  runplan runs --plan scenario_2 --since 7d -n 20
+  runplan runs --result failed --database app --operator ann
+  runplan runs --since 2026-11-01 --until 2026-12-01 --format json
+  runplan runs prune --older-than 90d --dry-run"
+)]
 pub struct Runs {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Only runs that are not over
     #[arg(long)]
     open: bool,
+    /// Only runs of the plan of this name
+    #[arg(long, value_name = "NAME")]
+    plan: Option<String>,
+    /// Only runs that started since then: `7d` ago, or a time
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Only runs that started before then: `7d` ago, or a time
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// Only runs that ended so, or stand so; may be given several times
+    #[arg(long, value_enum, value_name = "RESULT")]
+    result: Vec<Outcome>,
+    /// Only runs that changed this database, as the plan calls it; or on the server with this system identifier
+    #[arg(long, value_name = "NAME")]
+    database: Option<String>,
+    /// Only runs that this person started
+    #[arg(long, value_name = "NAME")]
+    operator: Option<String>,
+    /// Only the newest so many
+    #[arg(short = 'n', long = "last", value_name = "COUNT")]
+    last: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Prune(PruneRuns),
+}
+
+/// How a run ended, or how it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Outcome {
+    Done,
+    Failed,
+    Undone,
+    Parked,
+    /// Some process drives it.
+    Running,
+    /// No process drives it, and it is neither parked nor over.
+    Interrupted,
 }
 
 impl Runs {
     pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        if let Some(What::Prune(prune)) = self.what {
+            return prune.run(screen, globals);
+        }
         let store = state_dir::open_to_read(globals)?;
-        let briefs = if self.open { state_dir::unfinished(&store)? } else { store.list()? };
+        let all = if self.open { state_dir::unfinished(&store)? } else { store.list()? };
+        let is_empty = all.is_empty();
+        let briefs = self.among(&store, all)?;
         if screen.is_json() {
-            let runs: Vec<Value> = briefs.iter().map(as_json).collect();
+            let runs: Vec<Value> = briefs.iter().map(|brief| as_json(&store, brief)).collect();
             screen.document(&json!({ "format": 1, "runs": runs }));
+        } else if is_empty {
+            screen.say(if self.open { "every run is over" } else { "no runs yet" });
         } else if briefs.is_empty() {
-            screen.say("no runs yet");
+            screen.say("no run is like that; `runplan runs` lists all");
         } else {
-            show(screen, &briefs);
+            show(screen, &store, &briefs);
         }
         Ok(Exit::Done)
     }
+
+    fn among(&self, store: &Store, mut briefs: Vec<Brief>) -> Result<Vec<Brief>, Error> {
+        let time = |text: &Option<String>| text.as_deref().map(when).transpose();
+        let (since, until) = (time(&self.since)?, time(&self.until)?);
+        if since.zip(until).is_some_and(|(since, until)| since >= until) {
+            return Err(Error::usage("no run can have started since a time that is not before --until"));
+        }
+        let is_filtered = since.is_some()
+            || until.is_some()
+            || self.plan.is_some()
+            || self.database.is_some()
+            || self.operator.is_some()
+            || !self.result.is_empty();
+        briefs.retain(|brief| match &brief.summary {
+            Some(one) => {
+                self.plan.as_ref().is_none_or(|plan| one.plan.as_str() == plan)
+                    && since.is_none_or(|since| one.started_at >= since)
+                    && until.is_none_or(|until| one.started_at < until)
+                    && self.operator.as_ref().is_none_or(|name| one.operator == *name)
+                    && self.database.as_ref().is_none_or(|wanted| {
+                        one.targets.iter().any(|(name, server)| name == wanted || server == wanted)
+                    })
+                    && (self.result.is_empty() || self.result.contains(&outcome(store, brief, one)))
+            }
+            None => !is_filtered,
+        });
+        let many = briefs.len().saturating_sub(self.last.unwrap_or(usize::MAX));
+        Ok(briefs.split_off(many))
+    }
 }
 
-fn as_json(brief: &Brief) -> Value {
+fn when(text: &str) -> Result<Timestamp, Error> {
+    incident::moment(text).ok_or_else(|| {
+        Error::usage_with(
+            format!("`{text}` does not say when"),
+            "write how long ago (`7d`), or a time: `2026-11-22`, `2026-11-22T03:11Z`, `2026-11-22 03:11`",
+        )
+    })
+}
+
+fn outcome(store: &Store, brief: &Brief, summary: &Summary) -> Outcome {
+    match (summary.finished, &summary.parked) {
+        (Some((_, Finish::Done)), _) => Outcome::Done,
+        (Some((_, Finish::Failed)), _) => Outcome::Failed,
+        (Some((_, Finish::Undone)), _) => Outcome::Undone,
+        (None, _) if is_held(store, brief) => Outcome::Running,
+        (None, Some(_)) => Outcome::Parked,
+        (None, None) => Outcome::Interrupted,
+    }
+}
+
+/// Somebody who does not say who holds it too.
+fn is_held(store: &Store, brief: &Brief) -> bool {
+    !matches!(store.holder(&brief.run), Ok(None))
+}
+
+/// How long it took; one that drives still, until now; else until its last word.
+fn took(store: &Store, brief: &Brief, summary: &Summary) -> u64 {
+    let end = match (outcome(store, brief, summary), summary.finished) {
+        (_, Some((at, _))) => at,
+        (Outcome::Running, None) => clock::now(),
+        (_, None) => summary.last_at,
+    };
+    between(summary.started_at, end)
+}
+
+fn as_json(store: &Store, brief: &Brief) -> Value {
     let summary = brief.summary.as_ref();
     json!({
         "run": brief.run.as_str(),
@@ -53,27 +177,59 @@ fn as_json(brief: &Brief) -> Value {
             "why": why.words(), "command": why.command(&brief.run),
         })),
         "problem": brief.problem,
+        "held": is_held(store, brief),
+        "elapsed_ms": summary.map(|summary| took(store, brief, summary)),
+        "operator": summary.map(|summary| summary.operator.clone()),
+        "reason": summary.and_then(|summary| summary.reason.clone()),
+        "databases": summary.map(|summary| summary.targets.clone()),
+        "rehearsal": summary.map(|summary| summary.rehearsal),
     })
 }
 
-/// A table of runs.
-pub fn show(screen: &Screen, briefs: &[Brief]) {
-    let rows = briefs.iter().map(|brief| {
-        let (began, state, reason) = match &brief.summary {
-            Some(summary) => {
-                let state = match (summary.finished, &summary.parked) {
-                    (Some((_, Finish::Done)), _) => "done".to_owned(),
-                    (Some((_, result)), _) => result.word().to_owned(),
-                    (None, Some(why)) => format!("parked: {}", why.words()),
-                    (None, None) if summary.rehearsal => "under way or killed".to_owned(),
-                    (None, None) => format!("under way or interrupted ({})", summary.phase.word()),
-                };
-                let state = if summary.rehearsal { format!("rehearsal: {state}") } else { state };
-                (terminal::day(screen, summary.started_at), state, summary.reason.clone().unwrap_or_default())
-            }
-            None => (String::new(), brief.problem.clone().unwrap_or_default(), String::new()),
+/// A table of runs, which are given the oldest first: the newest first.
+pub fn show(screen: &Screen, store: &Store, briefs: &[Brief]) {
+    let paint = screen.paint();
+    let rows = briefs.iter().rev().map(|brief| {
+        let Some(summary) = &brief.summary else {
+            let problem = brief.problem.clone().unwrap_or_default();
+            let state = paint.of(Tone::Bad, &problem);
+            return vec![
+                brief.run.to_string(),
+                String::new(),
+                String::new(),
+                state,
+                String::new(),
+                String::new(),
+            ];
         };
-        vec![brief.run.to_string(), began, state, reason]
+        let (tone, mut state) = match (outcome(store, brief, summary), &summary.parked) {
+            (Outcome::Done, _) => (Tone::Good, "done".to_owned()),
+            (Outcome::Failed, _) => (Tone::Bad, "failed".to_owned()),
+            (Outcome::Undone, _) => (Tone::Caution, "undone".to_owned()),
+            (Outcome::Running, _) => (Tone::Strong, "under way".to_owned()),
+            (_, Some(why)) => (Tone::Caution, format!("parked: {}", why.words())),
+            (_, None) if summary.rehearsal => (Tone::Caution, "killed".to_owned()),
+            (_, None) => (Tone::Caution, "interrupted".to_owned()),
+        };
+        if summary.phase == Phase::Backward {
+            state.push_str(" (going back)");
+        }
+        if summary.rehearsal {
+            state.insert_str(0, "rehearsal: ");
+        }
+        let began = terminal::day(screen, summary.started_at);
+        let took = span(took(store, brief, summary));
+        let by = summary.operator.clone();
+        let reason = summary.reason.clone().unwrap_or_default();
+        vec![brief.run.to_string(), began, took, paint.of(tone, &state), by, reason]
     });
-    screen.text(&terminal::table(screen, &["run", "started", "state", "reason"], rows.collect::<Vec<_>>()));
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    let mut columns = vec!["run", "started", "took", "state", "by", "reason"];
+    // Room for what there is.
+    let is_empty = |row: &Vec<String>| row.last().is_none_or(String::is_empty);
+    while columns.len() > 4 && rows.iter().all(is_empty) {
+        columns.pop();
+        rows.iter_mut().for_each(|row| drop(row.pop()));
+    }
+    screen.text(&terminal::table(screen, &columns, rows));
 }

@@ -39,7 +39,7 @@ impl Status {
                 if screen.is_json() {
                     return Err(several());
                 }
-                runs::show(screen, &briefs);
+                runs::show(screen, &store, &briefs);
                 return Ok(Exit::Done);
             }
             Meant::Several(_) => return Err(several()),

@@ -28,6 +28,8 @@ pub struct Summary {
     pub plan: Name,
     pub title: Option<String>,
     pub reason: Option<String>,
+    /// Who started it.
+    pub operator: String,
     pub rehearsal: bool,
     /// Of the plan without its parameters.
     pub plan_digest: String,
@@ -120,6 +122,7 @@ fn summary(ends: &Ends) -> Result<Summary, String> {
         plan: started.plan,
         title: started.title,
         reason: started.reason,
+        operator: first.actor.name,
         rehearsal: started.rehearsal,
         plan_digest: started.plan_digest,
         targets: started.targets,

@@ -296,15 +296,36 @@ impl Store {
     /// # Errors
     /// `NoRun`, `Held`; what cannot be removed.
     pub fn remove(&self, run: &RunId) -> Result<(), Error> {
-        let directory = self.there(run)?;
-        let failed = |error| Error::io(&directory, &error);
-        let lock = Lock::take(run, &directory)?;
+        let lock = Lock::take(run, &self.there(run)?)?;
+        self.bury(run, lock)
+    }
+
+    /// Removes a run that nobody holds, if its journal still has so many lines: it was not taken up since it was looked at.
+    ///
+    /// # Errors
+    /// As `remove`; if its journal cannot be read.
+    pub fn remove_unchanged(&self, run: &RunId, lines: u64) -> Result<bool, Error> {
+        let lock = Lock::take(run, &self.there(run)?)?;
+        let now = self.load(run)?.records.len() as u64;
+        if now != lines {
+            return Ok(false);
+        }
+        self.bury(run, lock).map(|()| true)
+    }
+
+    fn bury(&self, run: &RunId, lock: Lock) -> Result<(), Error> {
+        self.sweep();
+        let directory = self.directory(run);
         // From the rename on it is gone for everyone, however far the rest comes. It needs no room on the disk.
         let grave = self.unborn().join(format!("{run}.{}", std::process::id()));
-        std::fs::rename(&directory, &grave).map_err(failed)?;
+        std::fs::rename(&directory, &grave).map_err(|error| Error::io(&directory, &error))?;
         directory::sync(&self.runs())?;
         drop(lock);
-        std::fs::remove_dir_all(&grave).map_err(|error| Error::io(&grave, &error))
+        match std::fs::remove_dir_all(&grave) {
+            // Another process swept it up.
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&grave, &error)),
+            _ => Ok(()),
+        }
     }
 
     /// Remembers how long a run's steps took. Not synced: it is for estimates only.

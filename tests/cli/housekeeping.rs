@@ -238,3 +238,127 @@ fn a_side_database_whose_own_database_is_gone_stays_and_hides_no_other() {
     sandbox.run("prune --yes").code(0);
     assert_eq!((databases(&settings).len(), databases(&other).len()), (1, 0));
 }
+
+/// Three runs of two plans, and one that waits; the runs by the order of their start.
+fn history() -> (Sandbox, Vec<String>) {
+    let sandbox = Sandbox::new();
+    let touch = |name: &str| {
+        format!(
+            "steps:\n  - {{ id: {name}, shell: {{ argv: [test, -e, flag], changes: none, repeatable: true }} }}\n"
+        )
+    };
+    sandbox.write("other.yaml", &format!("runplan: 1\nname: other\n{}", touch("a")));
+    sandbox.plan(&touch("a"));
+    let mut runs = Vec::new();
+    let mut begin = |line: &str, code| {
+        let all = |sandbox: &Sandbox| -> Vec<String> {
+            let all = sandbox.run("runs --format json").json()["runs"].as_array().unwrap().clone();
+            all.iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+        };
+        sandbox.run(line).code(code);
+        runs.extend(all(&sandbox).into_iter().find(|run| !runs.contains(run)));
+    };
+    begin("other.yaml --reason 'it waits'", 4);
+    std::fs::write(sandbox.path("flag"), "").unwrap();
+    begin("plan.yaml --reason first", 0);
+    begin("plan.yaml --reason second", 0);
+    std::fs::remove_file(sandbox.path("flag")).unwrap();
+    begin("plan.yaml", 4);
+    let last = runs[3].clone();
+    sandbox.run(&format!("stop {last} --for-good --reason enough")).code(0);
+    (sandbox, runs)
+}
+
+#[test]
+fn the_history_is_asked_by_plan_time_result_person_and_number() {
+    let (sandbox, runs) = history();
+    let listed = |filters: &str| -> Vec<String> {
+        let found = sandbox.run(&format!("runs --format json {filters}")).code(0).json();
+        found["runs"].as_array().unwrap().iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(listed("--plan plan"), runs[1..]);
+    assert_eq!(listed("--result done"), runs[1..3]);
+    assert_eq!(listed("--result parked --result failed"), [runs[0].clone(), runs[3].clone()]);
+    assert_eq!(listed("--since 1h -n 2"), runs[2..]);
+    assert_eq!(listed("--until 1h"), Vec::<String>::new());
+    assert_eq!(listed("--until 2999-01-01 --plan other --open"), runs[..1]);
+    assert_eq!(listed("--operator nobody-here"), Vec::<String>::new());
+    let me = sandbox.run("runs --format json").json()["runs"][0]["operator"].as_str().unwrap().to_owned();
+    assert_eq!(listed(&format!("--operator '{me}'")), runs);
+    assert_eq!(listed("--database app"), Vec::<String>::new());
+    let text = sandbox.run("runs").code(0).stdout;
+    let at = |run: &String| text.find(run.as_str()).unwrap();
+    assert!(at(&runs[3]) < at(&runs[2]) && at(&runs[1]) < at(&runs[0]), "the newest first: {text}");
+    assert!(text.contains("took") && text.contains("parked: step"), "{text}");
+    sandbox.run("runs --plan nothing").code(0).says("no run is like that");
+    sandbox.run("runs --since yesterday").code(2).complains("does not say when");
+    sandbox.run("runs --since 1h --until 2h").code(2).complains("not before --until");
+    sandbox.run("runs --result odd").code(2).complains("possible values");
+}
+
+#[test]
+fn old_runs_go_and_those_that_are_open_or_held_stay() {
+    let (sandbox, runs) = history();
+    let there = || {
+        let mut there: Vec<String> =
+            runs.iter().filter(|run| sandbox.state().join("runs").join(run).is_dir()).cloned().collect();
+        there.sort_by_key(|run| runs.iter().position(|one| one == run));
+        there
+    };
+    sandbox.run("runs prune").code(0).says("stays").says("it is not over");
+    sandbox.run("runs prune --older-than 90 --yes").code(2).complains("write a duration");
+    sandbox.run("runs prune --older-than 0s").code(2).complains("nobody confirmed");
+    assert_eq!(there(), runs);
+    let dry = sandbox.run("runs prune --older-than 0s --keep-last 1 --dry-run --format json").code(0).json();
+    let goes: Vec<&str> = dry["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one["goes"] == true)
+        .map(|one| one["run"].as_str().unwrap())
+        .collect();
+    assert_eq!(goes, [runs[2].as_str(), runs[1].as_str()]);
+    // Somebody is looking after one of them.
+    let lock = std::fs::File::options()
+        .write(true)
+        .open(sandbox.state().join("runs").join(&runs[1]).join("lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    let held = sandbox.run("runs prune --older-than 0s --keep-last 1 --yes").code(1);
+    held.says("removed 1 run, which frees").complains("is held by");
+    assert_eq!(there(), [runs[0].clone(), runs[1].clone(), runs[3].clone()]);
+    drop(lock);
+    // What a killed removal left is not taken for a run, and goes with time.
+    let grave = sandbox.state().join("new").join(format!("{}.1", runs[2]));
+    std::fs::create_dir_all(grave.join("process")).unwrap();
+    sandbox.run("runs prune --older-than 0s --yes").code(0).says("removed 2 runs");
+    assert_eq!(there(), runs[..1]);
+    sandbox.run(&format!("report {}", runs[1])).code(2).complains("there is no run");
+    sandbox.run("status").code(0).says("step a failed");
+    let log = std::fs::read_to_string(sandbox.state().join("pruned.jsonl")).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains("\"event\":\"removed\"")).count(), 3);
+    assert_eq!(sandbox.read("state/history.jsonl").lines().count(), 2, "what they measured stays");
+}
+
+#[test]
+fn a_run_stays_as_long_as_what_it_left_behind() {
+    let (settings, sandbox) = begin("prune_run");
+    sandbox.plan(&format!(
+        "{HEAD}  - {{ id: saved, backup: {{ database: app, to: backups, keep: 1s }} }}\n  \
+         - {{ id: restored, restore: {{ from: \"{{{{ steps.saved.path }}}}\", database: app }} }}\n"
+    ));
+    sandbox.run("plan.yaml").code(0);
+    let prune = || sandbox.run("runs prune --older-than 0s --yes").code(0);
+    prune().says("its backup is still there");
+    for path in saved(&sandbox) {
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+    prune().says("its side database is still there");
+    let url = shared().url(settings.database());
+    let gone = Sandbox::new().variable("DATABASE_URL", &url.expose().replace("127.0.0.1", "127.0.0.2"));
+    gone.run(&format!("--state '{}' runs prune --older-than 0s --yes", sandbox.state().display()))
+        .code(0)
+        .says("the server of `app` could not be");
+    sandbox.run("prune --yes").code(0);
+    prune().says("removed 1 run");
+}

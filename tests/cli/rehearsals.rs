@@ -131,7 +131,7 @@ fn the_next_rehearsal_cleans_up_after_a_killed_one() {
     let status = status.says("the next `runplan rehearse`");
     assert!(!status.stdout.contains("runplan resume"), "{}", status.stdout);
     assert!(!status.stdout.contains("backups are gone"), "{}", status.stdout);
-    let runs = sandbox.run("runs").code(0).says("rehearsal: under way");
+    let runs = sandbox.run("runs").code(0).says("rehearsal: killed");
     assert!(!runs.stdout.contains("runplan resume"), "{}", runs.stdout);
     sandbox.run(&format!("resume {run}")).complains("rehears");
     sandbox
