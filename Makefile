@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 
-.PHONY: demo test bench chaos fuzz schemas setup
+.PHONY: demo test bench chaos fuzz schemas pictures setup
 
 # The main job, on a throw-away PostgreSQL: a corrupted database is rolled back, from the backup to the report.
 demo: setup
@@ -37,6 +37,12 @@ chaos: setup
 # The generated files that are kept in the repository.
 schemas:
 	UPDATE=1 cargo test --quiet --test main schemas
+
+# The README's pictures: the demo's rehearsal on a real terminal, and its report in a real browser.
+pictures: setup
+	@.ci/test-programs
+	cargo build --quiet
+	PICTURES=1 cargo test --quiet --test main pictures:: -- --nocapture
 
 setup:
 	@.ci/postgresql

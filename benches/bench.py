@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import time
+from pathlib import Path
 
 # A candidate that takes longer than this is run three times only.
 SLOW = 5.0
@@ -22,12 +23,12 @@ class Candidate:
 class Bench:
     def __init__(self, root, directory, rounds, install):
         self.root, self.directory, self.rounds, self.install = root, directory, rounds, install
-        self.runplan = root / "target/release/runplan"
+        self.runplan = Path(os.environ.get("BENCH_PROGRAM") or root / "target/release/runplan")
         self.numbers = itertools.count()
         self._floor = None
         self._peers = None
         if not self.runplan.exists():
-            raise SystemExit("target/release/runplan is missing: `cargo build --release` first, or `make bench`")
+            raise SystemExit(f"{self.runplan} is missing: `cargo build --release` first, or `make bench`")
 
     @property
     def floor(self):

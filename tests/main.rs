@@ -9,6 +9,7 @@ mod failpoints;
 mod fuzz;
 mod inject;
 mod layers;
+mod pictures;
 mod plans;
 mod postgres;
 mod procedure;
@@ -28,6 +29,7 @@ mod support {
     pub mod cluster;
     pub mod graphql;
     pub mod mail;
+    pub mod picture;
     pub mod prisma;
     pub mod proxy;
     pub mod pty;

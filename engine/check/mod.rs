@@ -2,6 +2,7 @@
 //! never ask a server, a file or the clock. One file for each family of rules.
 
 mod actions;
+mod closed;
 mod codes;
 mod computed;
 mod context;
@@ -62,7 +63,7 @@ const RULES: &[Rule] = &[
 ];
 
 /// Rules that would blame a plan for what could not be read.
-const WHOLE_RULES: &[Rule] = &[guard::check, warnings::check];
+const WHOLE_RULES: &[Rule] = &[guard::check, closed::check, warnings::check];
 
 /// An `expect` without conditions; where something could not be read, its conditions may be what it was.
 const EMPTY_EXPECT: &str = "runplan::check::empty_expect";

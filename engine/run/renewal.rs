@@ -6,7 +6,7 @@ use super::guarding::is_dangerous;
 use super::state::{Entry, State};
 use super::transition::StepState;
 use crate::plan::action::freeze::Mode;
-use crate::plan::{Action, Duration, Step};
+use crate::plan::{Action, Duration, Step, Text};
 use jiff::Timestamp;
 
 const HOUR: Duration = Duration::from_ms(3_600_000);
@@ -28,18 +28,20 @@ pub fn freshness(state: &State, at: usize) -> Freshness {
         return Freshness::Coming;
     }
     let steps = state.shape.flow.steps();
-    let is_due =
-        state.resumed_at.is_some() && steps.get(at).is_some_and(|step| is_dangerous(&step.action.value));
-    if !is_due {
+    let Some(step) = steps.get(at).filter(|_| state.resumed_at.is_some()) else { return Freshness::Fresh };
+    // Once nobody gets in any more it is too late to look again.
+    let closed = closes(step).filter(|_| leads_to_danger(state, at));
+    if closed.is_none() && !is_dangerous(&step.action.value) {
         return Freshness::Fresh;
     }
+    let matters = |step: &Step| closed.is_none_or(|database| is_about(state, step, database));
     let done = |before: &usize| state.entry_at(*before).is_some_and(|entry| entry.state == StepState::Done);
     let behind: Vec<usize> =
         (0..steps.len()).filter(done).filter(|before| graph.is_before(*before, at)).collect();
     let mut stale: Vec<(usize, String)> = Vec::new();
     for before in &behind {
         let (Some(step), Some(entry)) = (steps.get(*before), state.entry_at(*before)) else { continue };
-        if let Some(why) = too_old(state, step, entry) {
+        if let Some(why) = too_old(state, step, entry).filter(|_| matters(step)) {
             stale.push((*before, why));
         }
     }
@@ -60,16 +62,47 @@ pub fn freshness(state: &State, at: usize) -> Freshness {
     }
 }
 
-/// Since when a freeze of this run lets nobody into the database that the step backed up: nothing was written since.
-fn closed_at(state: &State, step: &Step) -> Option<Timestamp> {
-    let Action::Backup(backup) = &step.action.value else { return None };
-    let closes = |at: &usize| {
-        let action = state.shape.flow.steps().get(*at).map(|step| &step.action.value);
-        matches!(action, Some(Action::Freeze(freeze))
-            if freeze.mode == Mode::NoConnections && freeze.database.raw == backup.database.raw)
+fn leads_to_danger(state: &State, at: usize) -> bool {
+    let later = state.shape.flow.steps().iter().enumerate();
+    later
+        .into_iter()
+        .any(|(later, step)| is_dangerous(&step.action.value) && state.shape.graph.is_before(at, later))
+}
+
+/// The database that a step lets nobody into any more.
+fn closes(step: &Step) -> Option<&str> {
+    match &step.action.value {
+        Action::Freeze(freeze) if freeze.mode == Mode::NoConnections => Some(freeze.database.raw.trim()),
+        _ => None,
+    }
+}
+
+/// Whether evidence is about a database, so that it cannot be taken anew when nobody gets into that.
+fn is_about(state: &State, step: &Step, database: &str) -> bool {
+    let is = |text: &Text| text.raw.trim() == database;
+    match &step.action.value {
+        Action::Backup(backup) => is(&backup.database),
+        Action::Verify(verify) => {
+            let named =
+                verify.use_.iter().filter_map(|name| state.shape.plan.checks.get(name.value.as_str()));
+            let checks = named.flatten().chain(&verify.checks);
+            verify.database.iter().chain(checks.filter_map(|check| check.database.as_ref())).any(is)
+        }
+        _ => false,
+    }
+}
+
+/// Whether this run has closed the database that the step looked at, after it had: nothing was written since, nobody can look
+/// again, and what was too old when it was about to be closed was taken anew then.
+fn is_closed_since(state: &State, step: &Step, finished: Timestamp) -> bool {
+    let steps = state.shape.flow.steps();
+    let closed = |at: &usize| {
+        let database = steps.get(*at).and_then(|freeze| closes(freeze));
+        let since = state.entry_at(*at).and_then(|entry| entry.finished_at);
+        database.is_some_and(|database| is_about(state, step, database))
+            && since.is_some_and(|since| since >= finished)
     };
-    let done = state.done_order.iter().filter(|at| closes(at));
-    done.filter_map(|at| state.entry_at(*at)?.finished_at).min()
+    state.done_order.iter().any(closed)
 }
 
 /// By the clock of the resume: what is taken anew afterwards is fresh, however long the rest takes.
@@ -82,7 +115,5 @@ fn too_old(state: &State, step: &Step, entry: &Entry) -> Option<String> {
     let limit = step.fresh_for.unwrap_or(usual);
     let (resumed, finished) = (state.resumed_at?, entry.finished_at?);
     let until = finished.checked_add(limit.std()).ok()?;
-    // Of a closed database no other can be taken; it is as good as it was when the database was closed.
-    let aged = closed_at(state, step).filter(|closed| *closed >= finished).unwrap_or(resumed);
-    (until < aged).then(|| format!("it is older than {limit}"))
+    (until < resumed && !is_closed_since(state, step, finished)).then(|| format!("it is older than {limit}"))
 }

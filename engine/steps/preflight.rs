@@ -20,6 +20,7 @@ mod signs;
 mod size;
 mod statements;
 mod uses;
+mod writable;
 
 pub use concern::{Concern, Fact, Found, Preflight};
 
@@ -112,6 +113,7 @@ async fn database(world: &Arc<World>, options: &Options, name: &str, uses: &[&Us
     found.extend(programs::clients(world, &server, uses).await);
     // One question after the other: they share the session, and each is short.
     found.extend(server::held(world, &server, uses).await);
+    found.extend(writable::look(world, &server, uses).await);
     found.extend(privileges::look(&server, uses).await);
     found.extend(blockers::look(&server, uses).await);
     found.extend(around::look(world, &server, uses).await);

@@ -194,3 +194,74 @@ fn of_two_runs_against_one_database_one_is_told_who_has_it() {
     yours.run("plan.yaml").code(0);
     assert_eq!(count(), "2");
 }
+
+fn asked(settings: &Settings, sql: &str) -> String {
+    block(async { cluster::connect(settings).await.one(sql).await.unwrap() })
+}
+
+/// What was written since a swap is shown, and lost only by whoever names that very loss.
+#[test]
+fn an_undo_that_would_lose_writes_wants_their_code() {
+    let settings = block(crate::steps::backup::sample("undo_loss"));
+    let sandbox = Sandbox::new().variable("DATABASE_URL", shared().url(settings.database()).expose());
+    sandbox.plan(
+        "secrets: { DATABASE_URL: { env: DATABASE_URL } }\ndatabases: { app: { url: \"{{ secrets.DATABASE_URL }}\" } }\nsteps:\n  \
+         - { id: saved, backup: { database: app, to: backups } }\n  \
+         - { id: restored, restore: { from: \"{{ steps.saved.path }}\", database: app } }\n  \
+         - { id: switched, swap: { database: app, with: \"{{ steps.restored.database }}\", keep_old: 1h }, unguarded: test }\n",
+    );
+    sandbox.run("plan.yaml --yes").code(0);
+    let run = sandbox.only_run();
+    asked(
+        &settings,
+        "INSERT INTO messages (body) SELECT 'after ' || n FROM generate_series(1, 4) n; SELECT 1",
+    );
+    let refused = sandbox
+        .run("undo plan --yes")
+        .code(4)
+        .says(
+            "was written to since the swap: 4 rows were inserted, changed or deleted (4 of public.messages)",
+        )
+        .says("against the old database going back would lose 4 rows of messages");
+    let text = refused.all();
+    let code = text
+        .split("--accept-loss ")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{text}"))
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .to_owned();
+    assert_eq!(sandbox.step("switched"), "undo_failed");
+    assert_eq!(asked(&settings, "SELECT count(*) FROM messages"), "104", "nothing was done");
+    // A code of something else, then one that more writes have outrun.
+    sandbox.run(&format!("resolve {run} switched --retry --accept-loss 00000000 --reason 'a guess'")).code(0);
+    sandbox.run("resume").code(4);
+    asked(&settings, "INSERT INTO messages (body) VALUES ('one more') RETURNING body");
+    sandbox
+        .run(&format!("resolve {run} switched --retry --accept-loss {code} --reason 'the four are copied'"))
+        .code(0);
+    let outrun = sandbox.run("resume").code(4).says("5 rows were inserted");
+    assert_eq!(asked(&settings, "SELECT count(*) FROM messages"), "105");
+    let text = outrun.all();
+    let code = text
+        .split("--accept-loss ")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{text}"))
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .to_owned();
+    sandbox
+        .run(&format!("resolve {run} switched --retry --accept-loss {code} --reason 'all five are copied'"))
+        .code(0);
+    sandbox.run("resume");
+    assert_eq!(sandbox.step("switched"), "undone");
+    assert_eq!(asked(&settings, "SELECT count(*) FROM messages"), "100", "the old database is back");
+    let report = sandbox.run(&format!("report {run} --format markdown")).all();
+    assert!(
+        report.contains(&format!("what was written since the swap is lost, as agreed ({code})")),
+        "{report}"
+    );
+    assert!(report.contains("all five are copied"), "{report}");
+}

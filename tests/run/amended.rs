@@ -247,8 +247,8 @@ fn what_is_said_to_be_done_gives_what_it_intended_to_give() {
 fn a_backup_of_a_database_that_was_closed_since_does_not_grow_old() {
     for (mode, before, saved) in [
         ("no_connections", 50, StepState::Done),
-        // It was too old when the database was closed.
-        ("no_connections", 70, StepState::Running),
+        // The run had not been interrupted until then, and nobody gets in to take another.
+        ("no_connections", 70, StepState::Done),
         // Who asks for it may still write.
         ("read_only", 50, StepState::Running),
     ] {
@@ -268,5 +268,45 @@ fn a_backup_of_a_database_that_was_closed_since_does_not_grow_old() {
         core.resume();
         let switched = if saved == StepState::Done { StepState::Running } else { StepState::Waiting };
         assert_eq!((core.is("saved"), core.is("switched")), (saved, switched), "{mode} {before}");
+    }
+}
+
+/// A run that is resumed before it closes a database looks again while it still can.
+#[test]
+fn what_is_too_old_is_taken_anew_before_the_database_is_closed() {
+    for (mode, proven, frozen) in [
+        ("no_connections", StepState::Running, StepState::Waiting),
+        // Who still gets in can look again later.
+        ("read_only", StepState::Done, StepState::Running),
+    ] {
+        let mut core = Core::new(&shape(&format!(
+            "runplan: 1\nname: test\ndatabases: {{ app: {{ url: 'postgresql://localhost/app' }} }}\n\
+             checks:\n  whole: [ {{ name: w, sql: SELECT 1, expect: 1 }} ]\nsteps:\n  \
+               - id: proven\n    verify: {{ database: app, use: [whole] }}\n  \
+               - id: beside\n    verify: {{ database: app_side, use: [whole] }}\n  \
+               - id: between\n    shell: {{ argv: [\"true\"], changes: none }}\n  \
+               - id: frozen\n    freeze: {{ database: app, mode: {mode} }}\n  \
+               - id: switched\n    swap: {{ database: app, with: app_side, keep_old: 7d }}\n    unguarded: test\n"
+        )));
+        core.done("proven");
+        core.done("beside");
+        core.give(Input::Stop { hard: false, reason: "later".to_owned() });
+        core.done("between");
+        core.pass(60);
+        core.resume();
+        assert_eq!((core.is("proven"), core.is("frozen")), (proven, frozen), "{mode}");
+        assert_eq!(core.is("beside"), StepState::Done, "it can be looked at later too");
+        if proven == StepState::Done {
+            continue;
+        }
+        core.done("proven");
+        core.done("frozen");
+        core.give(Input::Stop { hard: false, reason: "again".to_owned() });
+        core.pass(60);
+        core.resume();
+        // Closed by now: what was proved of it holds, and what stands beside it is looked at again.
+        assert_eq!((core.is("proven"), core.is("beside")), (StepState::Done, StepState::Running), "{mode}");
+        core.done("beside");
+        assert_eq!(core.is("switched"), StepState::Running);
     }
 }

@@ -7,6 +7,7 @@ mod privileges;
 mod read_only;
 mod servers;
 mod statements;
+mod writable;
 
 use crate::support::cluster::{connect, shared, unique};
 use crate::support::stage::Stage;

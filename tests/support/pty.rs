@@ -46,6 +46,11 @@ impl Terminal {
         rows.join("\n").trim_end().to_owned()
     }
 
+    /// The screen with its colours.
+    pub fn screen(&self) -> vt100::Screen {
+        self.screen.lock().unwrap().screen().clone()
+    }
+
     /// Everything that was ever written to it.
     pub fn raw(&self) -> String {
         String::from_utf8_lossy(&self.raw.lock().unwrap()).into_owned()

@@ -35,26 +35,30 @@ impl Rules<'_, '_> {
                 "write `into: in_place`, `into: side`, or name another database",
             );
         }
-        if restore.into == Into::InPlace {
-            if let Some(jobs) = jobs {
-                let message = "a restore in place is one transaction, so it has one job";
-                self.error(
-                    "runplan::check::jobs_not_here",
-                    jobs.span,
-                    message,
-                    "remove `jobs`, or restore to the side",
-                );
+        if let Some(jobs) = jobs.filter(|_| restore.into == Into::InPlace) {
+            self.error(
+                "runplan::check::jobs_not_here",
+                jobs.span,
+                "a restore in place is one transaction, so it has one job",
+                "remove `jobs`, or restore to the side",
+            );
+        }
+        let why = match &restore.into {
+            Into::Side => None,
+            Into::InPlace => {
+                Some("a restore in place replaces everything; with `tables` the others would be lost")
             }
-            if restore.tables.is_some() {
-                let message =
-                    "a restore in place replaces everything; with `tables` the others would be lost";
-                self.error(
-                    "runplan::check::tables_in_place",
-                    span,
-                    message,
-                    "restore to the side, and bring the rows over from there",
-                );
+            Into::Other(_) => {
+                Some("a restore into another database is one of everything, in one transaction")
             }
+        };
+        if let Some(why) = why.filter(|_| restore.tables.is_some()) {
+            self.error(
+                "runplan::check::tables_in_place",
+                span,
+                why,
+                "restore the tables to the side (`into: side`), and bring their rows over from there with `copy`",
+            );
         }
     }
 

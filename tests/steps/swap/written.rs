@@ -4,7 +4,14 @@ use super::super::backup::sample;
 use super::blocked::cluster;
 use super::{maintenance, oid_of, stage};
 use crate::support::cluster::connect;
-use crate::support::stage::{failed, plan};
+use crate::support::stage::{done, failed, plan};
+use runplan::postgres::{Connection, Settings};
+use runplan::run::Outcome;
+use runplan::steps::Attempt;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 #[tokio::test]
 async fn every_way_to_write() {
@@ -130,4 +137,122 @@ async fn an_undo_that_dies_while_it_compares_shuts_the_old_database_again() {
     let failure = failed(stage.undo("switched").await);
     assert_eq!(failure.code, "runplan::swap::written");
     assert_eq!(server.one(&open).await.unwrap(), "f");
+}
+
+/// A client that ignores the maintenance page and the freeze, and begins again whenever it is thrown out.
+struct Writer {
+    go_on: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<Vec<String>>,
+}
+
+impl Writer {
+    #[allow(clippy::disallowed_methods, reason = "a client of the application is a task of the test")]
+    fn start(settings: &Settings, round: usize) -> Self {
+        let settings = settings.with_setting("default_transaction_read_only", "off");
+        let go_on = Arc::new(AtomicBool::new(true));
+        let more = go_on.clone();
+        let task = tokio::spawn(async move {
+            let (mut said, mut number) = (Vec::new(), 0);
+            while more.load(Ordering::Relaxed) {
+                let Ok(session) = Connection::connect(&settings, "stubborn").await else { continue };
+                while more.load(Ordering::Relaxed) {
+                    number += 1;
+                    let body = format!("round {round} write {number}");
+                    match session.execute(&format!("INSERT INTO messages (body) VALUES ('{body}')")).await {
+                        Ok(_) => said.push(body),
+                        Err(_) => break,
+                    }
+                }
+            }
+            said
+        });
+        Self { go_on, task }
+    }
+
+    /// What the server told it is committed.
+    async fn stop(self) -> Vec<String> {
+        self.go_on.store(false, Ordering::Relaxed);
+        self.task.await.unwrap()
+    }
+}
+
+/// At whatever instant of the swap somebody begins to write: what the server said is committed is under the live name
+/// afterwards, or the swap was refused.
+#[tokio::test]
+async fn whoever_writes_all_the_time_loses_nothing_without_a_word() {
+    let settings = sample("stubborn").await;
+    let stage = stage(&settings);
+    for id in ["saved", "restored"] {
+        stage.done(id).await;
+    }
+    let (mut refused, mut swapped) = (0, 0);
+    for (round, delay) in [0, 1, 3, 8, 20, 40, 80, 150, 300, 600].into_iter().enumerate() {
+        stage.done("frozen").await;
+        let late = async {
+            runplan::clock::sleep(Duration::from_millis(delay)).await;
+            Writer::start(&settings, round)
+        };
+        let (outcome, writer) = tokio::join!(stage.act("switched"), late);
+        let said = writer.stop().await;
+        let live = connect(&settings).await;
+        let there = live.last("SELECT body FROM messages").await.unwrap();
+        let there: BTreeSet<String> = there.rows.into_iter().filter_map(|row| row[0].clone()).collect();
+        let lost: Vec<&String> = said.iter().filter(|body| !there.contains(*body)).collect();
+        assert!(lost.is_empty(), "round {round}: {} of {} are lost: {outcome:?}", lost.len(), said.len());
+        drop(live);
+        match outcome {
+            Outcome::Failed(failure) => {
+                assert!(
+                    ["runplan::swap::written", "runplan::swap::refused", "runplan::swap::sessions"]
+                        .contains(&failure.code.as_str()),
+                    "round {round}: {failure:?}"
+                );
+                refused += 1;
+            }
+            Outcome::Done(_) => {
+                swapped += 1;
+                // What it wrote to the new one is in the way back, until somebody agrees.
+                if let Outcome::Failed(failure) = stage.undo("switched").await {
+                    assert_eq!(failure.code, "runplan::swap::written");
+                    let help = failure.help.unwrap();
+                    let code =
+                        help.split("--accept-loss ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+                    let agreed =
+                        Attempt { undoing: true, accepted_loss: Some(code), ..stage.attempt("switched", 1) };
+                    done(runplan::steps::undo(&agreed).await);
+                }
+                // The side database has its own again.
+                let side = settings.with_database(&stage.database_of("restored"));
+                connect(&side).await.execute("DELETE FROM messages WHERE body LIKE 'round%'").await.unwrap();
+            }
+            other => panic!("round {round}: {other:?}"),
+        }
+        println!("round {round}, {delay} ms: {} writes, {refused} refused, {swapped} swapped", said.len());
+    }
+    assert!(refused + swapped == 10);
+}
+
+/// A freeze is not proved while somebody, a superuser too, begins to write again and again.
+#[tokio::test]
+async fn a_freeze_under_a_stubborn_writer_is_taken_back_and_names_it() {
+    let settings = sample("stubborn_freeze").await;
+    let text = "databases: { app: { url: unused } }
+steps:
+  - { id: frozen, timeout: 3s, freeze: { database: app, quiet: 400ms } }
+";
+    let stage = plan(text).database("app", &settings).set();
+    let writer = Writer::start(&settings, 0);
+    let attempt = stage.attempt("frozen", 1);
+    let (outcome, ()) = tokio::join!(runplan::steps::act(&attempt), async {
+        while !stage.warnings().iter().any(|warning| warning.contains("still written to")) {
+            runplan::clock::sleep(Duration::from_millis(20)).await;
+        }
+        attempt.cancelled.cancel();
+    });
+    assert!(!writer.stop().await.is_empty());
+    failed(outcome);
+    let said = stage.warnings().join("\n");
+    assert!(said.contains("stubborn") || said.contains("public.messages"), "{said}");
+    // Thawed: an ordinary session writes again.
+    connect(&settings).await.execute("INSERT INTO messages (body) VALUES ('thawed')").await.unwrap();
 }
