@@ -6,6 +6,7 @@ use super::source::Sp;
 use super::step::{Bare, Step};
 use super::{Plan, Window};
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 /// The steps of a plan as they run. Unknown windows are left to `check`.
 pub fn flow(plan: &Plan) -> Flow {
@@ -63,7 +64,7 @@ fn group(id: &StepId) -> &str {
 }
 
 /// The steps of a group that no other of them waits for.
-fn leaves(steps: &[Step]) -> HashMap<String, Vec<StepId>> {
+fn leaves(steps: &[Step]) -> HashMap<String, Rc<[StepId]>> {
     let mut inner: HashSet<&StepId> = HashSet::new();
     for step in steps.iter().filter(|step| group(&step.id.value) != step.id.as_str()) {
         let own = group(&step.id.value);
@@ -76,7 +77,7 @@ fn leaves(steps: &[Step]) -> HashMap<String, Vec<StepId>> {
             leaves.entry(group(id).to_owned()).or_default().push(id.clone());
         }
     }
-    leaves
+    leaves.into_iter().map(|(group, ids)| (group, ids.into())).collect()
 }
 
 /// A step that gives no `needs` runs after the step written above it; after the end of a window, after its closing.
@@ -84,7 +85,7 @@ fn leaves(steps: &[Step]) -> HashMap<String, Vec<StepId>> {
 fn imply_needs(steps: &mut [Step], last: &HashMap<String, usize>, plan: &Plan) {
     chain_includes(steps);
     let leaves = leaves(steps);
-    let mut above: Option<(usize, Vec<StepId>, Option<Sp<Name>>)> = None;
+    let mut above: Option<Above> = None;
     let mut before = None;
     let mut current = String::new();
     for (at, step) in steps.iter_mut().enumerate() {
@@ -98,13 +99,15 @@ fn imply_needs(steps: &mut [Step], last: &HashMap<String, usize>, plan: &Plan) {
             None => step.needs = Some(implied(step, before.as_ref(), last, plan)),
             Some(needs) => whole_groups(needs, &leaves),
         }
+        // Shared: a step may have become thousands, and each of them comes by here.
         let ids =
-            leaves.get(&own).filter(|_| grouped).cloned().unwrap_or_else(|| vec![step.id.value.clone()]);
+            leaves.get(&own).filter(|_| grouped).cloned().unwrap_or_else(|| [step.id.value.clone()].into());
         above = Some((at, ids, step.window.clone()));
     }
 }
 
-type Above = (usize, Vec<StepId>, Option<Sp<Name>>);
+/// Where the last step of it stands, what of it nothing follows, and its window.
+type Above = (usize, Rc<[StepId]>, Option<Sp<Name>>);
 
 fn implied(
     step: &Step,
@@ -125,7 +128,7 @@ fn implied(
 }
 
 /// `needs: [dump]` of a step that has become several means all that nothing of it follows.
-fn whole_groups(needs: &mut Vec<Sp<StepId>>, leaves: &HashMap<String, Vec<StepId>>) {
+fn whole_groups(needs: &mut Vec<Sp<StepId>>, leaves: &HashMap<String, Rc<[StepId]>>) {
     if needs.iter().any(|need| leaves.contains_key(need.as_str())) {
         *needs = needs
             .drain(..)
