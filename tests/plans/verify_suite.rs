@@ -87,7 +87,9 @@ fn what_is_wrong_in_the_database_is_found() {
         let sandbox = sandbox(&restored.database);
         let ran = restored.verify(&sandbox, &app.url, &format!("-p functional=false {rest}")).code(4);
         assert_eq!(sandbox.step(step), "failed", "{sql}: {}", ran.stdout);
-        ran.says(words).says(&format!("stopped at {step}"));
+        // Nobody is told of users that were not made.
+        assert!(!ran.stdout.contains("@example.com"), "{}", ran.stdout);
+        ran.says(words);
         restored.execute(back);
     };
     mended(
@@ -132,6 +134,14 @@ fn what_is_wrong_in_the_database_is_found() {
         "valid",
         "every user has a wallet",
     );
+    // Everything that is wrong is found in one go.
+    mended(
+        "DROP INDEX escrows_status; DELETE FROM messages WHERE id = 6",
+        "CREATE INDEX escrows_status ON escrows (status); INSERT INTO messages (id, escrow_id, sender_id, body) VALUES (6, 1, 1, '')",
+        "",
+        "counted",
+        "escrows_status",
+    );
     mended("DELETE FROM messages WHERE id <= 5", "SELECT 1", "", "counted", "messages");
     mended("SELECT 1", "SELECT 1", "-p open=true", "enough", "tables short of rows");
 }
@@ -152,10 +162,12 @@ fn what_the_application_does_wrongly_is_found() {
         let sandbox = sandbox(&restored.database);
         let ran = restored.verify(&sandbox, &app.url, "-p chat_wait=2").code(4);
         assert_eq!(sandbox.step(step), "failed", "{broken}: {}", ran.stdout);
-        ran.says(words).says(&format!("stopped at {step}"));
+        let ran = ran.says(words).says(&format!("stopped at {step}"));
+        let told = ran.stdout.contains("-verify-suite-") && ran.stdout.contains("@example.com");
+        assert_eq!(told, step != "healthy", "{}", ran.stdout);
         // What its tests made is taken away again.
         let run = sandbox.only_run();
-        sandbox.run(&format!("undo {run} --yes --plain")).code(1);
+        sandbox.run(&format!("undo {run} --yes --plain")).code(1).says("ended without success");
         assert_eq!(restored.left(), "0 0 0", "{broken}");
     }
 }
