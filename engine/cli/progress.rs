@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const FILE: &str = "progress.json";
-/// How often it is written at most.
+/// How often bytes are written at most.
 const APART: Duration = Duration::from_millis(500);
 /// A larger file is not ours.
 const LARGEST: u64 = 1024 * 1024;
@@ -37,8 +37,9 @@ impl<O: Observer> Shared<O> {
         Self { shown, path, steps: Map::new(), written: None }
     }
 
-    fn write(&mut self) {
-        if self.written.is_some_and(|written| written.elapsed() < APART) {
+    /// `often`: it will be said again soon. What is said once must not be the one that is left out.
+    fn write(&mut self, often: bool) {
+        if often && self.written.is_some_and(|written| written.elapsed() < APART) {
             return;
         }
         self.written = Some(Stopwatch::start());
@@ -65,8 +66,9 @@ impl<O: Observer> Observer for Shared<O> {
         let unit = word(*unit);
         let at = clock::now().to_string();
         let told = json!({ "at": at, "doing": doing, "done": done, "total": total, "unit": unit });
-        self.steps.insert(step.to_string(), told);
-        self.write();
+        let before = self.steps.insert(step.to_string(), told);
+        let is_same_work = before.is_some_and(|before| before["doing"] == doing.as_str());
+        self.write(is_same_work && progress.unit != Unit::Items);
         self.shown.progress(step, progress, state);
     }
 

@@ -58,6 +58,7 @@ impl Watch {
             },
             Meant::Several(briefs) => return Err(several(&briefs)),
         };
+        wait_for_the_beginning(screen, &store, &run)?;
         let mut watched = Watched::begin(screen, &store, &run, self.stay)?;
         loop {
             // Asked before the reading, so that nothing written by a holder who leaves in between is missed.
@@ -69,6 +70,23 @@ impl Watch {
             clock::block(LOOK);
         }
         Ok(watched.end())
+    }
+}
+
+/// A rehearsal has a run before its server is filled and its first event is written.
+fn wait_for_the_beginning(screen: &Screen, store: &Store, run: &RunId) -> Result<(), Error> {
+    let mut is_told = false;
+    loop {
+        let is_held = store.holder(run).map_or(true, |holder| holder.is_some());
+        let loaded = store.load(run)?;
+        if !loaded.records.is_empty() || loaded.damage.is_some() || !is_held {
+            return Ok(());
+        }
+        if !is_told {
+            screen.remark(&format!("{run} is being prepared"));
+            is_told = true;
+        }
+        clock::block(LOOK);
     }
 }
 

@@ -254,8 +254,9 @@ impl Page {
         let count = |effect: &str| review.steps.iter().filter(|step| step.effect == effect).count();
         let waves = review.waves.len();
         let summary = format!(
-            "{} steps in {waves} {}: {} read, {} can be undone, {} cannot",
+            "{} {} in {waves} {}: {} read, {} can be undone, {} cannot",
             review.steps.len(),
+            if review.steps.len() == 1 { "step" } else { "steps" },
             if waves == 1 { "wave" } else { "waves" },
             count("reads"),
             count("reversible"),

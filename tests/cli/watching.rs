@@ -139,8 +139,9 @@ fn a_run_is_watched_from_another_terminal() {
     let head = || sandbox.run("status --format json").code(0).json()["head"].clone();
     let before = head();
     let mut second = sandbox.terminal("watch", 24, 80);
-    // What was never journaled is seen too.
-    second.until("checking");
+    // What was never journaled is seen too, to the last check.
+    first.until("1 of 2 (50 %)");
+    second.until("1 of 2 (50 %)");
     is_clean(&second);
     let text = second.text();
     assert!(text.contains("first   done in") && text.contains("Ctrl-C leaves"), "{text}");
