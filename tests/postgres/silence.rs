@@ -48,6 +48,26 @@ async fn a_silent_host_is_passed_over_for_one_that_answers() {
     assert_eq!(connection.endpoint(), format!("127.0.0.1:{port}"));
 }
 
+#[tokio::test]
+async fn another_program_on_the_port_is_told_from_a_server() {
+    use std::io::Write;
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut client in other.incoming().flatten() {
+            client.write_all(b"J\0\0\0\n8.0.33\0").unwrap();
+            std::thread::spawn(move || std::io::copy(&mut client, &mut std::io::sink()));
+        }
+    });
+    let error = Connection::connect(&through(port, "sslmode=disable"), "test").await.expect_err("no server");
+    assert!(
+        error
+            .message()
+            .starts_with(&format!("what answers at 127.0.0.1:{port} does not speak PostgreSQL's protocol")),
+        "{error}"
+    );
+}
+
 /// The sort of a socket's timer and the hundredths of a second until it fires, by the server's port.
 fn timer_of(local: u16, remote: u16) -> Option<(u8, u64)> {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();

@@ -132,7 +132,9 @@ async fn each_format_with_each_compression_is_made_or_refused_before_the_run() {
             }
             let refusal = refusal.unwrap_or_else(|| panic!("{what} is not refused"));
             assert!(
-                refusal.stops() && refusal.message.contains(&format!("a {format} archive with {word}: "))
+                refusal.is_final()
+                    && refusal.stops()
+                    && refusal.message.contains(&format!("a {format} archive with {word}: "))
             );
             assert!(
                 refusal.help.as_ref().unwrap().contains(&format!("`format: plain, compress: {word}`")),

@@ -103,6 +103,14 @@ impl Target<'_> {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
                 (Kind::Unreachable, format!("{endpoint} closed the connection before the session began"))
             }
+            // Another program's greeting, or a proxy's excuse.
+            ErrorKind::InvalidInput | ErrorKind::InvalidData => {
+                return Error::new(
+                    Kind::Unreachable,
+                    format!("what answers at {endpoint} does not speak PostgreSQL's protocol ({io})"),
+                    "check host and port: another program, or a proxy for the web, may stand there",
+                );
+            }
             _ => (Kind::Unreachable, format!("{endpoint} cannot be reached: {io}")),
         };
         Error::new(kind, message, "check host and port, that the server runs, and the firewall")

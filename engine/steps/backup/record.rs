@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 pub async fn values(attempt: &Attempt, action: &Backup) -> Result<Map<String, Value>, Stop> {
     let mut found = Map::new();
     let mut asker = Asker::new(attempt, "record");
+    let secrets = attempt.world.secrets.redactor();
     for name in &action.record {
         let Some(checks) = attempt.world.shape.plan.checks.get(name.value.as_str()) else {
             let message = format!("the plan has no checks `{}`", name.value);
@@ -25,13 +26,17 @@ pub async fn values(attempt: &Attempt, action: &Backup) -> Result<Map<String, Va
                 Ok(answer) if answer.wrong.is_none() => {
                     let columns = answer.rows.as_ref().map_or(&[][..], |rows| rows.columns.as_slice());
                     let hides = columns.iter().any(|column| check.mask.contains(column));
-                    Ok(if hides { expectation::hashed(&answer) } else { expectation::recorded(&answer) })
+                    let value = expectation::recorded(&answer);
+                    // Neither the journal nor the manifest may hold a secret.
+                    let hides = hides || secrets.finds(&value.to_string());
+                    Ok(if hides { expectation::hashed(&answer) } else { value })
                 }
                 Ok(answer) => Err(answer.wrong.unwrap_or_default()),
                 Err(Unanswered::Failed(failure)) => Err(failure.message),
                 Err(Unanswered::Cancelled) => return Err(stop::cancelled().into()),
             };
             let value = why.unwrap_or_else(|why| {
+                let why = secrets.clean(&why);
                 attempt.warn(format!("`{}` could not be recorded: {why}", check.name.value));
                 json!({ "failed": why })
             });

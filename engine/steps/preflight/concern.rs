@@ -79,7 +79,7 @@ impl Concern {
 
     /// Whether an operator may accept it.
     pub fn is_final(&self) -> bool {
-        let without = ["runplan::postgres::", "runplan::secret::", "runplan::archive::"];
+        let without = ["runplan::postgres::", "runplan::secret::", "runplan::archive::", "runplan::backup::"];
         FINAL.contains(&self.short_code()) || without.iter().any(|prefix| self.code.starts_with(prefix))
     }
 
