@@ -29,7 +29,8 @@ fuzz: setup
 		cargo test --quiet --test main -- inject:: run::simulation store::damage::every_byte --nocapture
 
 # A run with every action, interrupted at every event and at random instants: about an hour on four processors. What fails
-# prints the line that plays it again: `make chaos SEED=7 CASE=forward/instant/17`; `KILLS=100` is a tenth of it.
+# prints the line that plays it again: `make chaos SEED=7 CASE=forward/instant/17`; `KILLS=100` is a tenth of it, and
+# `CHAOS_THREADS=6` plays more cases at once.
 chaos: setup
 	cargo build --quiet
 	CHAOS=1 SEED=$${SEED:-$$(date +%s)} cargo test --quiet --test main chaos:: -- --nocapture --test-threads=1

@@ -1,7 +1,7 @@
 //! Plain SQL is fed beside and in place while the engine, the feeder or psql is killed: never half a dump is committed.
 #![allow(clippy::print_stdout, reason = "how many were killed in time is what is looked at")]
 
-use super::kills::size;
+use super::kills::{size, threads};
 use super::scene::block;
 use crate::support::chance::{self, Chance};
 use crate::support::cluster;
@@ -96,7 +96,7 @@ fn never_half_a_dump() {
     let all = size(100, 10);
     let (next, killed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
-        for _ in 0..size(4, 2).max(2) {
+        for _ in 0..threads(4) {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
@@ -110,5 +110,6 @@ fn never_half_a_dump() {
     });
     let killed = killed.into_inner();
     println!("fed: {all} times, killed in {killed}, half a dump in none (seed {seed})");
-    assert!(killed * 3 >= all, "only {killed} of {all} were killed in time");
+    // A few say nothing about how many.
+    assert!(all < 9 || killed * 3 >= all, "only {killed} of {all} were killed in time");
 }

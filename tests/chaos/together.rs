@@ -1,8 +1,9 @@
 //! Several processes at the same instant: never do two of them drive a run, and what they say is never lost unsaid.
 
-use super::kills::size;
+use super::kills::{size, threads};
 use crate::support::sandbox::Sandbox;
 use serde_json::Value;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const STEPS: &str = "steps:
   - id: one
@@ -27,9 +28,28 @@ fn events(sandbox: &Sandbox, run: &str, kind: &str) -> usize {
     events.filter(|event| event["kind"] == kind).count()
 }
 
+/// Plays so many rounds, several at once, and says that it did.
+#[allow(clippy::print_stdout, reason = "how many were played is what is looked at")]
+fn rounds(what: &str, count: usize, play: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..threads(4) {
+            scope.spawn(|| {
+                loop {
+                    match next.fetch_add(1, Ordering::Relaxed) {
+                        round if round < count => play(round),
+                        _ => break,
+                    }
+                }
+            });
+        }
+    });
+    println!("{what}: {count} rounds, never two of them at once, nothing lost or doubled");
+}
+
 #[test]
 fn of_two_resumes_one_drives() {
-    for round in 0..size(200, 20) {
+    rounds("two resumes at one instant", size(200, 20), |round| {
         let (sandbox, run) = parked();
         sandbox.run(&format!("approve {run} go")).code(0);
         let line = format!("resume {run} --plain");
@@ -42,12 +62,12 @@ fn of_two_resumes_one_drives() {
         assert_eq!(sandbox.read("marks"), "one\ntwo\n", "round {round}");
         assert_eq!(events(&sandbox, &run, "run_resumed"), 1, "round {round}: two drove it");
         sandbox.run(&format!("status {run} --verify")).code(0);
-    }
+    });
 }
 
 #[test]
 fn a_resume_and_an_approval_and_a_stop_at_one_instant() {
-    for round in 0..size(200, 20) {
+    rounds("a resume, an approval and a stop at one instant", size(200, 20), |round| {
         let (sandbox, run) = parked();
         let lines = [
             format!("resume {run} --plain"),
@@ -74,5 +94,5 @@ fn a_resume_and_an_approval_and_a_stop_at_one_instant() {
         }
         assert_eq!(sandbox.read("marks"), "one\ntwo\n", "round {round}");
         sandbox.run(&format!("status {run} --verify")).code(0);
-    }
+    });
 }
