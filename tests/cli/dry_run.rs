@@ -27,7 +27,7 @@ fn it_is_json_and_markdown_too() {
     assert_eq!(json["plan"], "scenario_2");
     assert_eq!(json["digest"], serde_json::Value::Null, "a required parameter is missing");
     assert_eq!(json["plan_digest"].as_str().unwrap().len(), 64);
-    assert_eq!(json["steps"].as_array().unwrap().len(), 18);
+    assert_eq!(json["steps"].as_array().unwrap().len(), 20);
     let markdown = sandbox.run(&format!("{plan} --dry-run --format markdown")).code(0).stdout;
     assert!(markdown.starts_with('#') && markdown.contains("safety_backup"), "{markdown}");
 }

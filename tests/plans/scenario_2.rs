@@ -99,14 +99,16 @@ impl Incident {
     fn on_railway() -> Self {
         let mut incident = Self::new();
         incident.sandbox.set("RAILWAY_TOKEN", TOKEN);
-        incident.railway = Some(Railway::start(|| {}));
+        let railway = Railway::start(|| {});
+        railway.state().services = vec!["Postgres".to_owned(), "app".to_owned()];
+        incident.railway = Some(railway);
         incident
     }
 
     fn railway_line(&self) -> String {
         let api = &self.railway.as_ref().unwrap().url;
         self.line(&format!(
-            "-p closed_by=railway -p project=project -p environment=env -p app_service=app -p api={api}"
+            "-p closed_by=railway -p project=project -p environment=env -p app_service=id-of-app -p api={api}"
         ))
     }
 
@@ -241,6 +243,22 @@ fn on_railway_a_variable_and_a_deployment_close_and_open_it() {
     assert_eq!(values(railway), ["true", "false"]);
     assert_eq!(railway.state().invalid, Vec::<String>::new());
     assert!(!sandbox.exists("page.log"), "no program was called");
+}
+
+#[test]
+fn on_railway_wrong_ids_are_found_before_anything_else() {
+    let incident = Incident::on_railway();
+    let (sandbox, railway) = (&incident.sandbox, incident.railway.as_ref().unwrap());
+    let line = incident.railway_line();
+    sandbox
+        .run(&line.replace("id-of-app", "app"))
+        .code(4)
+        .says("app_service is the id of one of the project's");
+    assert_eq!(sandbox.step("restored"), "waiting");
+    std::fs::remove_dir_all(sandbox.state()).unwrap();
+    sandbox.run(&line.replace("environment=env", "environment=staging")).code(4).says("Not Authorized");
+    assert_eq!(values(railway), Vec::<String>::new());
+    assert_eq!(railway.state().invalid, Vec::<String>::new());
 }
 
 #[test]
