@@ -380,7 +380,11 @@ mod tests {
     #[test]
     fn the_shipped_plan_is_read_whole() {
         let text = include_str!("../../plans/scenario-2.yaml");
-        let loaded = load(("scenario-2.yaml", text), None, &|_| Err("none".into()));
+        let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/plans");
+        let read = |name: &str| {
+            std::fs::read_to_string(format!("{beside}/{name}")).map_err(|error| error.to_string())
+        };
+        let loaded = load(("scenario-2.yaml", text), None, &read);
         assert_eq!(loaded.findings, []);
         let needs: Vec<String> = loaded
             .flow
@@ -391,8 +395,10 @@ mod tests {
         assert_eq!(
             needs.join("\n"),
             "announce <- []\nscope <- [announce]\nrestored <- [scope]\nproven <- [restored]\n\
-             maintenance.open <- [proven]\nfrozen <- [maintenance.open]\nsafety_backup <- [frozen]\n\
-             lost <- [safety_backup]\ngo <- [lost]\nswitched <- [go]\nhealthy <- [switched]\n\
+             maintenance.open <- [proven]\nclosed.set <- [maintenance.open]\nclosed.deployed <- [closed.set]\n\
+             closed.live <- [closed.deployed]\nfrozen <- [closed.live]\nsafety_backup <- [frozen]\n\
+             lost <- [safety_backup]\ngo <- [lost]\nswitched <- [go]\nopened.set <- [switched]\n\
+             opened.deployed <- [opened.set]\nopened.live <- [opened.deployed]\nhealthy <- [opened.live]\n\
              maintenance.close <- [healthy]"
         );
     }
