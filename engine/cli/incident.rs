@@ -3,6 +3,8 @@
 use super::error::Error;
 use crate::clock::{self, Timestamp};
 use crate::plan::Duration;
+use crate::report::amount::{between, span};
+use crate::run::{self, Overdue, State};
 
 /// `40m` (ago), `2026-11-22T03:11Z`, or `2026-11-22 03:11` by this machine's clock.
 ///
@@ -22,6 +24,16 @@ pub fn began(text: &str) -> Result<Timestamp, Error> {
             Err(Error::usage(format!("the incident cannot have begun at {began}: that is still to come")))
         }
     }
+}
+
+/// What a parked run, which has no clock, cannot say by itself: its deadline has passed, and whom to call.
+pub fn overdue(state: &State) -> Option<String> {
+    let Overdue { severity, due_at, call } = run::overdue(state, clock::now())?;
+    let ago = span(between(due_at, clock::now()));
+    let call = if call.is_empty() { String::new() } else { format!("; to be told: {}", call.join("; ")) };
+    Some(format!(
+        "the deadline of {severity} passed {ago} ago, and a parked run tells nobody until it is resumed{call}"
+    ))
 }
 
 /// The same for any time. A day is its beginning.

@@ -5,6 +5,7 @@ use super::actor;
 use super::command::Globals;
 use super::error::Error;
 use super::exit::Exit;
+use super::incident;
 use super::launch;
 use super::state_dir;
 use super::stored::Stored;
@@ -354,6 +355,9 @@ fn next(screen: &Screen, state: &State) {
         .collect();
     if state.result.is_some() {
         closed.iter().for_each(|what| screen.warn(what));
+    }
+    if let Some(words) = incident::overdue(state) {
+        screen.warn(&words);
     }
     let command = match (&state.parked, state.result) {
         (_, Some(_)) if !closed.is_empty() => format!("runplan undo {run}   opens again what is closed"),

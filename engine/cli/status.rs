@@ -3,6 +3,7 @@
 use super::command::Globals;
 use super::error::Error;
 use super::exit::Exit;
+use super::incident;
 use super::runs;
 use super::state_dir::{self, Meant};
 use super::stored::Stored;
@@ -136,6 +137,9 @@ fn show(screen: &Screen, store: &Store, stored: &Stored, holder: Option<&Holder>
             screen.line(&format!("\nUnder way{since}  ({})\n  held by {holder}", state.run));
         }
         None => {
+            if let Some(words) = incident::overdue(state) {
+                screen.line(&format!("\n{}", screen.paint().of(Tone::Bad, &words)));
+            }
             let directory = store.directory(&state.run);
             let report = Some(directory.join("report.md")).filter(|path| path.is_file());
             let end = stored.records.last().map_or_else(clock::now, |record| record.at);
@@ -184,6 +188,7 @@ fn as_json(state: &State, holder: Option<&Holder>) -> Value {
         "held_by": holder.map(ToString::to_string),
         "downtime": report::windows(state),
         "kept": report::kept(state),
+        "overdue": incident::overdue(state),
         "warnings": state.warnings,
         "head": state.head,
         "steps": steps,

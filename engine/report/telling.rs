@@ -90,9 +90,15 @@ pub fn tell(record: &Record, state: &State) -> Told {
         Event::GlassBroken { .. } => {
             told(Mark::Caution, "everybody is told that the glass was broken".to_owned())
         }
-        Event::DeadlinePassed { severity, due_at, role } => {
+        Event::DeadlinePassed { severity, due_at, role, roles } => {
             let due_at = due_at.round(jiff::Unit::Second).unwrap_or(*due_at);
-            let role = role.as_ref().map(|role| format!("; {role} is told")).unwrap_or_default();
+            let role = match roles.as_slice() {
+                [] | [_] => role.as_ref().map(|role| format!("; {role} is told")).unwrap_or_default(),
+                several => {
+                    let names: Vec<&str> = several.iter().map(|role| role.as_str()).collect();
+                    format!("; {} are told", names.join(", "))
+                }
+            };
             told(Mark::Caution, format!("the deadline of {severity} ({due_at}) has passed{role}"))
         }
         Event::ApprovalRejected { by, reason, .. } => {

@@ -98,7 +98,11 @@ pub enum Event {
     DeadlinePassed {
         severity: String,
         due_at: Timestamp,
+        /// The last of those that are told.
         role: Option<Name>,
+        /// All that are told now: several, when the time of each passed while nobody looked.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        roles: Vec<Name>,
     },
     /// A person's decision was not accepted; the message says why.
     DecisionRefused {

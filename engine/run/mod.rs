@@ -28,7 +28,7 @@ mod transition;
 pub use consent::{keys_of, signers};
 pub use decide::{decide, next_wakeup};
 pub use effect::Effect;
-pub use escalation::{due_at, next_role};
+pub use escalation::{Overdue, due_at, overdue};
 pub use event::{Accepted, Amended, Event, Finish, Occasion, Started, StoredSource};
 pub use input::{Input, Post, Resolution};
 pub use notice::{Notice, notices};

@@ -1,7 +1,6 @@
 //! What a channel of the site is told without a plan asking for it: one for each channel that wants to hear of the
 //! occasion. Pure; says nothing of a rehearsal, which is nobody's incident.
 
-use super::escalation::next_role;
 use super::event::{Finish, Occasion};
 use super::parked::Why;
 use super::state::State;
@@ -61,13 +60,12 @@ pub fn notices(state: &State, occasion: Occasion) -> Vec<Notice> {
 
 /// The channels on which a role hears that it is asked, or that the others' time is up.
 fn channels_of_roles(state: &State, site: &Site, occasion: Occasion) -> Vec<String> {
-    let severity = state.started.as_deref().and_then(|started| started.severity.as_deref());
     let roles: Vec<&Name> = match occasion {
         Occasion::Waiting => {
             let asks = state.awaiting().filter_map(|step| state.entry(step)?.ask.as_ref());
             asks.flat_map(|ask| &ask.roles).collect()
         }
-        Occasion::Deadline => severity.and_then(|word| next_role(site, word)).into_iter().collect(),
+        Occasion::Deadline => state.told.iter().collect(),
         _ => Vec::new(),
     };
     let roles = roles.into_iter().filter_map(|role| site.roles.get(role.as_str()));
@@ -128,14 +126,15 @@ fn words(state: &State, site: &Site, occasion: Occasion) -> String {
             let row = site.severities.get(severity);
             let limit = row.and_then(|row| row.deadline).map(|limit| limit.to_string()).unwrap_or_default();
             lines.push(format!("{run} is late: the deadline of {severity} ({limit}) has passed: {title}"));
-            if let Some(role) = next_role(site, severity) {
-                lines.push(format!("it is now for: {}", whole_role(site, role)));
+            if !state.told.is_empty() {
+                let roles: Vec<String> = state.told.iter().map(|role| whole_role(site, role)).collect();
+                lines.push(format!("it is now for: {}", roles.join(", ")));
             }
             for step in state.awaiting() {
                 lines.push(format!("it waits for an approval: runplan approve {run} {step}"));
             }
             lines.push(format!("runplan status {run}"));
-            lines.extend(contact_of(site, next_role(site, severity)));
+            lines.extend(contact_of(site, state.told.last()));
             return lines.join("\n");
         }
         Occasion::BreakGlass => {
@@ -167,7 +166,7 @@ fn words(state: &State, site: &Site, occasion: Occasion) -> String {
 }
 
 /// `head_of_engineering (carol, dave)`
-fn whole_role(site: &Site, role: &Name) -> String {
+pub fn whole_role(site: &Site, role: &Name) -> String {
     let people = site.roles.get(role.as_str()).map(|role| role.people.iter().map(ToString::to_string));
     match people.map(|people| people.collect::<Vec<_>>().join(", ")).filter(|people| !people.is_empty()) {
         Some(people) => format!("{role} ({people})"),
@@ -181,7 +180,7 @@ fn contact(site: &Site, severity: Option<&str>) -> Option<String> {
     contact_of(site, row.and_then(|row| row.role.as_ref()).map(|role| &role.value))
 }
 
-fn contact_of(site: &Site, role: Option<&Name>) -> Option<String> {
+pub fn contact_of(site: &Site, role: Option<&Name>) -> Option<String> {
     let role = role.and_then(|role| site.roles.get(role.as_str()));
     let named = role.and_then(|role| role.contact.as_ref()).and_then(|name| site.contacts.get(name.as_str()));
     let Contact { name, call } = named.or_else(|| site.contacts.iter().next().map(|(_, contact)| contact))?;

@@ -11,7 +11,7 @@ use super::parked::Why;
 use super::record::Actor;
 use super::shape::Shape;
 use super::transition::StepState;
-use crate::plan::{RunId, StepId};
+use crate::plan::{Name, RunId, StepId};
 use jiff::Timestamp;
 use serde_json::Map;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,8 +71,10 @@ pub struct State {
     pub taken_at: Option<Timestamp>,
     /// It goes on elsewhere: here nothing is done any more.
     pub moved: Option<Moved>,
-    /// Its deadline by the decision matrix has passed, and was told.
-    pub escalated: bool,
+    /// How many roles were told that its deadline by the decision matrix has passed.
+    pub escalations: usize,
+    /// Those that were told last.
+    pub told: Vec<Name>,
     /// An approval that went past those who should have given it, not told yet: the step, who, why.
     pub broken_glass: Option<(StepId, String, String)>,
     /// The last line of the journal.
@@ -143,7 +145,8 @@ impl State {
             epoch: 1,
             taken_at: None,
             moved: None,
-            escalated: false,
+            escalations: 0,
+            told: Vec::new(),
             broken_glass: None,
             seq: 0,
             head: String::new(),

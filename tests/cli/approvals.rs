@@ -174,3 +174,40 @@ fn breaking_the_glass_is_told_on_a_channel_that_wants_to_hear_nothing() {
     assert!(told.contains("approved first alone, past the rules: the lead is on a plane"), "{told}");
     assert!(told.contains("approved second alone, past the rules: still there"), "{told}");
 }
+
+#[test]
+fn each_role_is_told_in_its_turn_and_a_parked_run_says_whom_to_call() {
+    let sandbox = Sandbox::new();
+    let site = "runplan: 1
+channels: { boss: { type: command, argv: [sh, -c, 'cat >> boss'] }, chief: { type: command, argv: [sh, -c, 'cat >> chief'] } }
+contacts: { ceo: { name: Cleo, call: '+49 30 7' } }
+roles:
+  lead: { people: [nobody_here] }
+  head: { people: [zoe], channels: [boss] }
+  board: { people: [cleo], channels: [chief], contact: ceo }
+severities:
+  medium: { role: lead, deadline: 1h, escalate_to: head }
+  high: { role: head, escalate_to: board }
+";
+    sandbox.write("runplan.yaml", site).plan(&format!("severity: medium\n{ASKS}"));
+    let ran = sandbox.run("plan.yaml --reason r --incident-started 90m").code(4);
+    ran.says("head is told");
+    assert!(sandbox.exists("boss") && !sandbox.exists("chief"), "the second has half an hour left");
+    let status = sandbox.run("status plan").code(0);
+    status
+        .says("tells nobody until it is resumed")
+        .says("head (zoe)")
+        .says("board (cleo), call Cleo: +49 30 7");
+    let json = sandbox.run("status plan --format json").json();
+    assert!(json["overdue"].as_str().unwrap().contains("the deadline of medium passed"), "{json}");
+    sandbox.run("stop plan --for-good --reason over").code(0);
+
+    let late = Sandbox::new();
+    late.write("runplan.yaml", site).plan(&format!("severity: medium\n{ASKS}"));
+    let ran = late.run("plan.yaml --reason r --incident-started 3h").code(4);
+    ran.says("head, board are told");
+    assert!(late.read("chief").contains("it is now for: head (zoe), board (cleo)"), "{}", late.read("chief"));
+    assert_eq!(late.read("boss").matches("is late").count(), 1, "once");
+    late.run("resume plan").code(4);
+    assert_eq!(late.read("chief").matches("is late").count(), 1, "once");
+}

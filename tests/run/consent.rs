@@ -425,7 +425,15 @@ fn a_passed_deadline_is_told_once_to_the_next_role() {
     let said = core.take(&Actor::engine(), Input::Tick);
     // `high` has no role: the next worse row that has one decides.
     let role = Some(Name::new("boss"));
-    assert_eq!(said, [Event::DeadlinePassed { severity: "medium".to_owned(), due_at: due, role }]);
+    assert_eq!(
+        said,
+        [Event::DeadlinePassed {
+            severity: "medium".to_owned(),
+            due_at: due,
+            role: role.clone(),
+            roles: role.into_iter().collect()
+        }]
+    );
     assert_eq!(Effect::of(&said[0]), [Effect::Handle { occasion: Occasion::Deadline }]);
     let notices = notices(&core.state, Occasion::Deadline);
     let channels: Vec<&str> = notices.iter().map(|notice| notice.channel.as_str()).collect();

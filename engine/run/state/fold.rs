@@ -68,7 +68,13 @@ impl State {
                 self.parked = None;
                 self.finished_at = Some(record.at);
             }
-            Event::DeadlinePassed { .. } => self.escalated = true,
+            Event::DeadlinePassed { role, roles, .. } => {
+                self.told.clone_from(roles);
+                if roles.is_empty() {
+                    self.told.extend(role.clone());
+                }
+                self.escalations += self.told.len().max(1);
+            }
             Event::TargetsReleased => self.released = true,
             Event::Warned { message, .. } => self.warnings.push(message.clone()),
             Event::RunExported { to } => {
