@@ -394,7 +394,7 @@ mod tests {
             .collect();
         assert_eq!(
             needs.join("\n"),
-            "announce <- []\nscope <- [announce]\nrestored <- [scope]\nproven <- [restored]\n\
+            "announce <- []\nservices <- [announce]\nservice_known <- [services]\nscope <- [service_known]\nrestored <- [scope]\nproven <- [restored]\n\
              maintenance.open <- [proven]\nclosed.set <- [maintenance.open]\nclosed.deployed <- [closed.set]\n\
              closed.live <- [closed.deployed]\nfrozen <- [closed.live]\nsafety_backup <- [frozen]\n\
              lost <- [safety_backup]\ngo <- [lost]\nswitched <- [go]\nopened.set <- [switched]\n\

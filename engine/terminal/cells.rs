@@ -96,7 +96,8 @@ pub fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> {
     let room = |lines: &[String]| columns.saturating_sub(if lines.is_empty() { 0 } else { indent }).max(1);
     let flat = flat(text);
     let lead = flat.len() - flat.trim_start().len();
-    line.push_str(&flat[..lead]);
+    // Where there is no room to move in, nothing is.
+    line.push_str(if columns > 2 * lead + 1 { &flat[..lead] } else { "" });
     let mut has_word = false;
     for word in flat.split_whitespace() {
         let gap = usize::from(has_word);
