@@ -119,7 +119,11 @@ impl Scanner {
                 self.mode = Mode::Block(1, 0);
                 chunk.at += 1;
             }
-            (Mode::Slash, b'/') => chunk.at += 1,
+            // The one before is an operator; this one may still begin a comment.
+            (Mode::Slash, b'/') => {
+                self.operator(chunk);
+                chunk.at += 1;
+            }
             (Mode::LineComment, _) => {
                 let rest = chunk.rest();
                 let end = memchr2(b'\n', b'\r', rest);
@@ -146,12 +150,16 @@ impl Scanner {
             }
             // An operator after all.
             _ => {
-                self.begin(chunk);
-                if let Some(statement) = &mut self.statement {
-                    statement.cutter.other();
-                }
+                self.operator(chunk);
                 self.mode = Mode::Plain;
             }
+        }
+    }
+
+    fn operator(&mut self, chunk: &mut Chunk) {
+        self.begin(chunk);
+        if let Some(statement) = &mut self.statement {
+            statement.cutter.other();
         }
     }
 
