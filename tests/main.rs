@@ -34,6 +34,7 @@ mod support {
     pub mod proxy;
     pub mod pty;
     pub mod railway;
+    pub mod refusals;
     pub mod sandbox;
     pub mod script;
     pub mod server;

@@ -34,8 +34,16 @@ pub struct Backups {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Lists backups: when they were taken, what is in them, until when they are kept
+    #[command(after_help = "\
+Examples:
+  runplan backups list
+  runplan backups list /var/backups before.sql.gz")]
     List(Places),
     /// Reads backups to their last byte and says of each whether it is whole
+    #[command(after_help = "\
+Examples:
+  runplan backups verify
+  runplan backups verify before.sql.gz --pg-bin /usr/lib/postgresql/18/bin")]
     Verify(Verify),
 }
 

@@ -113,10 +113,7 @@ impl Approve {
         show(screen, &said);
         if file.signature.is_none() {
             if self.sign.key.is_none() && self.sign.out.is_none() {
-                return Err(Error::usage_with(
-                    format!("{} is not signed", path.display()),
-                    "sign it: `runplan approve --in FILE --key KEY --out SIGNED`, without --key with the SSH agent",
-                ));
+                return Err(not_signed(path));
             }
             let key = SigningKey::find(screen, self.sign.key.as_deref(), &file.keys)?;
             if !file.keys.is_empty() && !key.is_among(&file.keys) {
@@ -136,7 +133,7 @@ impl Approve {
         }
         let word = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default();
         let (store, run) = find(globals, word("run"))?;
-        let Some(signed) = file.signed() else { return Err(Error::usage("it is not signed")) };
+        let signed = file.signed().ok_or_else(|| not_signed(path))?;
         let step = step_of(&Stored::read(&store, &run)?.state, word("step"))?;
         say(screen, &store, &run, Post::Signed { step, signed })
     }
@@ -215,7 +212,7 @@ fn finish(
     args: &SignArgs,
 ) -> Result<Exit, Error> {
     let Some(out) = &args.out else {
-        let Some(signed) = signed else { return Err(Error::usage("it is not signed")) };
+        let signed = signed.ok_or_else(|| Error::usage(UNSIGNED))?;
         return say(screen, store, &state.run, Post::Signed { step, signed });
     };
     let is_signed = signed.is_some();
@@ -258,6 +255,15 @@ fn approver(
     }
 }
 
+const UNSIGNED: &str = "nothing was signed";
+
+fn not_signed(path: &Path) -> Error {
+    Error::usage_with(
+        format!("{} is not signed", path.display()),
+        "sign it: `runplan approve --in FILE --key KEY --out SIGNED`, without --key with the SSH agent",
+    )
+}
+
 fn show(screen: &Screen, said: &Map<String, Value>) {
     if screen.is_json() {
         return;
@@ -270,6 +276,6 @@ fn show(screen: &Screen, said: &Map<String, Value>) {
 fn agree(screen: &Screen) -> Result<(), Error> {
     match !screen.is_attended() || terminal::confirm(screen, "Sign this?") {
         true => Ok(()),
-        false => Err(Error::usage("nothing was signed")),
+        false => Err(Error::usage(UNSIGNED)),
     }
 }

@@ -119,19 +119,20 @@ fn unlocked(screen: &Screen, path: &Path) -> Result<PrivateKey, Error> {
     if !key.is_encrypted() {
         return Ok(key);
     }
-    if !screen.is_attended() {
-        return Err(Error::usage_with(
+    let unasked = || {
+        Error::usage_with(
             format!("{name} has a passphrase, and nobody can be asked for it here"),
             "`ssh-add` the key and sign with the agent, or run this on a terminal",
-        ));
+        )
+    };
+    if !screen.is_attended() {
+        return Err(unasked());
     }
     let not_empty =
         |text: &str| if text.is_empty() { Err("a passphrase is wanted".to_owned()) } else { Ok(()) };
     let prompt = format!("Passphrase of {name}");
     let typed = terminal::ask_value(screen, &prompt, None, true, &not_empty).map(Secret::new);
-    let Some(passphrase) = typed else {
-        return Err(Error::usage(format!("{name} has a passphrase, and none was given")));
-    };
+    let passphrase = typed.ok_or_else(unasked)?;
     key.decrypt(passphrase.expose())
         .map_err(|_| Error::usage_with(format!("the passphrase of {name} is wrong"), "type it again"))
 }

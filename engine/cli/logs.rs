@@ -25,11 +25,11 @@ const MOST_BYTES: u64 = 256 * 1024;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  runplan logs k7f3               every event
-  runplan logs k7f3 deploy        the events of one step, and what it printed
-  runplan logs k7f3 --follow      as it happens
-  runplan logs k7f3 -v            the facts that were noted too
-  runplan logs k7f3 --format json the journal itself, a line an event")]
+  runplan logs k7f3                every event
+  runplan logs k7f3 deploy         the events of one step, and what it printed
+  runplan logs k7f3 --follow       as it happens
+  runplan logs k7f3 -v             the facts that were noted too
+  runplan logs k7f3 --format json  the journal itself, a line an event")]
 pub struct Logs {
     /// The run: its id, or the beginning or end of it; without it the last one
     run: Option<String>,

@@ -14,10 +14,11 @@ use std::path::PathBuf;
 Examples:
   runplan man | man -l -
   runplan man resume | man -l -
+  runplan man runs prune | man -l -
   runplan man --out ~/.local/share/man/man1")]
 pub struct Man {
-    /// A command; without it the program's own page
-    command: Option<String>,
+    /// A command, and the command below it; without one the program's own page
+    command: Vec<String>,
     /// Write every page into this directory, which must be there
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     out: Option<PathBuf>,
@@ -28,32 +29,32 @@ impl Man {
         let mut program = Cli::command();
         program.build();
         if let Some(directory) = &self.out {
-            let shown: Vec<_> =
-                program.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
-            for command in std::iter::once(program.clone()).chain(shown) {
-                let name = name_of(&command);
+            for (name, command) in pages("runplan", &program) {
                 files::create(&directory.join(format!("{name}.1")), &page(command, &name)?)?;
             }
             screen.say(&format!("the pages are in {}", directory.display()));
             return Ok(Exit::Done);
         }
-        let command = match &self.command {
-            None => program,
-            Some(name) => program.find_subcommand(name).cloned().ok_or_else(|| {
-                Error::usage_with(format!("there is no command {name}"), "`runplan --help` lists them")
-            })?,
-        };
-        let name = name_of(&command);
-        screen.text(&page(command, &name)?);
+        let mut command = &program;
+        for name in &self.command {
+            command =
+                command.find_subcommand(name).filter(|below| !below.is_hide_set()).ok_or_else(|| {
+                    let said = format!("there is no command {}", self.command.join(" "));
+                    Error::usage_with(said, "`runplan --help` lists them")
+                })?;
+        }
+        let name: Vec<&str> =
+            ["runplan"].into_iter().chain(self.command.iter().map(String::as_str)).collect();
+        screen.text(&page(command.clone(), &name.join("-"))?);
         Ok(Exit::Done)
     }
 }
 
-fn name_of(command: &clap::Command) -> String {
-    match command.get_name() {
-        "runplan" => "runplan".to_owned(),
-        name => format!("runplan-{name}"),
-    }
+/// The command and all below it, each with the name of its page.
+fn pages(name: &str, command: &clap::Command) -> Vec<(String, clap::Command)> {
+    let below = command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help");
+    let below = below.flat_map(|below| pages(&format!("{name}-{}", below.get_name()), below));
+    std::iter::once((name.to_owned(), command.clone())).chain(below).collect()
 }
 
 fn page(command: clap::Command, name: &str) -> Result<String, Error> {

@@ -58,6 +58,7 @@ mod values;
 mod verified;
 mod watch;
 
+pub use bare::with_command;
 pub use command::Cli;
 pub use error::Error;
 pub use exit::Exit;

@@ -91,10 +91,12 @@ pub(super) fn break_glass(
 /// A parked run has no clock: nobody said so when the time was up.
 const LATE: &str = "its time is up, which counts as no; `runplan resume` asks again";
 
+const NOT_ASKED: &str = "it does not wait for an approval";
+
 fn asked<'s>(state: &'s State, step: &StepId) -> Result<(&'s Entry, &'s Ask), String> {
     let entry = state.entry(step).filter(|entry| entry.state == StepState::AwaitingApproval);
     let asked = entry.and_then(|entry| Some((entry, entry.ask.as_ref()?)));
-    asked.ok_or_else(|| "it does not wait for an approval".to_owned())
+    asked.ok_or_else(|| NOT_ASKED.to_owned())
 }
 
 pub(super) fn is_expired(entry: &Entry, now: Timestamp) -> bool {
@@ -161,9 +163,11 @@ fn prove(
         other => return Err(format!("`{other}` is no decision: `approve` or `reject`")),
     };
     if !ask.people.contains(&by) {
-        let (who, people) = (owner(state, signed).unwrap_or_else(|| by.clone()), ask.people.join(", "));
-        let people = if people.is_empty() { "people with keys: nobody".to_owned() } else { people };
-        return Err(format!("{who} has none of the roles that decide; they are: {people}"));
+        if ask.people.is_empty() {
+            return Err("no role is asked, so nothing proves a signature; decide by word".to_owned());
+        }
+        let who = owner(state, signed).unwrap_or_else(|| by.clone());
+        return Err(format!("{who} has none of the roles that decide; they are: {}", ask.people.join(", ")));
     }
     let listed = keys(state, ask, &by);
     if listed.is_empty() {
@@ -189,7 +193,7 @@ fn owner(state: &State, signed: &Signed) -> Option<String> {
 
 /// A decision on something else than what is asked now is none.
 fn same(state: &State, said: &Map<String, Value>, now: Option<&Map<String, Value>>) -> Result<(), String> {
-    let Some(now) = now else { return Err("there is nothing to decide".to_owned()) };
+    let Some(now) = now else { return Err(NOT_ASKED.to_owned()) };
     let word = |name: &str| match said.get(name) {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),

@@ -46,6 +46,11 @@ fn every_command_has_a_manual_page() {
         count += 1;
     }
     assert!(count > 20, "{count} commands");
+    for name in ["runs-prune", "backups-list", "backups-verify"] {
+        assert!(sandbox.read(&format!("man/runplan-{name}.1")).contains("Examples"), "{name}");
+    }
+    sandbox.run("man runs prune").code(0).says("runplan\\-runs\\-prune");
+    sandbox.run("man runs no-such").code(2).complains("there is no command runs no-such");
     sandbox.run("man no-such").code(2).complains("there is no command no-such");
     sandbox.run("man resume").code(0).says("runplan\\-resume");
 }

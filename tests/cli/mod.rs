@@ -10,6 +10,7 @@ mod housekeeping;
 mod notices;
 mod pages;
 mod preflight;
+mod refusals;
 mod rehearsals;
 mod reports;
 mod runs;

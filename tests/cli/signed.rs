@@ -4,13 +4,13 @@
 use crate::support::sandbox::Sandbox;
 use std::process::{Child, Command, Stdio};
 
-const PLAN: &str = "title: Swap it\nseverity: high\nsteps:\n  \
+pub(super) const PLAN: &str = "title: Swap it\nseverity: high\nsteps:\n  \
     - { id: count, shell: { argv: [echo, 42 rows], repeatable: true, changes: none } }\n  \
     - { id: go, needs: [count], approve: { message: \"Swap? {{ steps.count.stdout }}\" } }\n  \
     - { id: end, needs: [go], shell: { argv: [\"true\"], repeatable: true, changes: none } }\n";
 
 /// A key of that kind and passphrase; its public half.
-fn key(sandbox: &Sandbox, name: &str, kind: &[&str], passphrase: &str) -> String {
+pub(super) fn key(sandbox: &Sandbox, name: &str, kind: &[&str], passphrase: &str) -> String {
     let path = sandbox.path(name);
     let made = Command::new("ssh-keygen")
         .args(["-q", "-N", passphrase, "-C", name, "-t"])
@@ -24,7 +24,7 @@ fn key(sandbox: &Sandbox, name: &str, kind: &[&str], passphrase: &str) -> String
 }
 
 /// A run that waits for bob, who signs with any of these keys.
-fn waiting(sandbox: &Sandbox, keys: &[String]) -> String {
+pub(super) fn waiting(sandbox: &Sandbox, keys: &[String]) -> String {
     let keys: Vec<String> = keys.iter().map(|key| format!("\"{key}\"")).collect();
     sandbox.write(
         "runplan.yaml",
@@ -47,7 +47,7 @@ fn keygen(sandbox: &Sandbox, line: &str, input: &str) -> String {
     text
 }
 
-struct Agent(Child);
+pub(super) struct Agent(Child);
 
 impl Drop for Agent {
     fn drop(&mut self) {
@@ -57,7 +57,7 @@ impl Drop for Agent {
 }
 
 /// An agent of its own, which holds these keys.
-fn agent(sandbox: &mut Sandbox, keys: &[&str]) -> Agent {
+pub(super) fn agent(sandbox: &mut Sandbox, keys: &[&str]) -> Agent {
     let socket = sandbox.path("agent.sock");
     let child =
         Command::new("ssh-agent").args(["-D", "-a"]).arg(&socket).stdout(Stdio::null()).spawn().unwrap();

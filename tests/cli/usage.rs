@@ -1,6 +1,9 @@
 //! Arguments, help, and what is said when they are wrong.
 
 use crate::support::sandbox::Sandbox;
+use clap::{CommandFactory, Parser};
+use runplan::cli::{Cli, with_command};
+use std::ffi::OsString;
 
 #[test]
 fn wrong_usage_exits_2_and_says_what_is_meant() {
@@ -29,28 +32,85 @@ fn an_error_is_an_object_for_programs() {
     assert_eq!(error["error"]["code"], "runplan::cli::unreadable");
 }
 
-#[test]
-fn help_has_examples_for_every_command() {
-    let sandbox = Sandbox::new();
-    let help = sandbox.run("--help").code(0).silent_on_stderr().says("Exit codes: 0 done").stdout;
-    let commands: Vec<&str> = help
-        .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|word| !word.is_empty()))
-        .filter(|command| *command != "help")
-        .collect();
-    assert!(commands.len() >= 15, "{commands:?}");
-    for command in commands {
-        sandbox
-            .run(&format!("{command} --help"))
-            .code(0)
-            .says("Examples:")
-            .says(&format!("runplan {command}"));
+/// Every command and every command of a command, with the words that call it.
+fn commands() -> Vec<(String, clap::Command)> {
+    fn gather(words: &str, command: &clap::Command, found: &mut Vec<(String, clap::Command)>) {
+        found.push((words.to_owned(), command.clone()));
+        for below in
+            command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help")
+        {
+            gather(&format!("{words} {}", below.get_name()), below, found);
+        }
     }
+    let mut program = Cli::command();
+    program.build();
+    let mut found = Vec::new();
+    gather("runplan", &program, &mut found);
+    assert!(found.len() > 30, "{}", found.len());
+    found
+}
+
+/// The lines under `Examples:`, as typed, without what is said about them.
+fn examples(command: &clap::Command) -> Vec<String> {
+    let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let lines = after.lines().skip_while(|line| *line != "Examples:").skip(1);
+    let lines = lines.take_while(|line| line.starts_with("  "));
+    lines.map(|line| line.trim().split("  ").next().unwrap().to_owned()).collect()
+}
+
+/// The words of the first command of a line, as a shell reads them.
+fn words(line: &str) -> Vec<OsString> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for sign in line.chars() {
+        match (sign, quote) {
+            ('|' | '>', None) => break,
+            (sign, Some(open)) if sign == open => quote = None,
+            ('\'' | '"', None) => {
+                quote = Some(sign);
+                word.get_or_insert_default();
+            }
+            (' ', None) => words.extend(word.take().map(OsString::from)),
+            (sign, _) => word.get_or_insert_default().push(sign),
+        }
+    }
+    assert_eq!(quote, None, "{line}");
+    words.extend(word.map(OsString::from));
+    words
+}
+
+#[test]
+fn every_command_and_argument_says_what_it_is() {
+    for (words, command) in commands() {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        assert!(!about.trim().is_empty(), "`{words}` does not say what it does");
+        for argument in command.get_arguments() {
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(!help.trim().is_empty(), "`{words}`: {} has no help", argument.get_id());
+            assert!(!help.trim().ends_with('.'), "`{words}`: {}: {help}", argument.get_id());
+        }
+    }
+    let help = Sandbox::new().run("--help").code(0).silent_on_stderr().says("Exit codes: 0 done").stdout;
     assert!(!help.contains("__"), "{help}");
-    sandbox.run("--version").code(0).says(env!("CARGO_PKG_VERSION"));
+    Sandbox::new().run("--version").code(0).says(env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn every_example_of_the_help_can_be_typed() {
+    for (name, command) in commands() {
+        let examples = examples(&command);
+        assert!(!examples.is_empty(), "`{name}` has no examples");
+        for line in &examples {
+            let typed = words(line);
+            assert_eq!(typed.first().map(OsString::as_os_str), Some("runplan".as_ref()), "`{name}`: {line}");
+            if let Err(error) = Cli::try_parse_from(with_command(typed)) {
+                panic!("`{name}`: {line}\n{error}");
+            }
+        }
+        assert!(
+            name == "runplan" || examples.iter().any(|line| line.starts_with(&name)),
+            "`{name}`: {examples:?}"
+        );
+    }
 }
 
 #[test]

@@ -57,9 +57,9 @@ severities:
     )
 }
 
-struct Core {
-    state: State,
-    now: Timestamp,
+pub(super) struct Core {
+    pub(super) state: State,
+    pub(super) now: Timestamp,
 }
 
 fn shape(plan: &str) -> Shape {
@@ -75,11 +75,11 @@ fn shape(plan: &str) -> Shape {
     }
 }
 
-fn actor(name: &str) -> Actor {
+pub(super) fn actor(name: &str) -> Actor {
     Actor { name: name.to_owned(), uid: 1, host: "h".to_owned() }
 }
 
-fn ask(count: u16, expires_at: Option<Timestamp>) -> Ask {
+pub(super) fn ask(count: u16, expires_at: Option<Timestamp>) -> Ask {
     Ask {
         message: "Go on?".to_owned(),
         confirm: false,
@@ -105,7 +105,7 @@ impl Core {
     }
 
     /// It waits for the approval.
-    fn asked(run: &str, by: &str, ask: Ask) -> Self {
+    pub(super) fn asked(run: &str, by: &str, ask: Ask) -> Self {
         let mut core = Self::begun(run, by, None);
         let outputs: Outputs = [("stdout".to_owned(), Value::from("42 rows"))].into_iter().collect();
         core.outcome("count", Outcome::Done(outputs));
@@ -114,12 +114,12 @@ impl Core {
         core
     }
 
-    fn outcome(&mut self, step: &str, outcome: Outcome) {
+    pub(super) fn outcome(&mut self, step: &str, outcome: Outcome) {
         let attempt = self.state.entry(&StepId::from(step)).unwrap().attempts;
         self.give_as(&Actor::engine(), Input::Outcome { step: StepId::from(step), attempt, outcome });
     }
 
-    fn give_as(&mut self, who: &Actor, input: Input) -> Vec<Event> {
+    pub(super) fn give_as(&mut self, who: &Actor, input: Input) -> Vec<Event> {
         let mut all = self.take(who, input);
         loop {
             let more = self.take(&Actor::engine(), Input::Next);
@@ -130,7 +130,7 @@ impl Core {
         }
     }
 
-    fn take(&mut self, who: &Actor, input: Input) -> Vec<Event> {
+    pub(super) fn take(&mut self, who: &Actor, input: Input) -> Vec<Event> {
         let events = decide(&self.state, who, input, self.now);
         for event in &events {
             let (run, head) = (self.state.run.clone(), self.state.head.clone());
@@ -147,16 +147,16 @@ impl Core {
     }
 
     /// What this person would sign now.
-    fn text(&self, by: &str, verdict: Verdict, comment: &str) -> String {
+    pub(super) fn text(&self, by: &str, verdict: Verdict, comment: &str) -> String {
         canonical(&decision(&self.state, &StepId::from("go"), by, verdict, comment).unwrap())
     }
 
-    fn yes(&self, by: &str, seed: u8) -> Signed {
+    pub(super) fn yes(&self, by: &str, seed: u8) -> Signed {
         signed(self.text(by, Verdict::Approve, ""), seed)
     }
 
     /// Whoever brings it.
-    fn bring(&mut self, signed: Signed) -> Vec<Event> {
+    pub(super) fn bring(&mut self, signed: Signed) -> Vec<Event> {
         self.give_as(&actor("mail"), Input::Post(Post::Signed { step: StepId::from("go"), signed }))
     }
 
@@ -178,16 +178,16 @@ fn refused(said: &[Event], why: &str) {
     );
 }
 
-fn signed(text: String, seed: u8) -> Signed {
+pub(super) fn signed(text: String, seed: u8) -> Signed {
     signed_for("runplan-approval", text, seed)
 }
 
-fn signed_for(namespace: &str, text: String, seed: u8) -> Signed {
+pub(super) fn signed_for(namespace: &str, text: String, seed: u8) -> Signed {
     let signature = key(seed).sign(namespace, HashAlg::Sha512, text.as_bytes()).unwrap();
     Signed { text, signature: signature.to_pem(LineEnding::LF).unwrap() }
 }
 
-fn word(step: &str) -> Post {
+pub(super) fn word(step: &str) -> Post {
     Post::Approve { step: StepId::from(step), comment: String::new() }
 }
 

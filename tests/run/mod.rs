@@ -4,5 +4,6 @@ mod amended;
 mod consent;
 mod crash;
 mod moved;
+mod refusals;
 mod simulation;
 mod standing;
