@@ -352,6 +352,7 @@ impl<'s> Player<'s> {
             "the request was about to be sent, and its answer was not heard",
             // The server or the network hung up; whether after the request was read is what nobody knows.
             "broke: Connection reset by peer",
+            "broke off: ",
             "whether the program ran is not known",
             "no exit was recorded",
             "it was ended",
