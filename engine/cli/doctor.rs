@@ -5,14 +5,17 @@ use super::command::Globals;
 use super::error::Error;
 use super::exit::Exit;
 use super::surroundings::{self, Given};
-use super::{files, launch, state_dir, stored};
+use super::{exposure, files, launch, state_dir, stored};
 use crate::clock;
+use crate::plan::finding::Placed;
 use crate::plan::{self, RunId};
 use crate::postgres::Programs;
+use crate::report::amount;
 use crate::steps::{self, PreflightOptions};
 use crate::store::Store;
 use crate::terminal::{Screen, Tone};
 use clap::Args;
+use miette::Diagnostic;
 use serde::Serialize;
 use serde_json::json;
 use std::fmt::Write;
@@ -76,7 +79,7 @@ impl Doctor {
     pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
         let mut found = Findings::default();
         found.good("runplan", env!("CARGO_PKG_VERSION"));
-        programs(&Programs::new(self.pg_bin.clone(), std::env::var_os("PATH")), &mut found);
+        programs(self.pg_bin.as_deref(), &mut found);
         state(globals, &mut found);
         self.site(globals, &mut found)?;
         let found = found.0;
@@ -96,30 +99,35 @@ impl Doctor {
                 Health::Warning,
                 "site file",
                 "there is no runplan.yaml here or above",
-                "runplan new --help; or name it with --site",
+                "write one (its fields: runplan schema site), or name it with --site",
             );
             return Ok(());
         };
-        let text = files::read(&path, "name another site file with --site")?;
         let name = path.display().to_string();
+        let text = match files::read(&path, "name another site file with --site") {
+            Ok(text) => text,
+            Err(error) => {
+                found.add(Health::Bad, "site file", error.to_string(), help_of(&error));
+                return Ok(());
+            }
+        };
         let site = Some((name.as_str(), text.as_str()));
         let empty =
             plan::load(("doctor", "runplan: 1\nname: doctor\nsteps: []\n"), site, &|_| Err(String::new()));
-        let errors = empty.findings.iter().filter(|finding| {
-            finding.is_error() && finding.span.is_some_and(|span| span.file != plan::FileId(0))
-        });
-        let errors = errors.count();
-        if errors > 0 {
-            let faults = crate::report::amount::count(errors, "error");
-            found.add(
-                Health::Bad,
-                "site file",
-                format!("{name} has {faults}"),
-                format!("runplan check {name}"),
-            );
+        let faults: Vec<Placed> = empty
+            .findings
+            .iter()
+            .filter(|fault| fault.is_error() && fault.span.is_some_and(|span| span.file != plan::FileId(0)))
+            .map(|fault| Placed::new(fault, &empty.sources))
+            .collect();
+        if !faults.is_empty() {
+            broken(&name, &faults, found);
             return Ok(());
         }
         found.good("site file", name.clone());
+        for open in exposure::of(&path, &empty) {
+            found.add(Health::Warning, "secrets", open.found, open.mend);
+        }
         let asking = asking(&empty);
         let loaded = plan::load(("doctor", &asking), site, &|_| Err(String::new()));
         let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
@@ -145,48 +153,90 @@ impl Doctor {
         }
         for concern in &answer.findings {
             let health = if concern.stops() { Health::Bad } else { Health::Warning };
-            let about = concern.step.as_ref().map_or("site", |step| step.as_str().trim_start_matches("of_"));
-            found.add(health, about, concern.message.clone(), concern.help.clone().unwrap_or_default());
+            let (about, mend) = match concern.step.as_ref().map(|step| step.as_str()) {
+                // What a backup would need of a place that nobody has named yet.
+                Some(step) if step.starts_with(DUMP) => continue,
+                Some(step) => (step.trim_start_matches(ASK).trim_start_matches(TELL), concern.help.clone()),
+                None => ("site", concern.help.clone()),
+            };
+            let mend = match concern.code.ends_with("::channel_unreachable") {
+                true => UNREACHABLE.to_owned(),
+                false => mend.unwrap_or_default(),
+            };
+            found.add(health, about, concern.message.clone(), mend);
         }
         Ok(())
     }
 }
 
-/// A plan that asks every database something and tells every channel something; it is never run.
+/// The steps that ask a database, dump it and tell a channel begin with these.
+const ASK: &str = "of_";
+const DUMP: &str = "dump_of_";
+const TELL: &str = "by_";
+
+const UNREACHABLE: &str =
+    "start what listens there, or correct the channel in the site file; then runplan doctor again";
+
+/// Faults that are told one by one; `check` tells them all.
+const MOST_FAULTS: usize = 5;
+
+fn broken(name: &str, faults: &[Placed], found: &mut Findings) {
+    for fault in faults.iter().take(MOST_FAULTS) {
+        let (line, column) = (fault.line.unwrap_or(1), fault.column.unwrap_or(1));
+        let help = fault.help.clone().unwrap_or_default();
+        found.add(Health::Bad, "site file", format!("{name}:{line}:{column}: {}", fault.message), help);
+    }
+    let count = amount::count(faults.len(), "error");
+    found.add(Health::Warning, "site file", format!("{count} in it"), format!("runplan check {name}"));
+}
+
+/// A plan that asks every database something, dumps it and tells every channel something; it is never run.
 fn asking(empty: &plan::Loaded) -> String {
     let mut text = "runplan: 1\nname: doctor\nsteps:\n".to_owned();
     for name in empty.databases().keys() {
         let _ = writeln!(
             text,
-            "  - {{ id: of_{name}, needs: [], verify: {{ database: {name}, checks: [{{ name: it answers, sql: SELECT 1, expect: {{ not: 0 }} }}] }} }}"
+            "  - {{ id: {ASK}{name}, needs: [], verify: {{ database: {name}, checks: [{{ name: it answers, sql: SELECT 1, expect: {{ not: 0 }} }}] }} }}"
+        );
+    }
+    for name in empty.databases().keys() {
+        let _ = writeln!(
+            text,
+            "  - {{ id: {DUMP}{name}, needs: [], backup: {{ database: {name}, to: never-written.dump }} }}"
         );
     }
     for name in empty.channels().keys() {
         let _ = writeln!(
             text,
-            "  - {{ id: by_{name}, needs: [], notify: {{ channels: [{name}], message: \"?\" }} }}"
+            "  - {{ id: {TELL}{name}, needs: [], notify: {{ channels: [{name}], message: \"?\" }} }}"
         );
     }
     text.push_str("  - { id: nothing, needs: [], notify: { channels: [console], message: \"?\" } }\n");
     text
 }
 
-fn programs(programs: &Programs, found: &mut Findings) {
+fn programs(directory: Option<&Path>, found: &mut Findings) {
+    let programs = Programs::new(directory.map(Path::to_path_buf), std::env::var_os("PATH"));
+    let place = match directory {
+        Some(directory) if !directory.is_dir() => format!("there is no directory {}", directory.display()),
+        Some(directory) => format!("not in {}", directory.display()),
+        None => "not on this machine".to_owned(),
+    };
     for name in ["pg_dump", "pg_restore", "psql"] {
-        match programs.find(name, 0) {
-            Ok(_) => {
-                let all: Vec<String> = programs
-                    .versions(name)
-                    .map(|program| format!("{} ({})", program.version, program.path.display()))
-                    .collect();
-                found.good(name, all.join(", "));
-            }
-            Err(_) => found.add(
-                Health::Bad,
-                name,
-                "not on this machine",
-                "install PostgreSQL's client programs (Debian: apt install postgresql-client), or --pg-bin DIR",
-            ),
+        let all: Vec<String> = programs
+            .versions(name)
+            .map(|program| format!("{} ({})", program.version, program.path.display()))
+            .collect();
+        if all.is_empty() {
+            let mend = match directory {
+                Some(_) => "name the directory that it is in with --pg-bin DIR, or leave --pg-bin out",
+                None => {
+                    "install PostgreSQL's client programs (Debian: apt install postgresql-client), or --pg-bin DIR"
+                }
+            };
+            found.add(Health::Bad, name, place.clone(), mend);
+        } else {
+            found.good(name, all.join(", "));
         }
     }
     match programs.server_programs(None) {
@@ -201,14 +251,29 @@ fn programs(programs: &Programs, found: &mut Findings) {
     }
 }
 
+/// What an error says that is to be done.
+fn help_of(error: &Error) -> String {
+    error.help().map(|help| help.to_string()).unwrap_or_default()
+}
+
+/// Less room than that is none: a journal with what its steps print.
+const LEAST_ROOM: u64 = 64 << 20;
+
 fn state(globals: &Globals, found: &mut Findings) {
     let store = match state_dir::open(globals) {
         Ok(store) => store,
-        Err(error) => {
-            let mend = "name a directory on a local disk of yours with --state or RUNPLAN_STATE";
-            return found.add(Health::Bad, "state", error.to_string(), mend);
-        }
+        Err(error) => return found.add(Health::Bad, "state", error.to_string(), help_of(&error)),
     };
+    let (root, room) = (store.root().display(), store.room());
+    if let Some(room) = room.filter(|room| *room < LEAST_ROOM) {
+        let words = format!("{root}: {} free on its file system", amount::bytes(room));
+        found.add(
+            Health::Bad,
+            "state",
+            words,
+            format!("make room there (df -h {root}; runplan runs prune), or name another place with --state"),
+        );
+    }
     match state_dir::unfinished(&store) {
         Ok(open) if open.is_empty() => found.good("state", store.root().display().to_string()),
         Ok(open) => {
@@ -237,7 +302,7 @@ fn shown(screen: &Screen, found: &[Finding], bad: usize) -> String {
     }
     let verdict = match bad {
         0 => paint.of(Tone::Good, "this machine is ready"),
-        _ => paint.of(Tone::Bad, &format!("{} to mend", crate::report::amount::count(bad, "thing"))),
+        _ => paint.of(Tone::Bad, &format!("{} to mend", amount::count(bad, "thing"))),
     };
     let _ = writeln!(text, "{verdict}");
     text

@@ -19,6 +19,7 @@ mod error;
 mod exit;
 mod explain;
 mod export;
+mod exposure;
 mod failure;
 mod files;
 mod graph;

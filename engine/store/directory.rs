@@ -45,6 +45,13 @@ pub(super) fn prove_writable(path: &Path) -> Result<(), Error> {
     access(path, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| Error::io(path, &io::Error::from(error)))
 }
 
+/// Bytes that may still be written to its file system, none where it takes no more files.
+pub(super) fn room(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    let is_full = found.f_files > 0 && found.f_favail == 0;
+    Some(if is_full { 0 } else { found.f_bavail.saturating_mul(found.f_frsize) })
+}
+
 /// Makes a private directory, and those above it. True if it was not there.
 pub(super) fn make(path: &Path) -> Result<bool, Error> {
     if path.is_dir() {

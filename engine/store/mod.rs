@@ -149,6 +149,11 @@ impl Store {
         &self.root
     }
 
+    /// Bytes that may still be written there. None: the file system does not tell.
+    pub fn room(&self) -> Option<u64> {
+        directory::room(&self.root)
+    }
+
     /// Where everything about that run is kept.
     pub fn directory(&self, run: &RunId) -> PathBuf {
         self.runs().join(run.as_str())

@@ -23,7 +23,58 @@ fn the_doctor_names_what_is_wrong_and_what_mends_it() {
     let json = sandbox.run("doctor --format json").code(6).json();
     assert_eq!((&json["format"], &json["bad"]), (&1.into(), &1.into()));
     sandbox.write("runplan.yaml", "runplan: 1\nchanels: {}\n");
-    sandbox.run("doctor").code(6).says("has 1 error").says("runplan check");
+    let broken = sandbox.run("doctor").code(6).says("runplan.yaml:2:1: the site file has no field `chanels`");
+    broken.says("did you mean `channels`?").says("1 error in it").says("> runplan check");
+    sandbox.write("runplan.yaml", "runplan: 1\nchannels: { a: { type: slak } }\ndatabases: [\n");
+    sandbox.run("doctor").code(6).says("this is not YAML");
+    // What cannot be read hides nothing else.
+    sandbox.run("doctor --site nothing.yaml").code(6).says("there is no such file").says("pg_dump");
+}
+
+#[test]
+fn the_doctor_names_programs_and_a_state_that_cannot_be_used() {
+    let sandbox = Sandbox::new();
+    sandbox.write("empty/keep", "");
+    let found = sandbox.run("doctor --pg-bin empty").code(6);
+    found
+        .says("not in empty")
+        .says("name the directory that it is in with --pg-bin DIR")
+        .says("3 things to mend");
+    sandbox.run("doctor --pg-bin nothing").code(6).says("there is no directory nothing");
+    sandbox.write("loose/keep", "");
+    mode(&sandbox, "loose", 0o777);
+    sandbox.run("doctor --state loose").code(6).says("others may write").says("> chmod 700 it");
+    sandbox.write("taken", "");
+    sandbox.run("doctor --state taken").code(6).says("is in the way").says("> move the file away");
+}
+
+#[test]
+fn the_doctor_names_what_others_can_read_and_never_shows_it() {
+    let sandbox = Sandbox::new();
+    let hook = "http://127.0.0.1:9/T0/B0/hunter2hook";
+    sandbox.write("token", "hunter2token").write(
+        "runplan.yaml",
+        &format!(
+            "runplan: 1\nsecrets: {{ T: {{ file: token }} }}\nchannels:\n  s: {{ type: slack, url: \"{hook}\" }}\n  \
+             w: {{ type: webhook, url: \"http://127.0.0.1:9/x\", secret: \"{{{{ secrets.T }}}}\" }}\n"
+        ),
+    );
+    let (secret, site) = ("can read the secret T in", "which holds the address of the channel s");
+    for name in ["token", "runplan.yaml"] {
+        mode(&sandbox, name, 0o644);
+    }
+    let found = sandbox.run("doctor").code(0).says(secret).says(site).says("> chmod 600");
+    let found = found.says("the channel w cannot be reached: 127.0.0.1:9").says("> start what listens there");
+    assert!(!found.all().contains("hunter2"), "{}", found.all());
+    for name in ["token", "runplan.yaml"] {
+        mode(&sandbox, name, 0o600);
+    }
+    let mended = sandbox.run("doctor").code(0);
+    assert!(!mended.all().contains(secret) && !mended.all().contains(site), "{}", mended.all());
+}
+
+fn mode(sandbox: &Sandbox, name: &str, mode: u32) {
+    std::fs::set_permissions(sandbox.path(name), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
 }
 
 #[test]
