@@ -6,6 +6,7 @@ use super::exit::Exit;
 use super::report::{json, page};
 use super::stored::Stored;
 use crate::plan::RunId;
+use crate::report::amount::count;
 use crate::report::{Report, Seal, markdown};
 use crate::store::Store;
 use crate::terminal::Screen;
@@ -51,44 +52,39 @@ pub fn show(screen: &Screen, store: &Store, path: &Path) -> Result<Exit, Error> 
     let whole = records.len();
     let at = usize::try_from(seal.lines).unwrap_or(usize::MAX);
     let known = at.checked_sub(1).and_then(|line| records.get(line)).map(|record| record.hash.clone());
+    let now = records.last().map(|record| record.hash.clone()).unwrap_or_default();
     if known.as_deref() != Some(seal.head.as_str()) {
         let why = match known {
-            None => format!("it speaks of line {at}, and the journal has {whole}"),
-            Some(hash) => format!("line {at} of the journal has the hash {hash}, not {}", seal.head),
+            None => format!("it was made from line {at}, and there are {whole}"),
+            Some(hash) => format!("line {at} is {hash} here, and {} there", seal.head),
         };
-        say(
-            screen,
-            &seal,
-            false,
-            &format!("this report does not belong to the journal of {run}: {why}"),
-            &[],
-        );
+        let text = format!("the report belongs to another journal than the one of {run} here: {why}");
+        say(screen, &seal, &now, false, &text, &[]);
         return Ok(Exit::Failed);
     }
     records.truncate(at);
-    let finding = compare(&text, &seal, Stored::of(&run, records)?)?;
-    let later = match whole - at {
-        0 => String::new(),
-        more => format!("; the journal has gone on since, by {more} lines"),
-    };
-    let (sound, words, lines) = match finding {
-        Finding::Same => (true, "and not a character was changed".to_owned(), Vec::new()),
-        Finding::FilledIn => (true, "only the post-mortem was filled in".to_owned(), Vec::new()),
+    let (sound, words, lines) = match compare(&text, &seal, Stored::of(&run, records)?)? {
+        Finding::Same => (true, "unchanged".to_owned(), Vec::new()),
+        Finding::FilledIn => (true, "with its post-mortem filled in".to_owned(), Vec::new()),
         Finding::OtherVersion => {
-            let other = format!("it was written by version {}, so its words were not compared", seal.version);
+            let other = format!("written by version {}, so its words were not compared", seal.version);
             (true, other, Vec::new())
         }
-        Finding::Changed(lines) => (false, "but it was CHANGED since it was made".to_owned(), lines),
+        Finding::Changed(lines) => (false, "but CHANGED since it was made".to_owned(), lines),
     };
-    let text = format!("this report belongs to the journal of {run}, at line {at}: {words}{later}");
-    say(screen, &seal, sound, &text, &lines);
+    let later = match whole - at {
+        0 => String::new(),
+        more => format!("; the journal went on since: {}, its head is {now}", count(more, "line")),
+    };
+    let text = format!("the report of {run} at line {at}, {words}{later}");
+    say(screen, &seal, &now, sound, &text, &lines);
     Ok(if sound { Exit::Done } else { Exit::Failed })
 }
 
-fn say(screen: &Screen, seal: &Seal, sound: bool, text: &str, changed: &[String]) {
+fn say(screen: &Screen, seal: &Seal, now: &str, sound: bool, text: &str, changed: &[String]) {
     if screen.is_json() {
         screen.document(&json!({
-            "format": 1, "run": seal.run, "lines": seal.lines, "head": seal.head, "sound": sound,
+            "format": 1, "run": seal.run, "lines": seal.lines, "head": seal.head, "journal_head": now, "sound": sound,
             "message": text, "changed": changed,
         }));
         return;

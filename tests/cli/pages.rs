@@ -87,32 +87,57 @@ fn a_report_is_held_against_its_journal() {
     let sandbox = Sandbox::new();
     sandbox.plan("steps:\n  - { id: a, notify: { channels: [console], message: m } }\n  - { id: go, approve: { message: \"Go?\" } }\n");
     sandbox.run("plan.yaml --reason 'wallets are empty'").code(4);
+    let run = sandbox.only_run();
+    let head = || sandbox.run("status plan --format json").json()["head"].as_str().unwrap().to_owned();
+    let lines = sandbox.run("logs --format json").lines().len();
     for (form, name) in [("markdown", "r.md"), ("html", "r.html"), ("json", "r.json")] {
         sandbox.run(&format!("report --format {form} --out {name}")).code(0);
-        sandbox.run(&format!("report --verify {name}")).code(0).says("not a character was changed");
+        sandbox
+            .run(&format!("report --verify {name}"))
+            .code(0)
+            .says(&format!("the report of {run} at line {lines}, unchanged"));
         sandbox.run(&format!("report --format {form} --out {name}")).code(2).complains("it was not touched");
     }
     let report = sandbox.read("r.md");
     sandbox.write("filled.md", &report.replacen("\n> \n", "\n> the migration ran twice\n", 1));
-    sandbox.run("report --verify filled.md").code(0).says("only the post-mortem was filled in");
+    sandbox.run("report --verify filled.md").code(0).says("with its post-mortem filled in");
     sandbox.write("changed.md", &report.replace("wallets are empty", "all is well"));
     let changed = sandbox.run("report --verify changed.md").code(1);
-    changed.says("it was CHANGED").says("+ | Reason | all is well |");
+    changed
+        .says("but CHANGED since it was made")
+        .says("- | Reason | wallets are empty |")
+        .says("+ | Reason | all is well |");
     // The end of the part that people fill in, planted above it, hides nothing.
     let planted = report.replace("wallets are empty", "all is well ## Post-mortem");
     sandbox.write("planted.md", &planted);
-    sandbox.run("report --verify planted.md").code(1).says("it was CHANGED");
+    sandbox.run("report --verify planted.md").code(1).says("but CHANGED since it was made");
 
-    let head = Value::from(sandbox.run("status --format json").json()["head"].as_str().unwrap());
-    let forged = report.replace(head.as_str().unwrap(), &"0".repeat(64));
-    sandbox.write("forged.md", &forged);
-    sandbox.run("report --verify forged.md").code(1).says("does not belong to the journal");
+    let made_at = head();
+    sandbox.write("forged.md", &report.replace(&made_at, &"0".repeat(64)));
+    sandbox.run("report --verify forged.md").code(1).says(&format!(
+        "the report belongs to another journal than the one of {run} here: line {lines} is {made_at} here, and 0000"
+    ));
+    sandbox.write("ahead.md", &report.replace(&format!("lines={lines} "), "lines=99 "));
+    sandbox
+        .run("report --verify ahead.md")
+        .code(1)
+        .says(&format!("it was made from line 99, and there are {lines}"));
     sandbox.write("other.md", "# a page\n");
     sandbox.run("report --verify other.md").code(2).complains("is not a report");
 
-    let run = sandbox.only_run();
     sandbox.run(&format!("reject {run} go --reason 'not today'"));
-    sandbox.run("report --verify r.html").code(0).says("the journal has gone on since");
+    let (now, more) = (head(), sandbox.run("logs --format json").lines().len() - lines);
+    sandbox.run("report --verify r.html").code(0).says(&format!(
+        "the report of {run} at line {lines}, unchanged; the journal went on since: {more} lines, its head is {now}"
+    ));
+    let json = sandbox.run("report --verify r.json --format json").code(0).json();
+    assert_eq!(
+        (json["head"].as_str(), json["journal_head"].as_str(), json["sound"].as_bool()),
+        (Some(made_at.as_str()), Some(now.as_str()), Some(true))
+    );
     sandbox.write("elsewhere.md", &report.replace(&run, "plan-20200101-0000-aaaa"));
-    sandbox.run("report --verify elsewhere.md").code(2).complains("is not kept here");
+    sandbox
+        .run("report --verify elsewhere.md")
+        .code(2)
+        .complains("the run plan-20200101-0000-aaaa is not kept here");
 }
