@@ -95,10 +95,11 @@ impl Approve {
         let state = Stored::read(&store, &run)?.state;
         let step = waiting(&state, self.step.as_deref())?;
         if let Some(reason) = self.break_glass {
+            let exit = say(screen, &store, &run, to(&state, Post::BreakGlass { step, reason }))?;
             screen.warn(
-                "the glass is broken: this goes past everybody who should decide, and all channels are told",
+                "the glass is broken: this went past everybody who should decide; all channels are told",
             );
-            return say(screen, &store, &run, to(&state, Post::BreakGlass { step, reason }));
+            return Ok(exit);
         }
         decide(screen, &store, &state, step, Verdict::Approve, self.comment, &self.sign)
     }

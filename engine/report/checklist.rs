@@ -5,7 +5,7 @@ use super::downtime::windows;
 use super::evidence::checks;
 use crate::plan::site::ChannelType;
 use crate::plan::{Action, Question, Step, StepId, action};
-use crate::run::{Effects, State, StepState, effects};
+use crate::run::{Effects, Event, Occasion, Record, State, StepState, effects, notices};
 use serde::Serialize;
 
 /// A line of the checklist.
@@ -27,7 +27,7 @@ struct Proof {
 }
 
 /// The whole checklist.
-pub fn checklist(state: &State) -> Vec<Item> {
+pub fn checklist(state: &State, records: &[Record]) -> Vec<Item> {
     let started = state.started.as_deref();
     let reason = started.and_then(|started| started.reason.clone());
     let reason = reason.map(|words| Proof { words, steps: Vec::new() });
@@ -39,7 +39,7 @@ pub fn checklist(state: &State) -> Vec<Item> {
         // A reason says why, not that the change was found: only people know.
         item("before", "The change to be rolled back is identified", None),
         item("before", "A backup exists that was read or restored whole", sound_backup(state)),
-        item("before", "The team is told", told(state)),
+        item("before", "The team is told", told(state).or_else(|| heard(state, records))),
         item("before", "The application is in maintenance", maintenance(state)),
         item("before", "The reason is documented", reason),
         item("before", "What is there now is kept", safety(state)),
@@ -95,6 +95,20 @@ fn told(state: &State) -> Option<Proof> {
     list(done(state).filter(delivered))
 }
 
+/// A channel of the site file that hears of every start took what it was told.
+fn heard(state: &State, records: &[Record]) -> Option<Proof> {
+    let all = notices(state, Occasion::Started);
+    records.iter().find_map(|record| {
+        let Event::HandlerFinished { occasion: Occasion::Started, index, failure: None } = &record.event
+        else {
+            return None;
+        };
+        let channel = &all.get(usize::try_from(*index).ok()?)?.channel;
+        let words = format!("the channel {channel} at {}", second(record.at));
+        (!is_console(state, channel)).then(|| Proof { words, steps: Vec::new() })
+    })
+}
+
 fn is_console(state: &State, channel: &str) -> bool {
     let named = state.shape.site.as_ref().and_then(|site| site.channels.get(channel));
     named.map_or(channel == "console", |channel| channel.type_ == ChannelType::Console)
@@ -138,8 +152,15 @@ fn second(at: jiff::Timestamp) -> String {
 /// Checks of a kind that passed after the last step that changed a database.
 fn proved(state: &State, wanted: &dyn Fn(&Question) -> bool) -> Option<Proof> {
     let flow = &state.shape.flow;
+    let changes = |step: &Step| effects(step) != Effects::Reads && touches_database(&step.action.value);
+    let is_over = |step: &Step| {
+        let state = state.entry(&step.id.value).map(|entry| entry.state);
+        matches!(state, Some(StepState::Done | StepState::Skipped))
+    };
+    // As long as a change is still to come, or came to nothing, nothing is proved after the last one.
+    let is_changed = flow.steps().iter().all(|step| !changes(step) || is_over(step));
     let changed_at = done(state)
-        .filter(|step| effects(step) != Effects::Reads && touches_database(&step.action.value))
+        .filter(|step| changes(step))
         .filter_map(|step| state.entry(&step.id.value)?.finished_at)
         .max();
     let all = checks(state);
@@ -148,7 +169,7 @@ fn proved(state: &State, wanted: &dyn Fn(&Question) -> bool) -> Option<Proof> {
         let Some(entry) = state.entry(&step.id.value) else { return false };
         let lost = verify.checks.iter().any(|check| matches!(check.question.value, Question::Lost(_)));
         // What would be lost is counted before the swap; everything else must be proved after it.
-        let late = lost || entry.started_at >= changed_at;
+        let late = lost || is_changed && entry.started_at >= changed_at;
         let asks = questions(state, verify).iter().any(|question| wanted(question));
         let passed = all.iter().filter(|check| check.step == step.id.value).all(|check| check.passed || lost);
         late && asks && passed

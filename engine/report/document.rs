@@ -165,7 +165,7 @@ impl Report {
             kept: kept(state),
             contacts: contacts(state),
             warnings: state.warnings.clone(),
-            checklist: checklist(state),
+            checklist: checklist(state, records),
             lines: state.seq,
             head: state.head.clone(),
             made_with: env!("CARGO_PKG_VERSION"),

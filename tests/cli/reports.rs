@@ -1,5 +1,6 @@
 //! The report says what the journal proves, and nothing more.
 
+use crate::support::cluster::{database, shared};
 use crate::support::sandbox::Sandbox;
 
 #[test]
@@ -22,6 +23,45 @@ fn the_checklist_is_not_ticked_without_evidence() {
     assert!(report.contains("**What went wrong**"), "{report}");
     let head = sandbox.run("status plan --format json").json()["head"].as_str().unwrap().to_owned();
     assert!(report.contains(&head), "the report carries the journal's last hash");
+}
+
+/// What was proved of a copy beside the database is no proof of the database; a site's channel that heard of the start is.
+#[tokio::test]
+async fn nothing_is_proved_after_a_change_that_is_still_to_come() {
+    let settings = database("proof").await;
+    let url = shared().url(settings.database());
+    let sandbox = Sandbox::new().variable("APP_URL", url.expose());
+    sandbox.write(
+        "runplan.yaml",
+        "runplan: 1\nchannels: { team: { type: command, argv: [sh, -c, 'cat >> told'], events: [start] } }\n",
+    );
+    sandbox.plan(
+        "secrets: { APP_URL: { env: APP_URL } }\n\
+         databases: { app: { url: \"{{ secrets.APP_URL }}\" } }\n\
+         steps:\n\
+         \x20 - { id: early, verify: { database: app, checks: [ { name: one, sql: SELECT 1, expect: 1 } ] } }\n\
+         \x20 - { id: go, approve: { message: Go on? } }\n\
+         \x20 - { id: made, sql: { database: app, statement: CREATE TABLE t (a int) }, irreversible: it stays }\n\
+         \x20 - { id: late, verify: { database: app, checks: [ { name: one, sql: SELECT 1, expect: 1 } ] } }\n",
+    );
+    sandbox.run("plan.yaml --reason r").code(4);
+    let parked = sandbox.run("report").code(0).stdout;
+    assert!(parked.contains("- [ ] The data is proved sound after the last change"), "{parked}");
+    assert!(parked.contains("- [x] The team is told: the channel team at 2"), "{parked}");
+    sandbox.run("approve plan go").code(0);
+    sandbox.run("resume").code(0);
+    let over = sandbox.run("report").code(0).stdout;
+    assert!(over.contains("- [x] The data is proved sound after the last change: step late"), "{over}");
+    // Each line that is ticked leads to a place that is there.
+    let page = sandbox.run("report --format html").code(0).stdout;
+    let list = page.split("id=\"checklist\"").nth(1).unwrap().split("</section>").next().unwrap();
+    let ticked = list.matches("class=\"ticked\"").count();
+    let links: Vec<&str> =
+        list.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(ticked >= 3 && links.len() >= ticked, "{ticked} {links:?}");
+    for link in links {
+        assert!(page.contains(&format!("id=\"{link}\"")), "{link}");
+    }
 }
 
 #[test]
