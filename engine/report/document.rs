@@ -35,6 +35,8 @@ pub struct Report {
     pub phase: &'static str,
     pub result: Option<&'static str>,
     pub parked: Option<Parked>,
+    /// What nobody has answered yet, and who may.
+    pub asked: Vec<String>,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
     /// The time of the last line of the journal.
@@ -141,6 +143,7 @@ impl Report {
                 .unwrap_or_default(),
             phase: state.phase.word(),
             result: state.result.map(Finish::word),
+            asked: asked(state),
             parked: state
                 .parked
                 .as_ref()
@@ -171,6 +174,15 @@ impl Report {
             made_with: env!("CARGO_PKG_VERSION"),
         }
     }
+}
+
+fn asked(state: &State) -> Vec<String> {
+    let asks = state.awaiting().filter_map(|step| Some((step, state.entry(step)?.ask.as_ref()?)));
+    asks.map(|(step, ask)| match ask.people.is_empty() {
+        true => format!("{step}: {}", ask.message),
+        false => format!("{step}, by {}: {}", ask.people.join(", "), ask.message),
+    })
+    .collect()
 }
 
 fn broken_glass(records: &[Record]) -> Vec<String> {

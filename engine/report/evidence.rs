@@ -64,6 +64,8 @@ pub struct Signature {
 pub struct Loss {
     pub step: StepId,
     pub summary: String,
+    /// It came to it: a database was exchanged or overwritten afterwards, and that stands.
+    pub happened: bool,
 }
 
 /// A backup that was taken.
@@ -147,10 +149,18 @@ pub fn losses(state: &State) -> Vec<Loss> {
         }
         _ => false,
     };
+    let happened = |counted: &Entry| {
+        state.shape.flow.steps().iter().any(|step| {
+            let loses = matches!(step.action.value, Action::Swap(_) | Action::Copy(_) | Action::Restore(_));
+            let entry = state.entry(&step.id.value).filter(|entry| entry.state == StepState::Done);
+            loses && entry.is_some_and(|entry| entry.finished_at >= counted.finished_at)
+        })
+    };
     with_results(state)
         .filter(|(step, _)| counts(step))
         .filter_map(|(step, entry)| {
-            Some(Loss { step: step.id.value.clone(), summary: text(&entry.outputs, "summary")? })
+            let (step, summary) = (step.id.value.clone(), text(&entry.outputs, "summary")?);
+            Some(Loss { step, summary, happened: happened(entry) })
         })
         .collect()
 }

@@ -92,6 +92,9 @@ impl Page {
         row("Steps", Some(steps(report)));
         if let Some(parked) = &report.parked {
             row("Stands still", Some(parked.why.clone()));
+            for asked in &report.asked {
+                row("Asked", Some(asked.clone()));
+            }
             row("To go on", Some(format!("`{}`", parked.command)));
         }
         let params: Vec<String> =
@@ -160,7 +163,8 @@ impl Page {
         if report.losses.is_empty() {
             return;
         }
-        self.heading("What was lost");
+        let happened = report.losses.iter().any(|loss| loss.happened);
+        self.heading(if happened { "What was lost" } else { "What would be lost" });
         for loss in &report.losses {
             self.line(&format!("- {} (`{}`)", in_line(&loss.summary), loss.step));
         }

@@ -47,10 +47,12 @@ async fn nothing_is_proved_after_a_change_that_is_still_to_come() {
     sandbox.run("plan.yaml --reason r").code(4);
     let parked = sandbox.run("report").code(0).stdout;
     assert!(parked.contains("- [ ] The data is proved sound after the last change"), "{parked}");
+    assert!(parked.contains("| Asked | go: Go on? |"), "{parked}");
     assert!(parked.contains("- [x] The team is told: the channel team at 2"), "{parked}");
     sandbox.run("approve plan go").code(0);
     sandbox.run("resume").code(0);
     let over = sandbox.run("report").code(0).stdout;
+    assert!(!over.contains("| Asked |"), "{over}");
     assert!(over.contains("- [x] The data is proved sound after the last change: step late"), "{over}");
     // Each line that is ticked leads to a place that is there.
     let page = sandbox.run("report --format html").code(0).stdout;
