@@ -104,6 +104,18 @@ pub enum Error {
         help("nothing was done; put the address of `{name}` right and try again")
     )]
     OtherServer { name: String, wanted: String, found: String },
+    #[error(
+        "the mark that {run} put on `{name}` is gone: the run was ended from elsewhere, or this is another database, or one \
+         that was set back to before it"
+    )]
+    #[diagnostic(
+        code(runplan::cli::claim_gone),
+        help(
+            "nothing was done. Look whether what `runplan status {run}` says was done is there: if it is, `runplan resume {run} \
+             --reclaim REASON`; if the run was ended from elsewhere, or nothing of it is there, `runplan stop {run} --for-good`"
+        )
+    )]
+    ClaimGone { name: String, run: RunId },
     #[error("the rehearsal was stopped while it was prepared")]
     #[diagnostic(
         code(runplan::cli::rehearsal_stopped),
@@ -160,6 +172,7 @@ impl Error {
             | Self::NoSelf { .. }
             | Self::System { .. }
             | Self::OtherServer { .. }
+            | Self::ClaimGone { .. }
             | Self::Stage(_)
             | Self::Unfit { .. } => Exit::Preflight,
             Self::Store(error) | Self::Post(drive::PostError::Journal(error)) => of_store(error),

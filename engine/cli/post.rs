@@ -9,7 +9,7 @@ use super::incident;
 use super::launch;
 use super::state_dir;
 use super::stored::Stored;
-use super::surroundings::{self, Given};
+use super::surroundings::{self, Given, Missing};
 use crate::clock;
 use crate::drive;
 use crate::plan::{RunId, StepId, finding};
@@ -136,7 +136,7 @@ fn give_up(screen: &Screen, store: &Store, run: &RunId, reason: String) -> Resul
     let runtime = launch::runtime()?;
     if !started.rehearsal {
         // While the targets cannot be had, the run stays what it is, and is found by its claim.
-        runtime.block_on(surroundings::hold_again(&world, &stored.state))?;
+        runtime.block_on(surroundings::hold_again(&world, &stored.state, Missing::IsTakenOn))?;
     }
     let actor = actor::whoami();
     let records =

@@ -7,12 +7,13 @@ use super::launch::{self, Launch};
 use super::past::Past;
 use super::state_dir::{self, Meant};
 use super::stored::Stored;
-use super::surroundings::{self, Given};
+use super::surroundings::{self, Given, Missing};
 use super::values::ValueArgs;
-use super::{amend, difference, runs};
-use crate::drive::Start;
+use super::{actor, amend, difference, runs};
+use crate::drive::{self, Start};
 use crate::plan::RunId;
-use crate::run::{Phase, Started, State};
+use crate::run::{Input, Phase, Started, State};
+use crate::steps::World;
 use crate::store::{Held, Store};
 use crate::terminal::Screen;
 use clap::Args;
@@ -52,6 +53,9 @@ pub struct GoOn {
     /// Wait for approvals instead of parking
     #[arg(long)]
     wait: bool,
+    /// Go on although the run's mark on a database is gone: somebody has looked that what it did is there; what they saw
+    #[arg(long, value_name = "REASON")]
+    reclaim: Option<String>,
     /// Where PostgreSQL's client programs are
     #[arg(long, value_name = "DIR")]
     pg_bin: Option<PathBuf>,
@@ -125,13 +129,35 @@ impl GoOn {
             }
         };
         let params = self.params(screen, &state.shape.plan, &started)?;
-        let given = Given { pg_bin: self.pg_bin, ..Given::again(&state, params) };
+        let given = Given { pg_bin: self.pg_bin.clone(), ..Given::again(&state, params) };
         let directory = PathBuf::from(&started.directory);
         let world = surroundings::world(run, &state.shape, directory, held.directory().to_path_buf(), given)?;
-        runtime.block_on(surroundings::hold_again(&world, &state))?;
+        self.take_targets(&held, &world, &mut state, &runtime)?;
         let estimates = Past::estimates(store, &started);
         let launch = Launch { screen, store, held, state, world, attended: screen.is_attended(), estimates };
         launch.drive(runtime, start)
+    }
+
+    /// Takes the targets. Who takes it on that a claim is gone is written down.
+    fn take_targets(
+        &self,
+        held: &Held,
+        world: &World,
+        state: &mut State,
+        runtime: &Runtime,
+    ) -> Result<(), Error> {
+        let Some(reason) = &self.reclaim else {
+            return runtime.block_on(surroundings::hold_again(world, state, Missing::Stops));
+        };
+        if reason.trim().is_empty() {
+            return Err(Error::usage_with("`--reclaim` has no reason", "say what you looked at"));
+        }
+        surroundings::prove_open(&state.shape, &world.directory, reason)?;
+        runtime.block_on(surroundings::hold_again(world, state, Missing::IsTakenOn))?;
+        let message = format!("the run's marks on its databases are put there anew: {reason}");
+        let input = Input::Warning { step: None, message };
+        runtime.block_on(drive::record(held.journal(), state, &actor::whoami(), input))?;
+        Ok(())
     }
 
     /// Claims the targets of a run that was moved here, and lets go of their locks: nothing goes on yet.
@@ -147,7 +173,7 @@ impl GoOn {
         let directory = PathBuf::from(&started.directory);
         let place = held.directory().to_path_buf();
         let world = surroundings::world(&state.run, &state.shape, directory, place, given)?;
-        runtime.block_on(surroundings::hold_again(&world, state))
+        runtime.block_on(surroundings::hold_again(&world, state, Missing::Stops))
     }
 
     /// Lets go of the targets of a run that was killed between its end and that.
@@ -160,7 +186,7 @@ impl GoOn {
         let world = surroundings::world(&run, &state.shape, directory, place, given)?;
         let runtime = launch::runtime()?;
         let problems = runtime.block_on(async {
-            surroundings::hold_again(&world, &state).await?;
+            surroundings::hold_again(&world, &state, Missing::IsTakenOn).await?;
             surroundings::release(&world, &held, &mut state).await
         })?;
         match problems.is_empty() {

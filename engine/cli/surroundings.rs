@@ -5,7 +5,7 @@ use super::error::Error;
 use crate::drive;
 use crate::plan::{Action, Changes, Name, RunId, Sp, Span, Step, StepId, Table, expand};
 use crate::postgres::{Programs, Settings};
-use crate::run::{Actor, Effects, Input, Replacement, Shape, State, effects, replacement};
+use crate::run::{Actor, Effects, Input, Phase, Replacement, Shape, State, StepState, effects, replacement};
 use crate::secret::Secret;
 use crate::steps::{Refused, Secrets, Targets, World, WorldOptions};
 use crate::store::Held;
@@ -184,14 +184,51 @@ pub async fn release(world: &World, held: &Held, state: &mut State) -> Result<Ve
     Ok(problems)
 }
 
+/// What a claim that should stand and does not means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Nothing is done: nobody knows what became of what the run did.
+    Stops,
+    /// Somebody has looked, or the run is given up.
+    IsTakenOn,
+}
+
+/// Whether a step that is done cannot but have claimed the target, and the run has not let go of it since.
+fn has_claimed(state: &State, name: &str) -> bool {
+    if state.phase == Phase::Finished
+        || state.was_released
+        || !matches!(replacement(state, name), Replacement::Never)
+    {
+        return false;
+    }
+    let claims = |step: &Step| match &step.action.value {
+        Action::Backup(_) => false,
+        Action::Sql(sql) => !sql.read_only,
+        _ => effects(step) != Effects::Reads,
+    };
+    let is_done = |step: &Step| {
+        state.entry(&step.id.value).is_some_and(|entry| {
+            matches!(entry.state, StepState::Done | StepState::Undone | StepState::UndoFailed)
+        })
+    };
+    let mut steps = state.shape.flow.steps().iter();
+    steps.any(|step| claims(step) && is_done(step) && named(step).as_deref() == Some(name))
+}
+
 /// As `hold`, for a run that has begun: it goes on where it began, or nowhere. Where a step replaces the server, that is
 /// the new one; while nobody knows which it is, the next step that needs it takes it.
 ///
 /// # Errors
-/// As `hold`; another server answers under the same address.
-pub async fn hold_again(world: &World, state: &State) -> Result<(), Error> {
+/// As `hold`; another server answers under the same address; the run's claim is gone, and nobody took that on.
+pub async fn hold_again(world: &World, state: &State, missing: Missing) -> Result<(), Error> {
     let started = state.started.as_deref();
     for name in changed(&world.shape) {
+        if missing == Missing::Stops && has_claimed(state, &name) {
+            let is_claimed = world.targets.is_claimed(world, &name).await;
+            if !is_claimed.map_err(|failure| Error::Unready { failure })? {
+                return Err(Error::ClaimGone { name, run: state.run.clone() });
+            }
+        }
         let wanted = match replacement(state, &name) {
             Replacement::Never => started.and_then(|started| started.targets.get(&name)).cloned(),
             Replacement::Taken(server) => Some(server),

@@ -65,6 +65,8 @@ pub struct State {
     pub warnings: Vec<String>,
     /// The run is over, and its targets are let go.
     pub released: bool,
+    /// Whether the targets were ever let go: then a claim that is missing tells nothing.
+    pub was_released: bool,
     /// Rises with every machine that takes the run over.
     pub epoch: u64,
     /// When it was taken over the last time.
@@ -142,6 +144,7 @@ impl State {
             wait: false,
             warnings: Vec::new(),
             released: false,
+            was_released: false,
             epoch: 1,
             taken_at: None,
             moved: None,

@@ -67,9 +67,15 @@ impl Hands for Arc<World> {
         let attempt = self.attempt(job);
         Box::pin(async move {
             match verb {
-                Verb::Act => super::act(&attempt).await,
+                Verb::Act => match still_ours(&attempt).await {
+                    Ok(()) => super::act(&attempt).await,
+                    Err(failure) => Outcome::Failed(failure),
+                },
                 Verb::Settle => super::settle(&attempt).await,
-                Verb::Undo => super::undo(&attempt).await,
+                Verb::Undo => match still_ours(&attempt).await {
+                    Ok(()) => super::undo(&attempt).await,
+                    Err(failure) => Outcome::Failed(failure),
+                },
                 Verb::SettleUndo => super::settle_undo(&attempt).await,
             }
         })
@@ -85,9 +91,10 @@ impl Hands for Arc<World> {
 
     fn handle(&self, name: String, action: &Bare, send: Sender) -> Work<Option<Failure>> {
         let step = expand::step_of(StepId::new(name), crate::plan::Span::default(), action);
-        let work = self.start(job_of(step, send));
+        let attempt = self.attempt(job_of(step, send));
         Box::pin(async move {
-            match work.await {
+            // Whatever became of the targets: people are told.
+            match super::act(&attempt).await {
                 Outcome::Done(_) | Outcome::Skipped(_) => None,
                 Outcome::Failed(failure) => Some(failure),
                 Outcome::Unknown(evidence) => {
@@ -117,6 +124,17 @@ impl Hands for Arc<World> {
     fn release(&self) -> Work<Vec<String>> {
         let world = self.clone();
         Box::pin(async move { world.targets.release(&world).await })
+    }
+}
+
+/// A run whose lock is lost, or that goes on elsewhere, does nothing more: also nothing that leaves its databases alone. What
+/// changes one of them asks by itself, and later.
+async fn still_ours(attempt: &Attempt) -> Result<(), Failure> {
+    let step = &attempt.step;
+    let action = if attempt.undoing { step.undo.as_ref().map(|undo| &undo.action) } else { None };
+    match action.unwrap_or(&step.action).value {
+        Action::Shell(_) | Action::Http(_) | Action::Backup(_) => attempt.world.targets.prove().await,
+        _ => Ok(()),
     }
 }
 

@@ -106,7 +106,10 @@ impl Hold {
             }
             Ok(None) => (
                 format!("the claim on {database} was removed"),
-                "see who removed it; `runplan resume` claims it anew".to_owned(),
+                format!(
+                    "see who removed it and what became of the database; `runplan resume {} --reclaim REASON` claims it anew",
+                    self.run
+                ),
             ),
             Err(error) => (
                 format!("whose {database} is cannot be read: {}", error.message()),

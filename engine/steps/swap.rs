@@ -152,6 +152,12 @@ async fn begin(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
     };
     let exchanged = exchange.run_pooled(&target).await?;
     let mut outputs = outputs(&swapping, Some(&exchanged));
+    if frozen.is_none() {
+        attempt.warn(format!(
+            "nothing kept {} from being written to before the swap: what came after its losses were counted is in {} alone",
+            swapping.live, swapping.old
+        ));
+    }
     replicas::follow(attempt, &target, &exchange.leaves, &exchange.comes, &mut outputs).await;
     Ok(outputs)
 }

@@ -156,3 +156,69 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
         }
     }
 }
+
+#[tokio::test]
+async fn what_was_finished_elsewhere_is_not_done_once_more() {
+    let (sandbox, settings) = parked("moved_over").await;
+    copy(&sandbox.state(), &sandbox.path("lost"));
+    copy(&sandbox.state(), &sandbox.path("late"));
+    sandbox.run("export plan --out moved.run").code(0);
+    sandbox.run("--state new import moved.run --takeover it-burned-down").code(0);
+    sandbox.run("--state new approve plan go").code(0);
+    sandbox.run("--state new resume").code(0);
+    assert_eq!(count(&settings).await, "2");
+    // The old machine's disk, and the file once more: nothing on the server speaks of the run any longer.
+    sandbox.run("--state lost approve plan go").code(0);
+    let refused = sandbox.run("--state lost resume").code(6);
+    refused.complains("the mark that plan-").complains("ended from elsewhere").complains("--reclaim REASON");
+    sandbox.run("--state lost undo plan --yes").code(6).complains("ended from elsewhere");
+    sandbox.run("--state third import moved.run --takeover again").code(6).complains("ended from elsewhere");
+    assert_eq!(count(&settings).await, "2");
+    sandbox.run("--state lost stop plan --for-good").code(0);
+}
+
+#[tokio::test]
+async fn a_run_does_not_go_on_in_a_database_that_was_made_anew() {
+    let (sandbox, settings) = parked("made_anew").await;
+    let admin = connect(&settings.with_database("postgres")).await;
+    let name = settings.database();
+    for sql in [format!("DROP DATABASE {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")] {
+        admin.execute(&sql).await.unwrap();
+    }
+    connect(&settings).await.execute("CREATE TABLE t (a int)").await.unwrap();
+    sandbox.run("approve plan go").code(0);
+    sandbox.run("resume").code(6).complains("is gone").complains("another database");
+    assert_eq!(count(&settings).await, "0");
+    sandbox.run("resume --reclaim ' '").code(2).complains("no reason");
+    sandbox.run("resume --reclaim 'restored by hand, one is there'").code(0);
+    assert_eq!(count(&settings).await, "1");
+    sandbox.run("report plan").code(0).says("restored by hand, one is there");
+}
+
+#[tokio::test]
+async fn without_its_lock_a_run_does_nothing_outside_its_databases_either() {
+    let settings = database("lock_outside").await;
+    connect(&settings).await.execute("CREATE TABLE t (a int)").await.unwrap();
+    let sandbox = Sandbox::new().variable("APP_URL", shared().url(settings.database()).expose());
+    sandbox.plan(
+        "secrets: { APP_URL: { env: APP_URL } }\n\
+         databases: { app: { url: \"{{ secrets.APP_URL }}\" } }\n\
+         steps:\n\
+         \x20 - { id: one, sql: { database: app, statement: INSERT INTO t VALUES (1) }, irreversible: it stays }\n\
+         \x20 - { id: slow, shell: { run: 'touch begun; until test -e flag; do sleep 0.05; done', changes: none } }\n\
+         \x20 - { id: after, shell: { run: echo after >> log, changes: none } }\n",
+    );
+    let started = sandbox.start("plan.yaml");
+    sandbox.until("it is in the middle", |sandbox| sandbox.exists("begun"));
+    let admin = connect(&settings.with_database("postgres")).await;
+    let end = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'runplan:%:lock' AND application_name LIKE '%{}%'",
+        sandbox.only_run()
+    );
+    assert_eq!(admin.one(&end).await.unwrap(), "t");
+    sandbox.write("flag", "");
+    started.wait().code(4).says("is lost");
+    assert!(!sandbox.exists("log"));
+    sandbox.run("resume").code(0);
+    assert_eq!(sandbox.read("log"), "after\n");
+}

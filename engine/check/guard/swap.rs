@@ -165,13 +165,36 @@ fn finding(
                 .to_owned(),
         )
     } else {
-        return None;
+        return unfrozen(context, graph, at);
     };
     let message = format!("`{}` swaps in a database {missing}", step.id.value);
     let finding = Finding::error("runplan::check::unguarded_swap", swap.with.span, message)
         .label("not guarded")
         .help(help);
     Some(lowered(step, finding))
+}
+
+/// Nothing keeps the live database as it was when its losses were counted.
+fn unfrozen(context: &Context<'_>, graph: &Graph, at: usize) -> Option<Finding> {
+    let step = &context.steps()[at];
+    let Action::Swap(swap) = &step.action.value else { return None };
+    let freezes = |other: usize| match &context.steps()[other].action.value {
+        Action::Freeze(freeze) => same(&freeze.database.raw) == same(&swap.database.raw),
+        _ => false,
+    };
+    let is_frozen = (0..at).any(|other| freezes(other) && graph.is_before(other, at));
+    if is_frozen || step.unguarded.is_some() {
+        return None;
+    }
+    let message = format!(
+        "until `{}` swaps, anybody can write to the live database: what comes after the `lost` check is lost unseen",
+        step.id.value
+    );
+    let help = format!(
+        "add `freeze: {{ database: {} }}` before the `lost` check; or say why it needs none: `unguarded: \"reason\"`",
+        swap.database.raw
+    );
+    Some(Finding::warning("runplan::check::swap_unfrozen", swap.database.span, message).help(help))
 }
 
 /// How many steps that spoil evidence are looked at: more of them are one after the other, and the last ones count.

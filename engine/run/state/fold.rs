@@ -75,7 +75,10 @@ impl State {
                 }
                 self.escalations += self.told.len().max(1);
             }
-            Event::TargetsReleased => self.released = true,
+            Event::TargetsReleased => {
+                self.released = true;
+                self.was_released = true;
+            }
             Event::Warned { message, .. } => self.warnings.push(message.clone()),
             Event::RunExported { to } => {
                 self.moved = Some(Moved { to: to.clone(), by: record.actor.clone(), at: record.at });

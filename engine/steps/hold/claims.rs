@@ -30,6 +30,34 @@ impl Targets {
         Ok(hold)
     }
 
+    /// Whether any run's claim stands on a target.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn is_claimed(&self, world: &World, name: &str) -> Result<bool, Failure> {
+        let live = self.settings(world, name).await?;
+        let failed = |error: postgres::Error| failure_of(&error);
+        let look = self.at_place(name, &live, &application_name(world, "look")).await.map_err(failed)?;
+        match claim::read(&look, live.database()).await {
+            Ok(claim) => Ok(claim.is_some()),
+            // Taking the lock tells what is to be said of it.
+            Err(error) if error.kind() == Kind::NoDatabase => Ok(true),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Proves that every target that is held is ours still; to be asked before an effect outside of them.
+    ///
+    /// # Errors
+    /// A lock is lost, or a claim is gone or another's.
+    pub async fn prove(&self) -> Result<(), Failure> {
+        let holds: Vec<Arc<Hold>> = self.holds.lock().await.values().cloned().collect();
+        for hold in holds {
+            hold.check().await?;
+        }
+        Ok(())
+    }
+
     /// Puts our claim there, unless it stands there already; the claim as it stands.
     async fn stake(&self, world: &World, name: &str, hold: &Hold) -> Result<String, Failure> {
         let database = hold.lock.target();
