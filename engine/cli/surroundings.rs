@@ -207,9 +207,9 @@ fn has_claimed(state: &State, name: &str) -> bool {
         _ => effects(step) != Effects::Reads,
     };
     let is_done = |step: &Step| {
-        state.entry(&step.id.value).is_some_and(|entry| {
-            matches!(entry.state, StepState::Done | StepState::Undone | StepState::UndoFailed)
-        })
+        state
+            .entry(&step.id.value)
+            .is_some_and(|entry| matches!(entry.state, StepState::Undone) || entry.state.stands())
     };
     let mut steps = state.shape.flow.steps().iter();
     steps.any(|step| claims(step) && is_done(step) && named(step).as_deref() == Some(name))

@@ -8,7 +8,7 @@ use super::evidence::{
 use super::kept::{Kept, kept};
 use super::telling::{Mark, tell};
 use crate::plan::StepId;
-use crate::run::{Effects, Event, Failure, Finish, Record, State, effects};
+use crate::run::{Effects, Event, Failure, Finish, Record, State, effects, reversed};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -34,6 +34,9 @@ pub struct Report {
     pub requester: String,
     pub phase: &'static str,
     pub result: Option<&'static str>,
+    /// Undone: what of it was reversed, and what was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reversed: Option<String>,
     pub parked: Option<Parked>,
     /// What nobody has answered yet, and who may.
     pub asked: Vec<String>,
@@ -144,6 +147,7 @@ impl Report {
             phase: state.phase.word(),
             result: state.result.map(Finish::word),
             asked: asked(state),
+            reversed: (state.result == Some(Finish::Undone)).then(|| reversed(state)),
             parked: state
                 .parked
                 .as_ref()

@@ -2,7 +2,7 @@
 
 use super::outcome::number;
 use crate::plan::{Action, Made, StepId};
-use crate::run::{State, StepState};
+use crate::run::State;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -22,9 +22,9 @@ pub fn windows(state: &State) -> Vec<Downtime> {
     for (id, made) in state.shape.flow.made_steps() {
         let (Made::Open(name), Some(entry)) = (made, state.entry(id)) else { continue };
         // An undone opening: the undo closed it, at a time the journal alone knows.
-        let Some(opened_at) = entry.finished_at.filter(|_| entry.state == StepState::Done) else { continue };
+        let Some(opened_at) = entry.finished_at.filter(|_| entry.state.stands()) else { continue };
         let close = StepId::new(format!("{name}.close"));
-        let closed = state.entry(&close).filter(|entry| entry.state == StepState::Done);
+        let closed = state.entry(&close).filter(|entry| entry.state.stands());
         let closed_at = closed.and_then(|entry| entry.finished_at);
         found.push(Downtime { window: name.to_string(), opened_at, closed_at });
     }
@@ -38,7 +38,7 @@ pub fn frozen(state: &State) -> Vec<(StepId, String)> {
     let done = || {
         state
             .entries()
-            .filter(|(_, entry)| entry.state == StepState::Done)
+            .filter(|(_, entry)| entry.state.stands())
             .filter_map(|(id, _)| state.shape.flow.step(id.as_str()).map(|step| (id, &step.action.value)))
     };
     let over: Vec<&str> = done()
@@ -74,8 +74,7 @@ fn thaws(statement: &str) -> bool {
 pub fn swaps(state: &State) -> Vec<(StepId, u64)> {
     let swaps = state.entries().filter(|(id, entry)| {
         let step = state.shape.flow.step(id.as_str());
-        entry.state == StepState::Done
-            && step.is_some_and(|step| matches!(step.action.value, Action::Swap(_)))
+        entry.state.stands() && step.is_some_and(|step| matches!(step.action.value, Action::Swap(_)))
     });
     swaps.filter_map(|(id, entry)| Some((id.clone(), number(&entry.outputs, "downtime_ms")?))).collect()
 }

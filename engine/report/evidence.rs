@@ -233,7 +233,7 @@ pub fn statements(state: &State) -> Vec<Statement> {
     for step in state.shape.flow.steps() {
         let Action::Sql(sql) = &step.action.value else { continue };
         let Some(entry) = state.entry(&step.id.value) else { continue };
-        let done = matches!(entry.state, StepState::Done | StepState::Undone | StepState::UndoFailed);
+        let done = matches!(entry.state, StepState::Undone) || entry.state.stands();
         let written = match (&sql.statement, &sql.file) {
             (Some(statement), _) => Some(statement.raw.clone()),
             (None, Some(file)) => state.shape.loaded.files.get(&file.raw).map(ToString::to_string),

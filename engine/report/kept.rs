@@ -2,7 +2,7 @@
 
 use super::outcome::{number, text};
 use crate::plan::{Action, StepId, action};
-use crate::run::{Entry, State, StepState};
+use crate::run::{Entry, State};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ impl Kind {
     }
 }
 
-/// Everything the run's finished steps left.
+/// Everything that is there of what the run's steps made: a step that could not be undone left it as well.
 pub fn kept(state: &State) -> Vec<Kept> {
     // Its throw-away server is gone, and with it everything that was on it.
     if state.started.as_ref().is_some_and(|started| started.rehearsal) {
@@ -76,7 +76,7 @@ pub fn kept(state: &State) -> Vec<Kept> {
 }
 
 fn done(state: &State) -> impl Iterator<Item = (&StepId, &Action, &Entry)> {
-    state.entries().filter(|(_, entry)| entry.state == StepState::Done).filter_map(|(id, entry)| {
+    state.entries().filter(|(_, entry)| entry.state.stands()).filter_map(|(id, entry)| {
         state.shape.flow.step(id.as_str()).map(|step| (id, &step.action.value, entry))
     })
 }
@@ -96,11 +96,10 @@ fn backup_of(step: &StepId, backup: &action::Backup, entry: &Entry) -> Option<Ke
 
 fn database(step: &StepId, kind: Kind, name: Option<String>, until: Option<Timestamp>) -> Option<Kept> {
     let name = name?;
-    let drop = format!("DROP DATABASE \"{}\"", name.replace('"', "\"\""));
     Some(Kept {
         step: step.clone(),
         kind,
-        remove: format!("psql \"$MAINTENANCE_URL\" -c {}", quoted(&drop)),
+        remove: "runplan prune".to_owned(),
         bytes: None,
         sha256: None,
         until,
@@ -126,12 +125,9 @@ mod tests {
 
     #[test]
     fn what_is_made_to_be_copied_is_one_word_for_a_shell() {
-        let name = "it's; rm -rf ~ \"$(x)\"".to_owned();
-        let kept = database(&StepId::new("swapped"), Kind::OldDatabase, Some(name), None).unwrap();
-        let words = shlex::split(&kept.remove).unwrap();
-        assert_eq!(
-            words,
-            ["psql", "$MAINTENANCE_URL", "-c", "DROP DATABASE \"it's; rm -rf ~ \"\"$(x)\"\"\""]
-        );
+        let path = "/b/it's; rm -rf ~ \"$(x)\"";
+        let words = shlex::split(&format!("rm {}", quoted(path))).unwrap();
+        assert_eq!(words, ["rm", path]);
+        assert_eq!(quoted("/b/app_1.dump"), "/b/app_1.dump");
     }
 }

@@ -354,7 +354,9 @@ pub fn verdict(report: &Report) -> String {
     match (&report.parked, report.result) {
         (Some(_), _) => "Parked".to_owned(),
         (None, Some("done")) => "Done".to_owned(),
-        (None, Some("undone")) => "Undone: what it did was reversed".to_owned(),
+        (None, Some("undone")) => {
+            format!("Undone: {}", report.reversed.as_deref().unwrap_or("what it did was reversed"))
+        }
         (None, Some(other)) => other.to_owned(),
         (None, None) => "Not over".to_owned(),
     }

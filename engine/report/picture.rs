@@ -253,6 +253,7 @@ pub fn sign(state: &str) -> &'static str {
         "done" => "✓",
         "failed" | "undo_failed" => "✗",
         "undone" => "↶",
+        "left" => "⊘",
         "skipped" => "–",
         "unknown" => "?",
         "waiting" => "·",

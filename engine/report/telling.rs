@@ -5,7 +5,7 @@ use super::amount::{between, span};
 use super::outcome::details;
 use super::{evidence, rows};
 use crate::plan::{Action, StepId};
-use crate::run::{Event, Failure, Finish, Record, State};
+use crate::run::{Event, Failure, Finish, Record, State, reversed};
 
 /// How a line is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +138,9 @@ pub fn tell(record: &Record, state: &State) -> Told {
         }
         Event::UndoStarted { .. } => told(Mark::Note, "is being undone".to_owned()),
         Event::UndoDone { note, .. } if note == "nothing to undo" => minor(note.clone()),
+        Event::UndoDone { note, left: true, .. } => {
+            told(Mark::Note, format!("left as it is{}", after_colon(note)))
+        }
         Event::UndoDone { note, .. } => told(Mark::Done, format!("undone{}", after_colon(note))),
         Event::UndoFailed { failure, .. } => {
             with_help(told(Mark::Failed, format!("could not be undone: {}", failure.message)), failure)
@@ -181,7 +184,7 @@ fn finished(result: Finish, record: &Record, state: &State, told: impl Fn(Mark, 
         state.started_at.map(|began| format!(" in {}", span(between(began, record.at)))).unwrap_or_default();
     match result {
         Finish::Done => told(Mark::Done, format!("done{time}")),
-        Finish::Undone => told(Mark::Caution, format!("undone{time}: everything it did was reversed")),
+        Finish::Undone => told(Mark::Caution, format!("undone{time}: {}", reversed(state))),
         Finish::Failed => told(Mark::Failed, format!("ended for good without being done{time}")),
     }
 }

@@ -41,7 +41,7 @@ impl State {
                 StepState::Done => "is done",
                 StepState::Running | StepState::Undoing => "is under way",
                 StepState::Unknown => "may have taken effect",
-                StepState::Undone | StepState::UndoFailed => "was done",
+                StepState::Undone | StepState::UndoFailed | StepState::Left => "was done",
                 // Who skipped it did not say what became of it.
                 StepState::Skipped if entry.evidence.is_some() => "was skipped, and may have taken effect",
                 // Certainly nothing happened, or what did was said, or it only waits.

@@ -143,6 +143,7 @@ fn resume(state: &State, attended: bool, wait: bool, now: Timestamp) -> Vec<Even
             | StepState::Unknown
             | StepState::Skipped
             | StepState::Undone
+            | StepState::Left
             | StepState::UndoFailed => {}
         }
     }

@@ -142,6 +142,9 @@ pub enum Event {
         step: StepId,
         attempt: u32,
         note: String,
+        /// What the step made stays, and the note says why.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        left: bool,
     },
     UndoFailed {
         step: StepId,

@@ -157,7 +157,9 @@ fn words(state: &State, site: &Site, occasion: Occasion) -> String {
                 lines.extend(failed.map(|failure| failure.message.clone()));
                 lines.push(why.command(run));
             }
-            (None, Some(Finish::Undone)) => lines.push(format!("{run} was undone: {title}")),
+            (None, Some(Finish::Undone)) => {
+                lines.push(format!("{run} was undone{}: {title}", super::left::except(state)))
+            }
             (None, _) => lines.push(format!("{run} ended without being done: {title}")),
         },
     }

@@ -45,7 +45,12 @@ pub fn reversal(step: &Step) -> Reversal<'_> {
         return Reversal::None(reason.clone());
     }
     match &step.action.value {
-        Action::Backup(_) => Reversal::BuiltIn("the backup is removed"),
+        Action::Backup(backup) if backup.keep.is_some() => {
+            Reversal::BuiltIn("the backup stays, as long as its `keep` says")
+        }
+        Action::Backup(_) => {
+            Reversal::BuiltIn("the backup is removed, unless something after it was not undone")
+        }
         Action::Restore(restore) => match &restore.into {
             action::restore::Into::Other(_) => {
                 Reversal::BuiltIn("what was loaded is removed; the database is empty again")

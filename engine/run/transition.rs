@@ -21,6 +21,8 @@ pub enum StepState {
     Undoing,
     Undone,
     UndoFailed,
+    /// On the way back it was passed over: what it did is still there.
+    Left,
 }
 
 impl StepState {
@@ -37,7 +39,15 @@ impl StepState {
             Self::Undoing => "undoing",
             Self::Undone => "undone",
             Self::UndoFailed => "undo_failed",
+            Self::Left => "left",
         }
+    }
+}
+
+impl StepState {
+    /// What the step did when it was done is still there, or may be.
+    pub fn stands(self) -> bool {
+        matches!(self, Self::Done | Self::Undoing | Self::UndoFailed | Self::Left)
     }
 }
 
@@ -94,14 +104,16 @@ pub fn transition(state: StepState, event: &Event) -> Result<StepState, Impossib
             (S::Unknown | S::Failed, Resolution::Retry) => Ok(S::Waiting),
             (S::Unknown | S::Failed, Resolution::Skip) => Ok(S::Skipped),
             (S::Unknown, Resolution::Failed) => Ok(S::Failed),
-            // Backward: the undo is tried again, or the step is left as it is.
+            // Backward: the undo is tried again, the step is left as it is, or somebody undid it by hand.
             (S::UndoFailed, Resolution::Retry) => Ok(S::Done),
-            (S::UndoFailed, Resolution::Skip | Resolution::Done) => Ok(S::Undone),
+            (S::UndoFailed, Resolution::Skip) => Ok(S::Left),
+            (S::UndoFailed, Resolution::Done) => Ok(S::Undone),
             _ => Err(impossible()),
         },
         Event::StepRenewed { .. } => allow(matches!(state, S::Done | S::AwaitingApproval), S::Waiting),
         Event::UndoStarted { .. } => allow(state == S::Done, S::Undoing),
-        Event::UndoDone { .. } => allow(matches!(state, S::Undoing | S::Done), S::Undone),
+        Event::UndoDone { left: true, .. } => allow(matches!(state, S::Undoing | S::Done), S::Left),
+        Event::UndoDone { left: false, .. } => allow(matches!(state, S::Undoing | S::Done), S::Undone),
         Event::UndoFailed { .. } => allow(matches!(state, S::Undoing | S::Done), S::UndoFailed),
         Event::RunStarted(_)
         | Event::RunResumed { .. }

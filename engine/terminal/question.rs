@@ -73,7 +73,8 @@ impl Question {
             | StepState::Skipped
             | StepState::Undoing
             | StepState::Undone
-            | StepState::UndoFailed => return None,
+            | StepState::UndoFailed
+            | StepState::Left => return None,
         };
         Some(Self { step: step.clone(), kind, lines })
     }

@@ -70,7 +70,8 @@ fn has_begun(state: StepState) -> bool {
         | StepState::Failed
         | StepState::Unknown
         | StepState::Undoing
-        | StepState::UndoFailed => true,
+        | StepState::UndoFailed
+        | StepState::Left => true,
     }
 }
 

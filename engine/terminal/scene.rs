@@ -176,7 +176,11 @@ impl Scenes {
                 let evidence = entry.evidence.as_ref().map(|evidence| evidence.message.clone());
                 (Sign::Unknown, evidence.unwrap_or_default(), Wait::Nothing)
             }
-            StepState::Waiting | StepState::Done | StepState::Skipped | StepState::Undone => return None,
+            StepState::Waiting
+            | StepState::Done
+            | StepState::Skipped
+            | StepState::Undone
+            | StepState::Left => return None,
         };
         let at = state.shape.flow.index(id.as_str());
         let is_forward = sign == Sign::Running;

@@ -7,7 +7,7 @@ use super::paint::Tone;
 use super::screen::Screen;
 use crate::plan::StepId;
 use crate::report::{self, Kept, amount};
-use crate::run::{Finish, Phase, State, StepState, standing};
+use crate::run::{Finish, Phase, State, StepState, passed_over, reversed, standing};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -71,7 +71,7 @@ fn headline(state: &State, now: Timestamp) -> (Tone, String) {
         (Some(why), _) => (Tone::Caution, format!("Parked{time}: {}  ({run})", why.words)),
         (None, Some(Finish::Done)) => (Tone::Good, format!("Done{time}  ({run})")),
         (None, Some(Finish::Undone)) => {
-            (Tone::Caution, format!("Undone{time}: what the run did was reversed  ({run})"))
+            (Tone::Caution, format!("Undone{time}: {}  ({run})", reversed(state)))
         }
         (None, Some(Finish::Failed)) => (Tone::Bad, format!("Failed{time}  ({run})")),
         (None, None) if is_killed_rehearsal(state) => {
@@ -128,7 +128,7 @@ fn plan(state: &State) -> String {
 fn steps(state: &State) -> String {
     let mut parts: Vec<(&str, Vec<&StepId>)> = Vec::new();
     for (id, entry) in state.entries() {
-        let word = word(entry.state);
+        let word = word(id, entry.state, state);
         match parts.iter_mut().find(|(known, _)| *known == word) {
             Some((_, ids)) => ids.push(id),
             None => parts.push((word, vec![id])),
@@ -149,13 +149,15 @@ fn steps(state: &State) -> String {
 }
 
 /// What became of a step, for people.
-fn word(state: StepState) -> &'static str {
-    match state {
+fn word(id: &StepId, stands: StepState, state: &State) -> &'static str {
+    match stands {
         StepState::Done => "done",
         StepState::Undone => "undone",
         StepState::Skipped => "skipped",
         StepState::Failed => "failed",
         StepState::UndoFailed => "not undone",
+        StepState::Left if passed_over(state).any(|passed| passed == id) => "skipped in the undo",
+        StepState::Left => "kept",
         StepState::Unknown => "of unknown outcome",
         StepState::AwaitingApproval => "waiting for an approval",
         StepState::Running | StepState::Undoing | StepState::Retrying { .. } => "under way",
@@ -276,6 +278,7 @@ pub fn summary_json(state: &State, exit: u8) -> Value {
         "phase": state.phase.word(),
         "result": state.result.map(Finish::word),
         "exit": exit,
+        "not_undone": passed_over(state).map(StepId::as_str).collect::<Vec<_>>(),
         "failed_step": failed.map(StepId::as_str),
         "parked": standing(state).map(|why| json!({ "why": why.words, "command": why.command })),
     })

@@ -3,6 +3,7 @@
 mod amended;
 mod consent;
 mod crash;
+mod left;
 mod moved;
 mod refusals;
 mod simulation;

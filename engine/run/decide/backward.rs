@@ -1,6 +1,7 @@
 //! The way back: one step after the other, newest first. Must never undo what was not done.
 
 use super::super::event::{Event, Finish};
+use super::super::left::kept_backup;
 use super::super::outcome::{Failure, Outcome};
 use super::super::parked::Why;
 use super::super::reversal::{Reversal, reversal};
@@ -39,14 +40,23 @@ fn is_undo_failed(state: &State, id: &StepId) -> bool {
 fn undo_of(state: &State, at: usize, id: StepId) -> Event {
     let attempt = state.entry_at(at).map_or(1, |entry| entry.attempts);
     let Some(step) = state.shape.flow.steps().get(at) else {
-        return Event::UndoDone { step: id, attempt, note: String::new() };
+        return Event::UndoDone { step: id, attempt, note: String::new(), left: false };
     };
+    if let Some(note) = kept_backup(state, &id) {
+        return Event::UndoDone { step: id, attempt, note, left: true };
+    }
     match reversal(step) {
-        Reversal::Nothing => Event::UndoDone { step: id, attempt, note: "nothing to undo".to_owned() },
+        Reversal::Nothing => {
+            Event::UndoDone { step: id, attempt, note: "nothing to undo".to_owned(), left: false }
+        }
         Reversal::BuiltIn(_) | Reversal::Given(_) => Event::UndoStarted { step: id, attempt },
         Reversal::None(reason) => {
+            let run = &state.run;
             let failure = Failure::new("runplan::undo::no_way_back", format!("it cannot be undone: {reason}"))
-                .help("mend it by hand, then `runplan resolve RUN STEP --skip --reason ...` goes on with the steps before it");
+                .help(format!(
+                    "`runplan resolve {run} {id} --skip --reason 'it stays as it is'` goes on with the steps before it and \
+                     leaves what it did; was it undone by hand: `runplan resolve {run} {id} --done --reason 'undone by hand'`"
+                ));
             Event::UndoFailed { step: id, attempt, failure }
         }
     }
@@ -59,9 +69,9 @@ pub fn undone(state: &State, step: StepId, attempt: u32, outcome: Outcome) -> Ve
     vec![match outcome {
         Outcome::Done(outputs) => {
             let note = outputs.get("note").and_then(|note| note.as_str()).unwrap_or("undone").to_owned();
-            Event::UndoDone { step, attempt, note }
+            Event::UndoDone { step, attempt, note, left: false }
         }
-        Outcome::Skipped(note) => Event::UndoDone { step, attempt, note },
+        Outcome::Skipped(note) => Event::UndoDone { step, attempt, note, left: false },
         Outcome::Failed(failure) => Event::UndoFailed { step, attempt, failure },
         Outcome::Unknown(evidence) => {
             let message = format!("{}; {}", evidence.message, evidence.facts.join("; "));

@@ -134,7 +134,7 @@ impl State {
             StepState::Done | StepState::Skipped => true,
             StepState::Failed => self.shape.flow.steps()[at].continue_on_failure,
             // Backward: what was done was done.
-            StepState::Undoing | StepState::Undone | StepState::UndoFailed => true,
+            StepState::Undoing | StepState::Undone | StepState::UndoFailed | StepState::Left => true,
             StepState::Waiting
             | StepState::Running
             | StepState::Retrying { .. }
@@ -180,7 +180,7 @@ impl State {
                     self.done_order.retain(|done| *done != at);
                 }
             }
-            StepState::Skipped | StepState::Undone => {}
+            StepState::Skipped | StepState::Undone | StepState::Left => {}
         }
     }
 
@@ -202,7 +202,7 @@ impl State {
             StepState::UndoFailed => drop(self.failed.insert(at)),
             StepState::Unknown => drop(self.unknown.insert(at)),
             StepState::Done => self.done_order.push(at),
-            StepState::Skipped | StepState::Undone => {}
+            StepState::Skipped | StepState::Undone | StepState::Left => {}
         }
     }
 

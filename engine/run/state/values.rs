@@ -12,7 +12,7 @@ impl State {
         let entry = self.entry(id)?;
         match entry.state {
             // What it gave is what its undo goes by.
-            StepState::Done | StepState::Undoing | StepState::UndoFailed => {}
+            StepState::Done | StepState::Undoing | StepState::UndoFailed | StepState::Left => {}
             // What it gave before counts until it gives something new.
             StepState::Waiting | StepState::Running | StepState::Retrying { .. } if entry.renewed => {}
             // A step that may fail has results when it gave some.

@@ -1,0 +1,209 @@
+//! What an undo leaves: the last copy stays while anything after it stands, and nobody is told that it was reversed.
+
+use crate::support::shape::{shape, started};
+use jiff::{SignedDuration, Timestamp};
+use runplan::plan::{RunId, StepId};
+use runplan::report;
+use runplan::run::{
+    Actor, Event, Failure, Finish, Input, Outcome, Outputs, Post, Record, Resolution, State, StepState, Why,
+    decide, reversed,
+};
+use serde_json::json;
+
+const UNDONE: &str = "undo: { shell: { argv: [\"true\"], changes: none } }";
+
+struct Run {
+    state: State,
+    now: Timestamp,
+}
+
+fn by() -> Actor {
+    Actor { name: "ann".to_owned(), uid: 1000, host: "here".to_owned() }
+}
+
+impl Run {
+    fn begin(steps: &str) -> Self {
+        let text = format!(
+            "runplan: 1\nname: t\ndatabases: {{ app: {{ url: \"postgres://h/d\" }} }}\nsteps:\n{steps}"
+        );
+        let state = State::new(RunId::parse("test-1").unwrap(), shape(&text));
+        let mut run = Self { state, now: Timestamp::UNIX_EPOCH };
+        run.say(Input::Begin(Box::new(started(false))));
+        run
+    }
+
+    fn say(&mut self, input: Input) {
+        let mut input = Some(input);
+        loop {
+            let events = decide(&self.state, &by(), input.take().unwrap_or(Input::Next), self.now);
+            if events.is_empty() {
+                return;
+            }
+            for event in events {
+                self.now += SignedDuration::from_secs(1);
+                let record = Record::seal(
+                    &self.state.run.clone(),
+                    self.state.seq + 1,
+                    self.now,
+                    &by(),
+                    event,
+                    &self.state.head.clone(),
+                );
+                self.state.apply(&record).unwrap();
+            }
+        }
+    }
+
+    fn end(&mut self, id: &str, outcome: Outcome) {
+        let step = StepId::new(id);
+        self.say(Input::Outcome { step, attempt: 1, outcome });
+    }
+
+    fn done(&mut self, id: &str, outputs: serde_json::Value) {
+        let outputs: Outputs = outputs.as_object().cloned().unwrap_or_default();
+        self.end(id, Outcome::Done(outputs));
+    }
+
+    fn undo(&mut self) {
+        self.say(Input::Post(Post::Undo { to: None, reason: "wrong".to_owned() }));
+    }
+
+    fn undone(&mut self, id: &str, outcome: Outcome) {
+        self.say(Input::Undone { step: StepId::new(id), attempt: 1, outcome });
+    }
+
+    fn resolve(&mut self, id: &str, resolution: Resolution) {
+        let (step, reason) = (StepId::new(id), "said so".to_owned());
+        self.say(Input::Post(Post::Resolve { step, resolution, reason, loss: None }));
+        self.say(Input::Resume { attended: false, wait: false });
+    }
+
+    fn at(&self, id: &str) -> StepState {
+        self.state.entry(&StepId::new(id)).unwrap().state
+    }
+
+    fn kept(&self) -> Vec<String> {
+        report::kept(&self.state).into_iter().map(|kept| kept.name).collect()
+    }
+}
+
+const SAVED: &str = "  - { id: saved, backup: { database: app, to: b } }\n";
+
+fn saved() -> serde_json::Value {
+    json!({ "path": "/b/app" })
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed(Failure::new("runplan::test::no", "no"))
+}
+
+fn fine() -> Outcome {
+    Outcome::Done(Outputs::new())
+}
+
+#[test]
+fn the_only_way_back_outlives_a_step_that_was_passed_over() {
+    let gone =
+        "  - { id: replaced, needs: [saved], shell: { argv: [\"true\"] }, irreversible: it is live }\n";
+    let mut run = Run::begin(&format!("{SAVED}{gone}"));
+    run.done("saved", saved());
+    run.done("replaced", json!({}));
+    run.undo();
+    assert!(matches!(run.state.parked, Some(Why::UndoFailed { .. })), "{:?}", run.state.parked);
+    run.resolve("replaced", Resolution::Skip);
+    assert_eq!(run.state.result, Some(Finish::Undone));
+    assert_eq!((run.at("replaced"), run.at("saved")), (StepState::Left, StepState::Left));
+    assert_eq!(run.kept(), ["/b/app"]);
+    assert_eq!(reversed(&run.state), "what it did was reversed except replaced (skipped)");
+    let note = run.state.entry(&StepId::new("saved")).unwrap().undo_note.clone().unwrap();
+    assert!(note.contains("replaced was not undone"), "{note}");
+}
+
+#[test]
+fn what_was_undone_by_hand_lets_the_backup_go() {
+    let gone =
+        "  - { id: replaced, needs: [saved], shell: { argv: [\"true\"] }, irreversible: it is live }\n";
+    let mut run = Run::begin(&format!("{SAVED}{gone}"));
+    run.done("saved", saved());
+    run.done("replaced", json!({}));
+    run.undo();
+    run.resolve("replaced", Resolution::Done);
+    assert_eq!((run.at("replaced"), run.at("saved")), (StepState::Undone, StepState::Undoing));
+    run.undone("saved", fine());
+    assert_eq!(reversed(&run.state), "everything it did was reversed");
+    assert_eq!(run.kept(), Vec::<String>::new());
+}
+
+#[test]
+fn a_backup_goes_when_all_after_it_is_undone_or_changed_nothing() {
+    let more = format!(
+        "  - {{ id: changed, needs: [saved], shell: {{ argv: [\"true\"] }}, {UNDONE} }}\n  \
+         - {{ id: looked, needs: [changed], shell: {{ argv: [\"true\"], changes: none }} }}\n  \
+         - {{ id: wrote, needs: [looked], sql: {{ database: app, statement: \"DELETE FROM t\" }} }}\n"
+    );
+    let mut run = Run::begin(&format!("{SAVED}{more}"));
+    run.done("saved", saved());
+    run.done("changed", json!({}));
+    run.done("looked", json!({}));
+    run.end("wrote", failed());
+    run.undo();
+    run.undone("changed", fine());
+    assert_eq!(run.at("saved"), StepState::Undoing, "a transaction that failed changed nothing");
+}
+
+#[test]
+fn a_program_that_failed_may_have_changed_something() {
+    let ran = "  - { id: ran, needs: [saved], shell: { argv: [\"true\"] }, irreversible: x }\n";
+    let mut run = Run::begin(&format!("{SAVED}{ran}"));
+    run.done("saved", saved());
+    run.end("ran", failed());
+    run.undo();
+    assert_eq!((run.at("saved"), run.state.result), (StepState::Left, Some(Finish::Undone)));
+}
+
+#[test]
+fn a_promise_holds_whatever_is_undone() {
+    let kept = "  - { id: saved, backup: { database: app, to: b, keep: 7d } }\n";
+    let mut run = Run::begin(&format!(
+        "{kept}  - {{ id: bad, needs: [saved], shell: {{ argv: [\"true\"], changes: none }} }}\n"
+    ));
+    run.done("saved", saved());
+    run.end("bad", failed());
+    run.undo();
+    assert_eq!((run.at("saved"), run.kept()), (StepState::Left, vec!["/b/app".to_owned()]));
+    assert_eq!(reversed(&run.state), "everything it did was reversed", "a backup changes nothing");
+    assert!(run.state.entry(&StepId::new("saved")).unwrap().undo_note.as_ref().unwrap().contains("7d"));
+}
+
+#[test]
+fn a_swap_that_was_not_undone_keeps_the_old_database_in_sight() {
+    let steps = "  - { id: frozen, needs: [saved], freeze: { database: app } }\n  \
+        - { id: restored, needs: [frozen], restore: { from: \"{{ steps.saved.path }}\", database: app } }\n  \
+        - { id: switched, needs: [restored], swap: { database: app, with: \"{{ steps.restored.database }}\", keep_old: 1h }, unguarded: test }\n";
+    let mut run = Run::begin(&format!("{SAVED}{steps}"));
+    run.done("saved", saved());
+    run.done("frozen", json!({}));
+    run.done("restored", json!({ "database": "app_rp_1" }));
+    run.done("switched", json!({ "old_database": "app_old_1" }));
+    let whole = run.kept();
+    run.undo();
+    run.undone("switched", failed());
+    assert_eq!(run.at("switched"), StepState::UndoFailed);
+    assert_eq!(run.kept(), whole, "nothing has moved");
+    assert_eq!(whole, ["/b/app", "app_old_1"]);
+    assert_eq!(report::frozen(&run.state), []);
+    run.resolve("switched", Resolution::Skip);
+    run.undone("restored", fine());
+    run.undone("frozen", fine());
+    assert_eq!(run.kept(), whole, "the old database and the backup are the way back");
+    assert_eq!(reversed(&run.state), "what it did was reversed except switched (skipped)");
+}
+
+/// A journal of before there was anything to leave.
+#[test]
+fn an_older_line_says_nothing_of_what_is_left() {
+    let line = json!({ "kind": "undo_done", "step": "a", "attempt": 1, "note": "" });
+    let event: Event = serde_json::from_value(line.clone()).unwrap();
+    assert!(matches!(event, Event::UndoDone { left: false, .. }));
+    assert_eq!(serde_json::to_value(&event).unwrap(), line);
+}
