@@ -222,3 +222,15 @@ async fn without_its_lock_a_run_does_nothing_outside_its_databases_either() {
     sandbox.run("resume").code(0);
     assert_eq!(sandbox.read("log"), "after\n");
 }
+
+#[tokio::test]
+async fn a_mark_whose_journal_is_lost_can_be_removed_by_hand_as_is_said() {
+    let (sandbox, settings) = parked("mark_lost").await;
+    std::fs::remove_dir_all(sandbox.state()).unwrap();
+    let refused = sandbox.run("plan.yaml").code(5);
+    let words = refused.all().split_whitespace().collect::<Vec<_>>().join(" ");
+    let reset = claim::clear_sql(settings.database());
+    assert!(words.contains("find out by hand what it did") && words.contains(&reset), "{words}");
+    connect(&settings.with_database("postgres")).await.execute(&reset).await.unwrap();
+    sandbox.run("plan.yaml").code(4);
+}

@@ -2,6 +2,7 @@
 
 use super::super::world::World;
 use super::Holder;
+use crate::postgres::claim::clear_sql;
 use crate::postgres::{Claim, Settings};
 
 /// A claim that is not ours to work under, in words.
@@ -24,7 +25,9 @@ pub fn in_the_way(claim: &Claim, database: &str, endpoint: &str, run: &str) -> H
             format!(
                 "`runplan status {other}` on {host} shows what was done; go on with `runplan resume {other}` there, go back \
                  with `runplan undo {other}`, or give it up with `runplan stop {other} --for-good`; if {host} is lost, \
-                 `runplan import FILE --takeover REASON` takes the run over"
+                 `runplan import FILE --takeover REASON` takes the run over. If its journal is lost or damaged for good: find out by \
+                 hand what it did, and only then remove its mark: {}",
+                clear_sql(database)
             ),
         )
     };
