@@ -234,7 +234,7 @@ impl<'l> Walk<'l> {
                 self.add(&copy.from, Place::Database, owner);
                 self.add(&copy.to, Place::Database, owner);
                 self.add(&copy.table, Place::Object, owner);
-                self.each(&copy.where_, Place::Predicate, owner);
+                self.each(copy.where_.iter().chain(&copy.still), Place::Predicate, owner);
                 for list in [&copy.key, &copy.columns] {
                     self.each(list.iter().flatten(), Place::Object, owner);
                 }

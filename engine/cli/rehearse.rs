@@ -40,7 +40,7 @@ use std::sync::Arc;
 Examples:
   runplan rehearse plans/scenario-2.yaml
   runplan rehearse plans/scenario-2.yaml --from backups/app_20260103.sql.gz
-  runplan rehearse plans/scenario-2.yaml --clone schema
+  runplan rehearse plans/scenario-2.yaml --clone data
   runplan rehearse plans/scenario-2.yaml --reason 'before the migration on Tuesday'")]
 pub struct Rehearse {
     /// The plan

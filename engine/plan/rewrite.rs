@@ -76,6 +76,7 @@ fn action(action: &mut Action, with: &mut dyn Rewrite) {
             with.text(&mut copy.to, Form::Database);
             with.text(&mut copy.table, Form::Plain);
             each(&mut copy.where_, Form::Plain, with);
+            each(&mut copy.still, Form::Plain, with);
             for list in [&mut copy.key, &mut copy.columns] {
                 each(list.iter_mut().flatten(), Form::Plain, with);
             }

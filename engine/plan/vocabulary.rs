@@ -32,7 +32,7 @@ pub fn outputs(kind: Kind) -> &'static [&'static str] {
         Kind::Backup => &["path", "sha256", "bytes", "tables", "rows", "taken_at", "record"],
         Kind::Restore => &["database", "tables", "bytes", "taken_at"],
         Kind::Swap => &["old_database", "downtime_ms", "sessions_ended"],
-        Kind::Copy => &["rows", "inserted", "updated", "skipped"],
+        Kind::Copy => &["rows", "inserted", "updated", "skipped", "left"],
         Kind::Freeze => &["frozen_at", "sessions_ended"],
         Kind::Sql => &["rows", "row_count", "first"],
         Kind::Shell => &["exit_code", "stdout", "stderr", "json"],
@@ -72,6 +72,7 @@ pub fn is_number(output: &str) -> bool {
             | "attempts"
             | "delivered"
             | "inserted"
+            | "left"
             | "updated"
             | "skipped"
     )

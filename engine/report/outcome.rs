@@ -21,6 +21,9 @@ pub fn details(action: &Action, outputs: &Outputs) -> String {
             number(outputs, "inserted").map(|rows| format!("{} inserted", plural(rows, "row"))),
             number(outputs, "updated").map(|rows| format!("{rows} updated")),
             number(outputs, "skipped").filter(|rows| *rows > 0).map(|rows| format!("{rows} skipped")),
+            number(outputs, "left")
+                .filter(|rows| *rows > 0)
+                .map(|rows| format!("{rows} of them written by others since")),
         ],
         Action::Freeze(_) => vec![sessions(outputs)],
         Action::Sql(_) => vec![number(outputs, "row_count").map(|rows| plural(rows, "row"))],

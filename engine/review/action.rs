@@ -184,6 +184,9 @@ impl<'r> Writer<'r> {
                 out.list("key", self.plains(&copy.key));
                 out.list("columns", self.plains(&copy.columns));
                 out.text("on_conflict", copy.on_conflict);
+                if let Some(text) = &copy.still {
+                    out.add("still", Shown::Sql(self.sql(text).trim_end().to_owned()));
+                }
                 out.number("max_rows", copy.max_rows.as_ref().map(|most| most.value));
                 out.add("does", Shown::Words(words::copy(copy, &self.plain(&copy.table), &from, &to)));
             }

@@ -75,6 +75,11 @@ pub fn copy(copy: &Copy, table: &str, from: &str, to: &str) -> Vec<String> {
         format!("read the rows of {table} from {from} into a temporary table of {to}"),
         format!("in one transaction: insert them into {table} of {to}; {conflict}"),
     ];
+    if copy.still.is_some() {
+        words.push(
+            "leave rows that are no longer as `still` says, or gone, as they are, and name them".to_owned(),
+        );
+    }
     if let Some(most) = &copy.max_rows {
         words.push(format!("roll back if it would be more than {} rows", most.value));
     }

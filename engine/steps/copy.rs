@@ -64,18 +64,23 @@ pub async fn undo(attempt: &Attempt, action: &Copy) -> Outcome {
 struct Wish {
     table: String,
     condition: Option<String>,
+    still: Option<String>,
     key: Option<Vec<String>>,
     columns: Option<Vec<String>>,
 }
 
 impl Wish {
     async fn of(attempt: &Attempt, action: &Copy) -> Result<Self, Stop> {
-        let condition = match &action.where_ {
-            Some(text) => Some(condition(attempt, text).await?),
+        let which = match &action.where_ {
+            Some(text) => Some(condition(attempt, text, "where").await?),
+            None => None,
+        };
+        let still = match &action.still {
+            Some(text) => Some(condition(attempt, text, "still").await?),
             None => None,
         };
         let (key, columns) = (plains(attempt, &action.key).await?, plains(attempt, &action.columns).await?);
-        Ok(Self { table: attempt.plain(&action.table).await?, condition, key, columns })
+        Ok(Self { table: attempt.plain(&action.table).await?, condition: which, still, key, columns })
     }
 }
 
@@ -89,7 +94,7 @@ async fn plains(attempt: &Attempt, texts: &Option<Vec<Text>>) -> Result<Option<V
 }
 
 /// What stands after WHERE: rendered as SQL is, and proved to be one condition and nothing else.
-async fn condition(attempt: &Attempt, text: &Text) -> Result<String, Stop> {
+async fn condition(attempt: &Attempt, text: &Text, field: &str) -> Result<String, Stop> {
     const BEFORE: &str = "SELECT 1 WHERE (\n";
     const AFTER: &str = "\n)";
     let whole = Text::made(format!("{BEFORE}{}{AFTER}", text.raw.trim()));
@@ -101,7 +106,7 @@ async fn condition(attempt: &Attempt, text: &Text) -> Result<String, Stop> {
     match condition.filter(|condition| is_closed(condition)) {
         Some(condition) => Ok(condition.to_owned()),
         None => {
-            let message = "`where` is not one condition as it stands after WHERE";
+            let message = format!("`{field}` is not one condition as it stands after WHERE");
             Err(Failure::new("runplan::copy::where", message)
                 .help("nothing was sent; mend the plan")
                 .permanent()

@@ -25,6 +25,8 @@ pub struct Answer {
     pub rows: Option<Rows>,
     pub status: Option<u16>,
     pub json: Option<Value>,
+    /// There was nothing to ask with: it proves nothing, and is not counted as passed.
+    pub left_out: bool,
     /// One sentence that says it better than a count could.
     pub summary: Option<String>,
     /// More for the record: a file of differing rows, the tables.

@@ -19,12 +19,14 @@ mod sessions;
 mod signs;
 mod size;
 mod statements;
+mod twins;
 mod uses;
 mod writable;
 
 pub use concern::{Concern, Fact, Found, Preflight};
 
 use super::world::World;
+use crate::postgres::Identity;
 use crate::run::Failure;
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
@@ -81,7 +83,12 @@ pub async fn preflight(world: &Arc<World>, options: &Options) -> Preflight {
         databases,
     );
     found.extend(programs);
-    databases.into_iter().for_each(|database| found.extend(database));
+    let mut known = Vec::new();
+    for (name, (of_it, identity)) in by_database.keys().zip(databases) {
+        found.extend(of_it);
+        known.extend(identity.map(|identity| (*name, identity)));
+    }
+    found.extend(twins::look(&known));
     found.extend(archives);
     found.extend(channels);
     // A server may quote in its answer what a statement was made with.
@@ -106,10 +113,17 @@ pub async fn read_secrets(world: &World) -> Vec<Failure> {
     world.secrets.read(&names).await
 }
 
-/// Everything about one database of the plan.
-async fn database(world: &Arc<World>, options: &Options, name: &str, uses: &[&Use]) -> Found {
+/// Everything about one database of the plan, and which it is.
+async fn database(
+    world: &Arc<World>,
+    options: &Options,
+    name: &str,
+    uses: &[&Use],
+) -> (Found, Option<Identity>) {
     let mut found = Found::default();
-    let Some(server) = server::open(world, options, name, uses, &mut found).await else { return found };
+    let Some(server) = server::open(world, options, name, uses, &mut found).await else {
+        return (found, None);
+    };
     found.extend(programs::clients(world, &server, uses).await);
     // One question after the other: they share the session, and each is short.
     found.extend(server::held(world, &server, uses).await);
@@ -121,7 +135,7 @@ async fn database(world: &Arc<World>, options: &Options, name: &str, uses: &[&Us
     found.extend(room::look(world, &server, uses).await);
     found.extend(statements::look(world, &server, uses).await);
     found.extend(copies::look(world, &server, uses).await);
-    found
+    (found, Some(server.identity))
 }
 
 /// Whether anything in the plan is done by actions of a kind.

@@ -65,10 +65,11 @@ fn checks<'a>(attempt: &'a Attempt, action: &'a Verify) -> Result<Vec<&'a Check>
 }
 
 fn outputs(findings: &[Finding]) -> Outputs {
-    let passed = findings.iter().filter(|finding| finding.passed).count();
+    let failed = findings.iter().filter(|finding| !finding.passed).count();
+    let left_out = findings.iter().filter(|finding| finding.left_out).count();
     let mut outputs = Outputs::new();
-    outputs.insert("passed".to_owned(), passed.into());
-    outputs.insert("failed".to_owned(), (findings.len() - passed).into());
+    outputs.insert("passed".to_owned(), (findings.len() - failed - left_out).into());
+    outputs.insert("failed".to_owned(), failed.into());
     outputs.insert("summary".to_owned(), summary(findings).into());
     outputs.insert("results".to_owned(), findings.iter().map(Finding::result).collect());
     outputs
@@ -86,8 +87,12 @@ fn summary(findings: &[Finding]) -> String {
         .filter(|finding| !finding.passed)
         .map(|finding| format!("{} ({})", finding.name, finding.actual))
         .collect();
+    let left_out = findings.iter().filter(|finding| finding.left_out).count();
     let said: Vec<&str> = findings.iter().filter_map(|finding| finding.summary.as_deref()).collect();
     let mut sentence = match (findings.len(), failed.is_empty()) {
+        (all, true) if left_out > 0 => {
+            format!("{} of {all} checks passed, {left_out} left out", all - left_out)
+        }
         (1, true) => "the check passed".to_owned(),
         (all, true) => format!("all {all} checks passed"),
         (all, false) => format!("{} of {all} checks failed: {}", failed.len(), failed.join(", ")),

@@ -100,6 +100,18 @@ fn a_migration_that_waits_too_long_gives_up_and_leaves_nothing() {
 }
 
 #[test]
+fn production_under_another_name_is_refused_before_anything_is_deployed() {
+    for (variable, name) in [("STAGING_DATABASE_URL", "staging"), ("LOCAL_DATABASE_URL", "local")] {
+        let mut release = Release::new();
+        let production = cluster::shared().url(release.project.database.database());
+        release.project.sandbox.set(variable, production.expose());
+        let ran = release.project.sandbox.run(&release.line("")).code(6);
+        ran.complains(&format!("app and {name} are the same database"));
+        assert_eq!(release.project.tables(), BEFORE);
+    }
+}
+
+#[test]
 fn what_fails_on_staging_does_not_reach_production() {
     let release = Release::new();
     block(async {

@@ -108,6 +108,29 @@ fn rows_come_back_and_can_be_taken_back() {
 }
 
 #[test]
+fn what_is_written_while_somebody_decides_stays_and_is_named() {
+    let incident = Incident::new();
+    let sandbox = &incident.sandbox;
+    sandbox.run(&incident.line()).code(4);
+    let run = sandbox.only_run();
+    incident.execute(
+        "UPDATE users SET wallet_address = 'new' WHERE id = 9; DELETE FROM escrows WHERE id = 100;
+         UPDATE escrows SET amount = 17 WHERE id = 200",
+    );
+    sandbox.run(&format!("approve {run} go")).code(0);
+    let ran = sandbox.run(&format!("resume {run} --plain")).code(0);
+    let ran =
+        ran.says("99 users and 3 escrows are as they were; 3 that others wrote meanwhile are left alone");
+    ran.says("left as they are (id: 9)").says("left as they are (id: 100; 200)");
+    let sql = "SELECT concat_ws(' ', (SELECT wallet_address FROM users WHERE id = 9),
+        (SELECT amount FROM escrows WHERE id = 200), (SELECT count(*) FROM escrows WHERE id = 100))";
+    assert_eq!(
+        block(async { cluster::connect(&incident.live).await.one(sql).await.unwrap() }),
+        "new 17.00 0"
+    );
+}
+
+#[test]
 fn killed_while_it_copies_it_ends_the_same() {
     let incident = Incident::new();
     let sandbox = &incident.sandbox;

@@ -194,7 +194,7 @@ fn resume_to_the_end(incident: &Incident, what: &str) {
 fn it_is_rehearsed() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run(&format!("rehearse {} --plain", plan("scenario-2"))).code(0);
-    let ran = ran.says("the swap would lose 52 rows").says("Done after").says("report.md");
+    let ran = ran.says("the side would lose 52 rows").says("Done after").says("report.md");
     assert!(!ran.stdout.contains("Trouble"), "{}", ran.stdout);
     let run = sandbox.only_run();
     let status = sandbox.run(&format!("status {run} --format json")).code(0).json();

@@ -392,3 +392,29 @@ async fn a_table_that_somebody_holds_is_not_waited_for_for_ever_and_a_cancelled_
     pair.here.execute("ROLLBACK").await.unwrap();
     assert_eq!(all(&pair.here, "users").await, before);
 }
+
+#[tokio::test]
+async fn a_row_that_others_wrote_since_is_left_as_it_is_and_named() {
+    let pair = pair("copy_still", "CREATE TABLE t (id int PRIMARY KEY, wallet text, other text)").await;
+    pair.there
+        .execute("INSERT INTO t VALUES (1, 'a', 'x'), (2, 'b', 'x'), (3, 'c', 'x'), (4, 'd', 'x')")
+        .await
+        .unwrap();
+    // 1 is still wrong, 2 was written since, 3 is right already, 4 is gone.
+    let now = "INSERT INTO t VALUES (1, NULL, 'y'), (2, 'new', 'y'), (3, 'c', 'y')";
+    pair.here.execute(now).await.unwrap();
+    let before = all(&pair.here, "t").await;
+    let fields = "table: t, columns: [wallet], on_conflict: update, still: wallet IS NULL OR wallet = {{ params.name }}";
+    let stage = stage(&pair, &format!("{fields}"));
+    let outputs = stage.done("copied").await;
+    assert_eq!(all(&pair.here, "t").await, "(1,a,y)\n(2,new,y)\n(3,c,y)");
+    let told =
+        ["rows", "inserted", "updated", "skipped", "left", "left_keys"].map(|name| outputs[name].clone());
+    assert_eq!(told.to_vec(), [json!(4), json!(0), json!(1), json!(3), json!(2), json!(["2", "4"])]);
+    done(stage.undo("copied").await);
+    assert_eq!(all(&pair.here, "t").await, before);
+    stage.end().await;
+    let outcome = once(&pair, "table: t, on_conflict: update, still: 'true) OR (true'").await;
+    assert_eq!(failed(outcome).code, "runplan::copy::where");
+    assert_eq!(all(&pair.here, "t").await, before);
+}

@@ -56,7 +56,7 @@ async fn both_directions_and_changes_are_counted_and_listed() {
     assert_eq!(numbers("public.tags"), (1, 20, 3));
     assert_eq!(numbers("public.later"), (2, 0, 0));
     assert!(
-        found.summary.starts_with("the swap would lose 15 rows (12 of messages, 2 of later, 1 of tags)"),
+        found.summary.starts_with("the side would lose 15 rows (12 of messages, 2 of later, 1 of tags)"),
         "{}",
         found.summary
     );
@@ -168,7 +168,7 @@ async fn a_table_that_only_has_another_column_is_not_the_same() {
     connect(&settings).await.execute("ALTER TABLE users ADD COLUMN mail text DEFAULT 'x'").await.unwrap();
     let found = report(&stage, None).await;
     assert!(!found.is_same() && found.values() > 0, "{found:?}");
-    assert!(found.summary.starts_with("the swap would lose the columns users.mail ("), "{}", found.summary);
+    assert!(found.summary.starts_with("the side would lose the columns users.mail ("), "{}", found.summary);
 }
 
 #[tokio::test]

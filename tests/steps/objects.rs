@@ -40,7 +40,7 @@ async fn large_objects_survive_backup_restore_swap_and_undo() {
     assert_eq!(content(&settings.with_database(&side)).await, before);
     let same = report(&stage, "app", 1_000).await;
     assert!(same.is_same() && !same.estimate, "{same:?}");
-    assert!(same.summary.starts_with("the swap would change no row and no large object"), "{}", same.summary);
+    assert!(same.summary.starts_with("the side would change no row and no large object"), "{}", same.summary);
     // What the application did since the backup.
     let app = connect(&settings).await;
     app.execute(
@@ -55,7 +55,7 @@ async fn large_objects_survive_backup_restore_swap_and_undo() {
     assert_eq!((found.only_live, found.only_side, found.changed), (1, 1, 1));
     assert!(
         found.summary.starts_with(
-            "the swap would lose 1 large object, take back changes to 1 large object, bring back 1 large object; "
+            "the side would lose 1 large object, take back changes to 1 large object, bring back 1 large object; "
         ),
         "{}",
         found.summary

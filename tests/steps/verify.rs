@@ -221,7 +221,7 @@ async fn backups_counts_and_losses_are_checks() {
     stage.done("near").await;
     let outputs = stage.done("lost").await;
     let summary = outputs["summary"].as_str().unwrap();
-    assert!(summary.starts_with("the swap would lose 2 rows"), "{summary}");
+    assert!(summary.starts_with("the side would lose 2 rows"), "{summary}");
     let file = result(&outputs, "rows")["file"].as_str().unwrap();
     assert!(std::path::Path::new(file).exists());
     assert!(failed(stage.act("few").await).message.contains("wanted: at most 1"));

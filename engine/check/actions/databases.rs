@@ -2,6 +2,7 @@
 
 use super::Rules;
 use crate::plan::action::backup::Format;
+use crate::plan::action::copy::OnConflict;
 use crate::plan::action::restore::Into;
 use crate::plan::action::{Backup, Copy, Restore, Sql, Swap};
 use crate::plan::{Finding, Span};
@@ -106,6 +107,16 @@ impl Rules<'_, '_> {
             "max_rows",
             "nothing could be copied",
         );
+        if let Some(still) = &copy.still
+            && copy.on_conflict != OnConflict::Update
+        {
+            self.error(
+                "runplan::check::contradiction",
+                still.span,
+                "`still` says which rows of the target may be overwritten, and none is without `on_conflict: update`",
+                "write `on_conflict: update`, or remove `still`",
+            );
+        }
         if copy.where_.is_none() && copy.max_rows.is_none() {
             self.findings.push(
                 Finding::warning(

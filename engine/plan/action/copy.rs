@@ -39,6 +39,10 @@ record! {
         /// What becomes of a row whose key is in the target already.
         /// Example: update
         on_conflict: OnConflict = OnConflict::Fail,
+        /// What must still hold for the target's row, as it stands after WHERE: a row for which it no longer does, or that is
+        /// gone, was written by others since; it is left as it is, and named. Wants `on_conflict: update`.
+        /// Example: amount < 0
+        still: Option<Text>,
         /// More rows than this are not copied: the transaction is rolled back.
         /// Example: 300
         max_rows: Option<Sp<u64>>,

@@ -21,6 +21,7 @@ pub(super) fn read(text: &str) -> Result<Pairs, Error> {
 }
 
 fn url(rest: &str) -> Result<Pairs, Error> {
+    refuse_bare_password(rest)?;
     let mut pairs = Pairs::new();
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
@@ -60,6 +61,24 @@ fn url(rest: &str) -> Result<Pairs, Error> {
         }
     }
     super::prisma::translated(pairs)
+}
+
+/// An `@` or a `/` of the password, taken for the end of it, would make its rest the host, which is shown.
+fn refuse_bare_password(rest: &str) -> Result<(), Error> {
+    let (before, _) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = before.split_once('/').map_or(before, |(authority, _)| authority);
+    // `user:p` is no host with its port.
+    let before_port =
+        authority.rsplit_once(':').filter(|(_, port)| !port.chars().all(|c| c.is_ascii_digit() || c == ']'));
+    let is_cut = before.matches('@').count() > 1
+        || !authority.contains('@') && before_port.is_some() && rest.contains('@');
+    match is_cut {
+        false => Ok(()),
+        true => Err(malformed(
+            "an `@` or a `/` stands in its user or password as it is",
+            "percent-encode the password: write `@` as %40, `/` as %2F, `:` as %3A, `?` as %3F, `#` as %23",
+        )),
+    }
 }
 
 fn push(pairs: &mut Pairs, key: &str, encoded: &str) -> Result<(), Error> {
@@ -150,4 +169,33 @@ fn quoted(chars: &mut Chars<'_>) -> Result<String, Error> {
 
 fn malformed(what: &str, help: &str) -> Error {
     Error::settings(format!("the connection string cannot be read: {what}"), help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_refused_and_no_part_of_it_is_said() {
+        for url in ["app:p@ss/w@db:5432/app", "app:p@ss@db/app", "app:pass/w@db/app", "app:pass?w@db/app"] {
+            let error = read(&format!("postgresql://{url}")).unwrap_err();
+            let said = format!("{} {}", error.message(), error.help().unwrap_or_default());
+            assert!(
+                said.contains("percent-encode the password")
+                    && !said.contains("ss/")
+                    && !said.contains("pass/")
+                    && !said.contains("p@"),
+                "{url}: {said}"
+            );
+        }
+        for url in [
+            "app:p%40ss%2Fw@db:5432/app",
+            "db:5432/d@b",
+            "[::1]:5432/app",
+            "app@db/app?options=-c%20a=b@c",
+            "a,b:1/app",
+        ] {
+            assert!(read(&format!("postgresql://{url}")).is_ok(), "{url}");
+        }
+    }
 }

@@ -15,6 +15,8 @@ use serde_json::json;
 
 /// So many keys are named in a refusal.
 const NAMED: usize = 5;
+/// So many rows that others wrote since are named in the outputs.
+const LEFT: usize = 100;
 
 pub struct Merge<'a> {
     pub attempt: &'a Attempt,
@@ -27,6 +29,14 @@ struct Told {
     came: u64,
     new: u64,
     overwritten: u64,
+    left: Left,
+}
+
+/// Rows that are no longer as `still` says, or gone: how many, and the first of them by their keys.
+#[derive(Default)]
+struct Left {
+    rows: u64,
+    keys: Vec<String>,
 }
 
 impl Inside for Merge<'_> {
@@ -52,6 +62,8 @@ impl Merge<'_> {
         outputs.insert("inserted".to_owned(), told.new.into());
         outputs.insert("updated".to_owned(), told.overwritten.into());
         outputs.insert("skipped".to_owned(), (told.came - told.new - told.overwritten).into());
+        outputs.insert("left".to_owned(), told.left.rows.into());
+        outputs.insert("left_keys".to_owned(), json!(told.left.keys));
         outputs.insert("before_images".to_owned(), json!(kept));
         outputs.insert("triggers".to_owned(), json!(self.ends.shape.triggers));
         outputs.insert("sequences".to_owned(), json!(moved));
@@ -139,25 +151,65 @@ impl Merge<'_> {
         session
             .run(&format!(
                 "CREATE TEMPORARY TABLE runplan_new ON COMMIT DROP AS SELECT {} FROM pg_temp.runplan_rows s \
-                 WHERE NOT EXISTS (SELECT FROM pg_temp.runplan_there t WHERE {same})",
-                list("s.", &shape.key)
+                 WHERE {may_come} AND NOT EXISTS (SELECT FROM pg_temp.runplan_there t WHERE {same})",
+                list("s.", &shape.key),
+                // A row that is gone is no longer as it was.
+                may_come = self.ends.wish.still.is_none(),
             ))
             .await?;
         let differs = match shape.updated.is_empty() {
             true => "false".to_owned(),
             false => differs("t", "s", &shape.updated),
         };
+        // Its names are the target's alone.
+        let still = match &self.ends.wish.still {
+            None => target.clone(),
+            Some(still) => format!("(SELECT * FROM {target} WHERE (\n{still}\n))"),
+        };
         session
             .run(&format!(
-                "CREATE TEMPORARY TABLE runplan_before ON COMMIT DROP AS SELECT {} {there} WHERE {differs}",
+                "CREATE TEMPORARY TABLE runplan_before ON COMMIT DROP AS SELECT {} \
+                 FROM {still} t JOIN pg_temp.runplan_rows s ON {same} WHERE {differs}",
                 list("t.", &stored)
             ))
             .await?;
         Ok(Told {
+            left: self.left(session, &differs).await?,
             came,
             new: session.count("SELECT count(*) FROM pg_temp.runplan_new").await?,
             overwritten: session.count("SELECT count(*) FROM pg_temp.runplan_before").await?,
         })
+    }
+
+    /// Which rows that others wrote since are left as they are.
+    async fn left(&self, session: &Session<'_>, differs: &str) -> Result<Left, Short> {
+        let shape = &self.ends.shape;
+        if self.ends.wish.still.is_none() {
+            return Ok(Left::default());
+        }
+        let left = format!(
+            "FROM pg_temp.runplan_rows s LEFT JOIN {} t ON {} WHERE (t.{} IS NULL OR {differs}) \
+             AND NOT EXISTS (SELECT FROM pg_temp.runplan_before b WHERE {})",
+            shape.target.only(),
+            same_key("t", "s", &shape.key),
+            escape_identifier(shape.key.first().map_or("", String::as_str)),
+            same_key("b", "s", &shape.key)
+        );
+        let rows = session.count(&format!("SELECT count(*) {left}")).await?;
+        let key = list("s.", &shape.key);
+        let keys = session
+            .list(&format!("SELECT concat_ws(', ', {key}) {left} ORDER BY {key} LIMIT {LEFT}"))
+            .await?;
+        if rows > 0 {
+            let some = keys.iter().take(20).cloned().collect::<Vec<_>>().join("; ");
+            let more = if rows > 20 { "; ..." } else { "" };
+            self.attempt.warn(format!(
+                "{rows} of the rows of {} were written or removed by others since, and are left as they are ({}: {some}{more})",
+                shape.target.name,
+                shape.key.join(", ")
+            ));
+        }
+        Ok(Left { rows, keys })
     }
 
     async fn conflict(&self, session: &Session<'_>, conflicts: u64) -> Short {

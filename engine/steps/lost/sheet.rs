@@ -99,7 +99,7 @@ impl Sheet {
                 let mut options = std::fs::File::options();
                 let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&self.path);
                 let mut out = BufWriter::new(opened.map_err(|error| file(&self.path, &error))?);
-                let head = line(&["table", "the swap", "key", "live", "side"]);
+                let head = line(&["table", "the side would", "key", "live", "side"]);
                 out.write_all(head.as_bytes()).map_err(|error| file(&self.path, &error))?;
                 self.out.insert(out)
             }

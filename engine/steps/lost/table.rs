@@ -219,10 +219,11 @@ impl LostReport {
             [] => format!("no row of {database}"),
             many => many.join(", "),
         };
+        // Whoever asks may swap the databases, or only copy rows over.
         let what = if parts.is_empty() {
-            format!("the swap would change {what}")
+            format!("the side would change {what}")
         } else {
-            format!("the swap would {what}")
+            format!("the side would {what}")
         };
         let about = match (self.tables.iter().any(|table| table.estimate), &self.objects) {
             (true, _) => " (an estimate: large tables were only counted)".to_owned(),
@@ -314,14 +315,14 @@ mod tests {
         report.sum_up("app");
         assert_eq!(
             report.summary,
-            "the swap would lose 12 rows of messages, take back changes to 1 row of users, bring back 2300 rows of \
+            "the side would lose 12 rows of messages, take back changes to 1 row of users, bring back 2300 rows of \
              users; loss window 2026-11-22T03:11:02Z to 2026-11-22T03:40:00Z"
         );
         let mut report = LostReport::new(None, "x".to_owned());
         report.sum_up("app");
         assert_eq!(
             report.summary,
-            "the swap would change no row of app; when the backup was taken is not known"
+            "the side would change no row of app; when the backup was taken is not known"
         );
     }
 }

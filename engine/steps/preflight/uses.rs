@@ -343,7 +343,7 @@ impl Walk<'_> {
 
     fn database(&mut self, text: &Text, what: What) {
         if let What::Copy { action, into: true } = &what {
-            let texts = std::iter::once(&action.table).chain(&action.where_);
+            let texts = std::iter::once(&action.table).chain(&action.where_).chain(&action.still);
             let names = action.key.iter().flatten().chain(action.columns.iter().flatten());
             texts.chain(names).for_each(|text| self.text(text, false));
         }

@@ -100,6 +100,7 @@ fn absent(required: bool) -> Answer {
         true => Answer { wrong: Some(format!("{why} (CREATE EXTENSION amcheck)")), ..Answer::default() },
         false => Answer {
             value: 0.into(),
+            left_out: true,
             summary: Some(format!("left out: {why}, nothing was read through")),
             ..Answer::default()
         },

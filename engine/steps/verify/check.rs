@@ -19,6 +19,8 @@ const MASK: &str = "***";
 pub struct Finding {
     pub name: String,
     pub passed: bool,
+    /// Nothing was asked: it is neither passed nor failed.
+    pub left_out: bool,
     pub expected: String,
     pub actual: String,
     /// For a later `unchanged_since`.
@@ -74,6 +76,7 @@ fn unanswered(check: &Check, why: String) -> Finding {
     Finding {
         name: check.name.value.clone(),
         passed: false,
+        left_out: false,
         expected: "an answer".to_owned(),
         actual: why,
         value: Value::Null,
@@ -96,6 +99,7 @@ fn found(check: &Check, answer: &Answer, verdict: Verdict) -> Finding {
     let single = hides && columns.len() == 1 && answer.rows.as_ref().is_some_and(|rows| rows.rows.len() == 1);
     Finding {
         name: check.name.value.clone(),
+        left_out: answer.left_out && verdict.passed,
         passed: verdict.passed,
         expected: verdict.expected,
         actual: if single { MASK.to_owned() } else { verdict.actual },

@@ -225,3 +225,23 @@ async fn what_stands_around_a_database_answers_and_is_what_it_is_said_to_be() {
     assert!(one(&all, "pooler_unreachable").message.contains("127.0.0.1:1"));
     assert!(!shown(&all).contains(shared().password().expose()));
 }
+
+#[tokio::test]
+async fn one_database_under_two_names_is_refused() {
+    let (app, other) = (database("preflight_twin").await, database("preflight_no_twin").await);
+    let text = "databases: { app: { url: postgresql://unused }, staging: { url: postgresql://unused } }
+steps:
+  - { id: staged, sql: { database: staging, statement: CREATE TABLE t (a int) } }
+  - { id: deployed, sql: { database: app, statement: CREATE TABLE t (a int) }, needs: [staged] }
+";
+    let with = |staging: &Settings| plan(text).database("app", &app).database("staging", staging).set();
+    let same = with(&app);
+    let all = ask(&same).await;
+    let concern = one(&all, "same_database");
+    assert!(concern.message.starts_with("app and staging are the same database"), "{}", concern.message);
+    assert!(!all.may_start());
+    let accept = PreflightOptions { accept: vec!["same_database".to_owned()], ..PreflightOptions::default() };
+    assert!(preflight(&same.world, &accept).await.may_start(), "it may be meant");
+    let all = ask(&with(&other)).await;
+    assert!(of(&all, "same_database").is_empty() && all.may_start(), "{}", shown(&all));
+}

@@ -29,6 +29,11 @@ async fn an_index_that_is_out_of_order_is_found() {
         "left out: amcheck is not installed in this database, nothing was read through"
     );
     assert_eq!(checked(&settings, "required: true").await["passed"], false);
+    let text = "steps:\n- id: s\n  verify:\n    database: app\n    checks:\n    - { name: read, amcheck: { required: false } }\n    - { name: one, sql: SELECT 1, expect: 1 }\n";
+    let outputs = plan(text).database("app", &settings).set().done("s").await;
+    assert_eq!((&outputs["passed"], &outputs["failed"]), (&1.into(), &0.into()));
+    let summary = outputs["summary"].as_str().unwrap();
+    assert!(summary.starts_with("1 of 2 checks passed, 1 left out"), "{summary}");
 
     admin.execute("CREATE EXTENSION amcheck").await.unwrap();
     let whole = checked(&settings, "heap: true").await;

@@ -3,7 +3,7 @@
 
 use super::{result, sample};
 use crate::support::cluster::{connect, database, programs};
-use crate::support::stage::{Stage, plan};
+use crate::support::stage::{Stage, failed, plan};
 use runplan::postgres::Settings;
 use serde_json::Value;
 use std::path::Path;
@@ -234,4 +234,29 @@ fn host(settings: &Settings) -> String {
 
 fn port(settings: &Settings) -> String {
     variable(settings, "PGPORT")
+}
+
+#[tokio::test]
+async fn a_foreign_key_whose_triggers_are_disabled_is_named() {
+    let settings = database("schema_triggers").await;
+    let connection = connect(&settings).await;
+    connection
+        .execute("CREATE TABLE one (id int PRIMARY KEY); CREATE TABLE many (id int, one int CONSTRAINT its REFERENCES one)")
+        .await
+        .unwrap();
+    let text = "steps:
+  - { id: kept, backup: { database: app, to: backups } }
+  - { id: same, verify: { database: app, checks: [ { name: s, schema: { matches: \"{{ steps.kept.path }}\" } } ] } }
+";
+    let stage = plan(text).database("app", &settings).set();
+    stage.done("kept").await;
+    stage.done("same").await;
+    connection.execute("ALTER TABLE many DISABLE TRIGGER ALL").await.unwrap();
+    let failure = failed(stage.act("same").await);
+    assert!(
+        failure.message.contains("public.many.its") && failure.message.contains("disabled"),
+        "{}",
+        failure.message
+    );
+    stage.end().await;
 }

@@ -26,6 +26,17 @@ SELECT 'domain', n.nspname || '.' || t.typname || '.' || k.conname, '',
 FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_type t ON t.oid = k.contypid
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
 WHERE NOT k.convalidated
+UNION ALL
+SELECT DISTINCT CASE WHEN k.contype = 'f' THEN 'foreign key' WHEN k.oid IS NOT NULL THEN 'constraint' ELSE 'trigger' END,
+       n.nspname || '.' || t.relname || '.' || coalesce(k.conname, g.tgname), n.nspname || '.' || t.relname,
+       CASE WHEN g.tgenabled = 'D' THEN 'its trigger is disabled' ELSE 'its trigger fires for replication only' END
+       || CASE WHEN k.oid IS NULL THEN '' ELSE ' on ' || tn.nspname || '.' || tt.relname || ': nothing holds rows against it' END
+FROM pg_catalog.pg_trigger g
+JOIN pg_catalog.pg_class tt ON tt.oid = g.tgrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = tt.relnamespace
+LEFT JOIN pg_catalog.pg_constraint k ON k.oid = g.tgconstraint
+JOIN pg_catalog.pg_class t ON t.oid = coalesce(nullif(k.conrelid, 0), g.tgrelid)
+JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+WHERE g.tgisinternal AND g.tgenabled IN ('D', 'R')
 ORDER BY 1, 2";
 
 /// What is there and does not do its work, each with its table.
@@ -37,6 +48,7 @@ pub async fn invalid(connection: &Connection) -> Result<Vec<(String, Difference)
             "index" => "index",
             "foreign key" => "foreign key",
             "domain" => "domain",
+            "trigger" => "trigger",
             _ => "constraint",
         };
         (text(row, 2), invalid_one(kind, text(row, 1), text(row, 3)))
