@@ -253,10 +253,6 @@ async fn a_foreign_key_whose_triggers_are_disabled_is_named() {
     stage.done("same").await;
     connection.execute("ALTER TABLE many DISABLE TRIGGER ALL").await.unwrap();
     let failure = failed(stage.act("same").await);
-    assert!(
-        failure.message.contains("public.many.its") && failure.message.contains("disabled"),
-        "{}",
-        failure.message
-    );
+    assert!(failure.message.contains("invalid foreign key public.many.its"), "{}", failure.message);
     stage.end().await;
 }
