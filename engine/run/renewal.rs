@@ -1,5 +1,5 @@
 //! Evidence goes stale: a backup, an approval or a verification that is too old on a resume is taken anew before the next
-//! destructive step that relies on it. Must never let that step begin before the evidence is there again.
+//! destructive step that relies on it; and a freeze that was written through, with all that followed it. Must never let that step begin before the evidence is there again.
 
 use super::event::Event;
 use super::guarding::is_dangerous;
@@ -11,6 +11,14 @@ use jiff::Timestamp;
 
 const HOUR: Duration = Duration::from_ms(3_600_000);
 const QUARTER: Duration = Duration::from_ms(900_000);
+
+/// With which a step says that its freeze holds no longer.
+const WRITTEN: [&str; 4] = [
+    "runplan::restore::unproved",
+    "runplan::restore::written",
+    "runplan::swap::unproved",
+    "runplan::swap::written",
+];
 
 /// What stands between a step and its start.
 pub enum Freshness {
@@ -45,6 +53,12 @@ pub fn freshness(state: &State, at: usize) -> Freshness {
             stale.push((*before, why));
         }
     }
+    for before in written_through(state, at, &behind) {
+        if !stale.iter().any(|(stale, _)| *stale == before) {
+            stale.push((before, "something was written since the freeze".to_owned()));
+        }
+    }
+    stale.sort_by_key(|(at, _)| *at);
     let old: Vec<usize> = stale.iter().map(|(at, _)| *at).collect();
     // Who approved saw what the steps before it had found.
     for before in behind {
@@ -60,6 +74,37 @@ pub fn freshness(state: &State, at: usize) -> Freshness {
         events if events.is_empty() => Freshness::Fresh,
         events => Freshness::Stale(events),
     }
+}
+
+/// The freeze that a step refused to rely on, and what was found and decided after it: proved anew by a resume. Not a freeze
+/// that lets nobody in: behind it nothing can be looked at again.
+fn written_through(state: &State, at: usize, behind: &[usize]) -> Vec<usize> {
+    let steps = state.shape.flow.steps();
+    let (Some(step), Some(entry)) = (steps.get(at), state.entry_at(at)) else { return Vec::new() };
+    let database = match &step.action.value {
+        Action::Swap(swap) => swap.database.raw.trim(),
+        Action::Restore(restore) => restore.database.raw.trim(),
+        _ => return Vec::new(),
+    };
+    let refused = entry.failure.as_ref().is_some_and(|failure| WRITTEN.contains(&failure.code.as_str()));
+    let Some(refused_at) = entry.finished_at.filter(|_| refused) else { return Vec::new() };
+    let is_older = |at: usize| {
+        let finished = state.entry_at(at).and_then(|entry| entry.finished_at);
+        finished.is_some_and(|finished| finished <= refused_at)
+    };
+    let is_freeze = |at: &usize| match &steps[*at].action.value {
+        Action::Freeze(freeze) => freeze.mode == Mode::ReadOnly && freeze.database.raw.trim() == database,
+        _ => false,
+    };
+    let frozen = behind.iter().rev().copied().find(|at| is_freeze(at));
+    let Some(frozen) = frozen.filter(|frozen| is_older(*frozen)) else { return Vec::new() };
+    let follows = |after: &usize| {
+        let looks =
+            matches!(steps[*after].action.value, Action::Backup(_) | Action::Verify(_) | Action::Approve(_));
+        looks && is_older(*after) && state.shape.graph.is_before(frozen, *after)
+    };
+    let after: Vec<usize> = behind.iter().copied().filter(follows).collect();
+    std::iter::once(frozen).chain(after).collect()
 }
 
 fn leads_to_danger(state: &State, at: usize) -> bool {

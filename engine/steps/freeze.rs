@@ -4,9 +4,11 @@
 mod counters;
 mod quiet;
 mod setting;
+mod since;
 
 pub use counters::{Counters, Watch};
 pub use setting::{READ_ONLY, connections};
+pub use since::{REOPENED, Writes, counted, refusal, unwritten};
 
 use super::attempt::Attempt;
 use super::database::{self, Database};
@@ -70,6 +72,19 @@ async fn begin(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {
     prove(attempt, action, &target, &server, &freezing).await
 }
 
+/// What a setting does not hold back, and who finds it out.
+fn noticed(mode: Mode) -> &'static str {
+    match mode {
+        Mode::ReadOnly => {
+            "so could any role that asks for it (BEGIN READ WRITE); a later swap or restore in place of this run notices \
+             what was written and refuses, nothing else does"
+        }
+        Mode::NoConnections => {
+            "a later swap of this run notices that the database was opened and refuses, nothing else does"
+        }
+    }
+}
+
 /// Shuts the database and proves it; else thaws it again.
 async fn prove(
     attempt: &Attempt,
@@ -85,7 +100,7 @@ async fn prove(
         let proof = quiet.prove().await?;
         let version = database::version(server, freezing.oid).await?;
         for name in &proof.could_write {
-            attempt.warn(format!("could still write: {name}"));
+            attempt.warn(format!("could still write: {name}; {}", noticed(action.mode)));
         }
         let mut outputs = Outputs::new();
         outputs.insert("frozen_at".to_owned(), proof.frozen_at.into());

@@ -7,6 +7,7 @@ mod load;
 mod needs;
 mod room;
 mod side;
+mod unwritten;
 
 use super::archive::{self, Format, Inspection, Reading};
 use super::attempt::{Attempt, Unit};

@@ -177,9 +177,7 @@ async fn refuse_opened(server: &Connection, live: &Database, frozen: Option<&Val
     } else {
         return Ok(());
     };
-    Err(Failure::new("runplan::swap::written", message)
-        .help("freeze it again and compare what would be lost before going on")
-        .into())
+    Err(Failure::new("runplan::swap::written", message).help(freeze::REOPENED).into())
 }
 
 fn version_of(frozen: &Value) -> Option<&str> {
@@ -188,17 +186,10 @@ fn version_of(frozen: &Value) -> Option<&str> {
 
 /// What the old one must still be, if a freeze proved it quiet.
 fn quiet(target: &Target, frozen: Option<&Value>) -> Result<Option<Quiet>, Stop> {
-    let Some(counters) =
-        frozen.and_then(|frozen| frozen.get("counters")).filter(|counters| !counters.is_null())
-    else {
-        return Ok(None);
-    };
-    let counters = Counters::deserialize(counters)
-        .map_err(|error| Failure::new("runplan::swap::counters", error.to_string()))?;
-    let why = format!(
-        "{} was written to since the freeze; those writes would be lost without anybody having seen them",
-        target.database
-    );
+    let counters = frozen.map(freeze::counted).transpose();
+    let counters = counters.map_err(|error| Failure::new("runplan::swap::counters", error.to_string()))?;
+    let Some(counters) = counters.flatten() else { return Ok(None) };
+    let why = freeze::refusal(&target.database);
     Ok(Some(Quiet { settings: target.settings.clone(), counters, why }))
 }
 

@@ -128,6 +128,27 @@ fn every_kind_of_backup_takes_the_place_of_the_live_data() {
     }
 }
 
+/// What is written while somebody decides is neither lost nor a dead end: it is frozen, saved and asked anew.
+#[test]
+fn what_is_written_while_somebody_decides_is_saved_before_it_is_replaced() {
+    let shop = Shop::new();
+    shop.types(BACKUPS[1].1);
+    shop.sandbox.run(&shop.line(BACKUPS[1].0, "-p where=in_place")).code(4);
+    shop.execute(&["BEGIN READ WRITE; INSERT INTO users VALUES (900, 'paid'); COMMIT"]);
+    let refused = shop.approve("go");
+    assert_ne!(refused.code, Some(0), "{}", refused.stdout);
+    refused.says("was written to since the freeze");
+    assert_eq!(shop.one("SELECT count(*) FROM users WHERE id = 900"), "1");
+    let run = shop.sandbox.only_run();
+    shop.sandbox.run(&format!("resume {run} --plain")).code(4).says("There is no way back but");
+    shop.approve("go").code(0);
+    shop.is_whole(shop.database.database());
+    let kept = shop.types(
+        "for file in safety/*; do [ -d \"$file\" ] && pg_restore -f - \"$file\"; done | grep -c paid || true",
+    );
+    assert_eq!(kept.trim(), "1");
+}
+
 #[test]
 fn every_kind_of_backup_is_restored_beside() {
     for (name, command) in BACKUPS {

@@ -78,6 +78,74 @@ steps:
     assert!(failure.message.contains("holds the rows of some tables only"), "{}", failure.message);
 }
 
+/// A freeze, and what is put in the place of what it froze.
+fn frozen_stage(settings: &Settings) -> Stage {
+    plan(
+        "databases: { app: { url: unused } }
+steps:
+  - id: saved
+    backup: { database: app, to: ./backups }
+  - id: frozen
+    freeze: { database: app, quiet: 300ms }
+  - id: restored
+    restore: { from: '{{ steps.saved.path }}', database: app, into: in_place }
+    unguarded: test
+",
+    )
+    .database("app", settings)
+    .set()
+}
+
+#[tokio::test]
+async fn what_was_written_since_the_freeze_is_not_replaced_unseen() {
+    let settings = sample("place_written").await;
+    let stage = frozen_stage(&settings);
+    for id in ["saved", "frozen"] {
+        stage.done(id).await;
+    }
+    // Still connected: it may not have reported what it wrote.
+    let writer = connect(&settings).await;
+    writer.execute("BEGIN READ WRITE; INSERT INTO messages (body) VALUES ('paid'); COMMIT").await.unwrap();
+    let failure = failed(stage.act("restored").await);
+    assert_eq!(failure.code, "runplan::restore::written");
+    assert!(failure.message.contains("was written to since the freeze"), "{}", failure.message);
+    assert!(failure.help.unwrap().contains("runplan resume"));
+    let app = connect(&settings).await;
+    assert_eq!(app.one("SELECT count(*) FROM messages WHERE body = 'paid'").await.unwrap(), "1");
+    drop(app);
+    // Whoever only reads is not in the way.
+    stage.done("frozen").await;
+    connect(&settings).await.one("SELECT count(*) FROM messages").await.unwrap();
+    stage.done("restored").await;
+    let app = connect(&settings).await;
+    assert_eq!(app.one("SELECT count(*) FROM messages WHERE body = 'paid'").await.unwrap(), "0");
+}
+
+/// A role that is granted something, and another that owns: who restores is a member of the owner only.
+#[tokio::test]
+async fn who_is_only_granted_something_asks_for_no_membership() {
+    let settings = sample("granted_only").await;
+    let (reader, user) = (unique("reader"), unique("restorer"));
+    let app = connect(&settings).await;
+    app.execute(&format!(
+        "CREATE ROLE {reader}; CREATE ROLE {user} LOGIN CREATEDB PASSWORD 'p'; GRANT CREATE ON SCHEMA public TO {user};
+         CREATE TABLE given (); ALTER TABLE given OWNER TO {user}; GRANT SELECT ON given TO {reader}"
+    ))
+    .await
+    .unwrap();
+    let dump = client(&settings, "pg_dump", &["-Fc", "-t", "given"]);
+    let host = &settings.hosts()[0];
+    let url = format!("postgres://{user}:p@{}:{}/{}", host.name, host.port, settings.database());
+    let stage = foreign(&Settings::parse(&url, &|_| None).unwrap(), "");
+    std::fs::write(stage.path("backup"), dump).unwrap();
+    let outputs = stage.done("restored").await;
+    let inside = connect(&settings.with_database(outputs["database"].as_str().unwrap())).await;
+    let may = format!("SELECT has_table_privilege('{reader}', 'given', 'SELECT')");
+    assert_eq!(inside.one(&may).await.unwrap(), "t");
+    drop(inside);
+    crate::support::stage::done(stage.undo("restored").await);
+}
+
 /// The feeder's process, by the file that it was given.
 fn feeder(stage: &Stage) -> Option<rustix::process::Pid> {
     let file = stage.world.state.join("files/restored.1.feed.json");

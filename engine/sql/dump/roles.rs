@@ -59,6 +59,27 @@ pub(super) fn roles(text: &str) -> Vec<String> {
     found.iter().filter_map(|range| name(text.get(range.clone())?)).collect()
 }
 
+/// The roles that a statement can only name if its user is one of their members: who owns something, or is acted for. To
+/// be granted something asks for no membership.
+pub(super) fn owners(text: &str) -> Vec<String> {
+    let spoken = spoken(text);
+    let is = |at: usize, word: &str| {
+        spoken.get(at).is_some_and(|token| token.text(text).eq_ignore_ascii_case(word))
+    };
+    let mut found = places(text, &spoken);
+    if is(0, "GRANT") || is(0, "REVOKE") || (is(0, "CREATE") && is(1, "POLICY")) {
+        return Vec::new();
+    }
+    if is(0, "ALTER") && is(1, "DEFAULT") && is(2, "PRIVILEGES") {
+        // `FOR ROLE x` stands before what is granted.
+        let given = spoken
+            .iter()
+            .find(|token| ["GRANT", "REVOKE"].iter().any(|word| token.text(text).eq_ignore_ascii_case(word)));
+        found.retain(|place| given.is_none_or(|given| place.start < given.range.start));
+    }
+    found.iter().filter_map(|range| name(text.get(range.clone())?)).collect()
+}
+
 /// The extension that `CREATE EXTENSION` makes.
 pub(super) fn extension(text: &str) -> Option<String> {
     let spoken = spoken(text);
@@ -232,6 +253,24 @@ mod tests {
         );
         assert_eq!(extension("CREATE EXTENSION vector").as_deref(), Some("vector"));
         assert_eq!(extension("CREATE TABLE extension (a int)"), None);
+    }
+
+    #[test]
+    fn only_owners_and_those_acted_for_ask_for_membership() {
+        let cases: [(&str, &[&str]); 6] = [
+            ("ALTER TABLE public.users OWNER TO app", &["app"]),
+            ("GRANT SELECT ON TABLE public.users TO reader", &[]),
+            ("REVOKE ALL ON TABLE public.users FROM reader", &[]),
+            (
+                "ALTER DEFAULT PRIVILEGES FOR ROLE boss IN SCHEMA s GRANT SELECT ON TABLES TO reader",
+                &["boss"],
+            ),
+            ("CREATE POLICY p ON public.t TO reader USING (true)", &[]),
+            ("SET SESSION AUTHORIZATION 'app'", &["app"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(owners(text), expected, "{text}");
+        }
     }
 
     #[test]

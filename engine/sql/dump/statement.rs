@@ -131,6 +131,7 @@ impl Scanner {
         let text = self.held_text(chunk);
         let text = text.strip_suffix(';').unwrap_or(&text);
         self.summary.roles.extend(roles::roles(text));
+        self.summary.owners.extend(roles::owners(text));
         self.summary.extensions.extend(roles::extension(text));
         match (head::judge_whole(text), self.blobs.clone()) {
             (Whole::Refuse(why), _) => Err(self.refuse(chunk, why)),

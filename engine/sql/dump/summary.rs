@@ -23,6 +23,8 @@ pub struct Summary {
     pub end: End,
     /// The roles that owners, privileges and policies name.
     pub roles: BTreeSet<String>,
+    /// Those of them that own something or are acted for.
+    pub owners: BTreeSet<String>,
     /// Those that it creates.
     pub extensions: BTreeSet<String>,
 }

@@ -9,12 +9,19 @@ pub struct Needs {
     /// Owners of objects, and who has privileges.
     #[serde(default)]
     pub roles: BTreeSet<String>,
+    /// Those of them that whoever restores must be a member of; None: not looked at.
+    #[serde(default)]
+    pub owners: Option<BTreeSet<String>>,
     #[serde(default)]
     pub extensions: BTreeSet<String>,
 }
 
 impl Needs {
     pub fn of(summary: &Summary) -> Self {
-        Self { roles: summary.roles.clone(), extensions: summary.extensions.clone() }
+        Self {
+            roles: summary.roles.clone(),
+            owners: Some(summary.owners.clone()),
+            extensions: summary.extensions.clone(),
+        }
     }
 }

@@ -15,6 +15,9 @@ pub struct Counters {
     /// Over every table's OID and count.
     pub fingerprint: String,
     pub writes: u64,
+    /// Over those that are not the server's own catalogs, and the large objects.
+    #[serde(default)]
+    pub rows: Option<String>,
 }
 
 /// The counters table by table.
@@ -70,12 +73,20 @@ impl Watch {
     }
 
     pub fn counters(&self, oid: u32) -> Counters {
-        let mut text = String::new();
-        for (table, (_, writes)) in &self.tables {
-            text.push_str(&format!("{table} {writes}\n"));
+        let fingerprint = |counts: &dyn Fn(&str) -> bool| {
+            let mut text = String::new();
+            for (table, (_, writes)) in self.tables.iter().filter(|(_, (name, _))| counts(name)) {
+                text.push_str(&format!("{table} {writes}\n"));
+            }
+            crate::plan::digest::sha256(text.as_bytes())
+        };
+        let rows = |name: &str| !name.starts_with("pg_") || name == "pg_catalog.pg_largeobject";
+        Counters {
+            oid,
+            fingerprint: fingerprint(&|_| true),
+            writes: self.tables.values().map(|(_, writes)| writes).sum(),
+            rows: Some(fingerprint(&rows)),
         }
-        let fingerprint = crate::plan::digest::sha256(text.as_bytes());
-        Counters { oid, fingerprint, writes: self.tables.values().map(|(_, writes)| writes).sum() }
     }
 
     /// What changed until `later`, in words.

@@ -189,7 +189,7 @@ impl Quiet<'_> {
         let found = self
             .server
             .last(&format!(
-                "{own} SELECT 'superuser ' || rolname || ' (may lift the freeze; what it writes is noticed by the swap)' \
+                "{own} SELECT 'superuser ' || rolname || ' (may lift the freeze)' \
                  FROM pg_catalog.pg_roles WHERE rolsuper AND rolcanlogin AND rolname OPERATOR(pg_catalog.<>) current_user \
                  UNION ALL SELECT 'subscription ' || subname FROM pg_catalog.pg_subscription \
                  WHERE subdbid OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid AND subenabled ORDER BY 1"

@@ -12,7 +12,7 @@ use super::super::feeder::{Feed, Handshake, Ready};
 use super::super::hold::Hold;
 use super::super::stop::{self, Stop};
 use super::super::targets::application_name;
-use super::{Source, elsewhere, load, needs, room, source};
+use super::{Source, elsewhere, load, needs, room, source, unwritten};
 use crate::clock;
 use crate::plan::action::Restore;
 use crate::plan::action::restore::Into;
@@ -65,6 +65,8 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         }
         Into::Side | Into::InPlace => clear(attempt, &inside, &source).await?,
     };
+    let proof = unwritten::Proof::of(attempt, action, &target, &live)?;
+    proof.look(attempt, &inside).await?;
     let hold = attempt.world.targets.claim(&attempt.world, &target).await?;
     attempt.note(LOADING, json!({ "database": live.name, "oid": live.oid })).await?;
     hold.check().await?;
@@ -89,7 +91,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
     outputs.insert("tables".to_owned(), source.found.tables.len().into());
     outputs.insert("bytes".to_owned(), live.size.into());
     outputs.insert("taken_at".to_owned(), json!(source.found.taken_at));
-    let intended = match intend(attempt, &mut running, &handshake, inside.settings(), outputs).await {
+    let intended = match intend(attempt, &mut running, &handshake, inside.settings(), &proof, outputs).await {
         Ok(intended) => intended,
         Err(Stop::Ending) => return Err(Stop::Ending),
         Err(stop) => {
@@ -172,11 +174,13 @@ async fn intend(
     running: &mut Running,
     handshake: &Handshake,
     server: &Settings,
+    proof: &unwritten::Proof,
     outputs: Outputs,
 ) -> Result<Intended, Stop> {
     let ready = ready(attempt, running, handshake).await?;
     // A new session: one that was idle for as long as the load took may be gone.
     let other = connect(attempt, server).await?;
+    proof.settle(attempt, &other).await?;
     let intended = Intended { witness: take_witness(&other, ready).await?, outputs };
     attempt.note(COMMIT_INTENDED, json!(intended)).await?;
     Ok(intended)

@@ -61,7 +61,19 @@ pub async fn check(
     };
     let mut missing = Vec::new();
     let mut help = Vec::new();
-    let (absent, foreign) = missing_roles(server, &roles).await?;
+    let (absent, mut foreign) = missing_roles(server, &roles).await?;
+    // Who is only granted something need not be anybody's group.
+    if let Some(owners) = &needs.owners {
+        let owners: BTreeSet<&String> = match &action.owners {
+            Owners::Map(map) => {
+                let renamed =
+                    |owner| map.iter().find(|(from, _)| &from.value == owner).map(|(_, to)| &to.value);
+                owners.iter().map(|owner| renamed(owner).unwrap_or(owner)).collect()
+            }
+            Owners::Keep | Owners::Skip => owners.iter().collect(),
+        };
+        foreign.retain(|role| owners.contains(role));
+    }
     if !absent.is_empty() {
         missing.push(format!("it names roles that are not there: {}", absent.join(", ")));
         help.push("create them, or give `owners: skip`, or `owners: { map: { OLD: NEW } }`");

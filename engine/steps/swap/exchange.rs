@@ -7,7 +7,7 @@
 
 use super::super::attempt::Attempt;
 use super::super::database;
-use super::super::freeze::{Counters, Watch};
+use super::super::freeze::{self, Counters, Watch, Writes};
 use super::super::sessions;
 use super::super::stop::{self, Stop};
 use super::super::targets::{Target, application_name};
@@ -156,24 +156,13 @@ impl Exchange<'_> {
         let inside = Connection::connect(&quiet.settings, &name).await?;
         let written = inside.one(&self.written_sql()).await?;
         let now = Watch::take(&inside).await?.counters(self.leaves.oid);
-        if now.writes < quiet.counters.writes {
-            let message = format!(
-                "the server has forgotten what was written to {} before (it crashed, or its statistics were reset), so \
-                 nobody can prove any more that nothing was written since the freeze",
-                self.leaves.from
-            );
-            let help = "take this run back (`runplan undo`), or give it up (`runplan stop --for-good`), and run the plan \
-                        anew: it freezes and compares again";
-            return Err(Trouble::Final(Failure::new("runplan::swap::unproved", message).help(help).into()));
-        }
-        match now == quiet.counters {
-            true => Ok(Some(written)),
-            false => Err(Trouble::Final(
-                Failure::new("runplan::swap::written", quiet.why.clone())
-                    .help("look at what was written; freeze again and compare what would be lost before going on")
-                    .into(),
-            )),
-        }
+        freeze::unwritten("swap", &self.leaves.from, &quiet.counters, &now, Writes::All, &quiet.why)
+            .map_err(|failure| match self.attempt.undoing {
+                true => failure.help("look at what was written, then begin the undo again"),
+                false => failure,
+            })
+            .map_err(|failure| Trouble::Final(failure.into()))?;
+        Ok(Some(written))
     }
 
     fn written_sql(&self) -> String {
@@ -227,7 +216,7 @@ impl Exchange<'_> {
         let message =
             format!("{} was altered since the freeze; it may have been open for a while", self.leaves.from);
         let failure = Failure::new("runplan::swap::written", message);
-        Err(Trouble::Final(failure.help("freeze it again and compare what would be lost").into()))
+        Err(Trouble::Final(failure.help(freeze::REOPENED).into()))
     }
 
     async fn expect_lock(&self) -> Result<(), Trouble> {
