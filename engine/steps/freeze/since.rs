@@ -54,12 +54,12 @@ pub fn unwritten(
             "the server has forgotten what was written to {database} before (it crashed, or its statistics were reset), \
              so nobody can prove any more that nothing was written since the freeze"
         );
-        return Err(Failure::new(&format!("runplan::{of}::unproved"), message).help(AGAIN));
+        return Err(Failure::new(format!("runplan::{of}::unproved"), message).help(AGAIN));
     }
     if same {
         return Ok(());
     }
-    Err(Failure::new(&format!("runplan::{of}::written"), why).help(AGAIN))
+    Err(Failure::new(format!("runplan::{of}::written"), why).help(AGAIN))
 }
 
 /// The refusal, in words.
