@@ -7,8 +7,10 @@ use super::resume::GoOn;
 use super::state_dir;
 use super::stored::Stored;
 use crate::drive::Start;
-use crate::plan::StepId;
+use crate::plan::{RunId, StepId};
+use crate::report;
 use crate::run::{Phase, Reversal, State, reversal};
+use crate::store::Store;
 use crate::terminal::{self, Screen, Tone};
 use clap::Args;
 
@@ -21,6 +23,7 @@ Examples:
   runplan undo k7f3
   runplan undo k7f3 --dry-run        what would be undone
   runplan undo k7f3 --to frozen      only what came after the step `frozen`
+  runplan undo k7f3 --partly         although a step has no way back: it stops there
   runplan undo k7f3 --yes --reason 'the copy was the wrong one'")]
 pub struct Undo {
     /// The run: its id, or the beginning or end of it
@@ -34,6 +37,9 @@ pub struct Undo {
     /// Show what would be undone, and touch nothing
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
+    /// Begin although a step has no way back, and stop there
+    #[arg(long)]
+    partly: bool,
     /// Do not ask whether to begin
     #[arg(short, long)]
     yes: bool,
@@ -59,17 +65,38 @@ impl Undo {
             if holds && !self.dry_run && state.started.as_ref().is_some_and(|started| !started.rehearsal) {
                 let over = |wait, attended| Start::Resume { attended, wait };
                 self.options.go_on(screen, &store, &run, over)?;
+                return Ok(Exit::Done);
+            }
+            if state.phase == Phase::Forward && to.is_none() && !self.dry_run {
+                return self.end(screen, &store, &run, &state);
             }
             return Ok(Exit::Done);
         }
         super::post::stay(&state)?;
         super::post::prove_open(&state, self.reason.as_deref().unwrap_or_default())?;
         show(screen, &state, &steps);
-        warn(screen, &state, &steps);
+        let stop = stop_of(&state, &steps);
+        let undone = &steps[..stop.unwrap_or(steps.len())];
+        let shut = report::shut_by(&state, undone);
+        warn(screen, &state, &steps, stop);
+        for words in &shut {
+            screen.warn(&format!("after that {words}"));
+        }
         if self.dry_run {
             return Ok(Exit::Done);
         }
-        let confirmed = self.yes || screen.is_attended() && terminal::confirm(screen, "Undo this?");
+        if let Some(at) = stop.filter(|_| !self.partly && (self.yes || !screen.is_attended())) {
+            return Err(refusal(&run, &steps, at));
+        }
+        let question = match (stop.map(|at| &steps[at]), shut.is_empty()) {
+            (None, true) => "Undo this?".to_owned(),
+            (None, false) => "Undo this, and leave it CLOSED as said above?".to_owned(),
+            (Some(step), true) => format!("Undo only what came after {step}, and stop there?"),
+            (Some(step), false) => {
+                format!("Undo only what came after {step}, stop there, and leave it CLOSED as said above?")
+            }
+        };
+        let confirmed = self.yes || screen.is_attended() && terminal::confirm(screen, &question);
         if !confirmed {
             let message = "nobody confirmed the undo";
             return Err(Error::usage_with(message, "confirm it on a terminal, or with --yes"));
@@ -77,6 +104,40 @@ impl Undo {
         let reason = self.reason.unwrap_or_else(|| "asked for by `runplan undo`".to_owned());
         self.options.go_on(screen, &store, &run, |wait, attended| Start::Undo { to, reason, attended, wait })
     }
+
+    /// Nothing was done: the run is over with that, and its targets are let go.
+    fn end(self, screen: &Screen, store: &Store, run: &RunId, state: &State) -> Result<Exit, Error> {
+        super::post::stay(state)?;
+        super::post::prove_open(state, self.reason.as_deref().unwrap_or_default())?;
+        let confirmed = self.yes || screen.is_attended() && terminal::confirm(screen, "End it here?");
+        if !confirmed {
+            let message = format!("nobody confirmed that {run} ends here and lets go of its targets");
+            return Err(Error::usage_with(message, "confirm it on a terminal, or with --yes"));
+        }
+        let reason = self.reason.unwrap_or_else(|| "asked for by `runplan undo`".to_owned());
+        let start = |wait, attended| Start::Undo { to: None, reason, attended, wait };
+        self.options.go_on(screen, store, run, start)
+    }
+}
+
+/// Where the undo would stop: the newest step that has no way back.
+fn stop_of(state: &State, steps: &[StepId]) -> Option<usize> {
+    steps.iter().position(|id| {
+        let step = state.shape.flow.step(id.as_str());
+        step.is_some_and(|step| matches!(reversal(step), Reversal::None(_)))
+    })
+}
+
+fn refusal(run: &RunId, steps: &[StepId], at: usize) -> Error {
+    let step = &steps[at];
+    let only = match at {
+        0 => String::new(),
+        _ => format!("`runplan undo {run} --to {step} --yes` undoes only what came after it; "),
+    };
+    Error::usage_with(
+        format!("step {step} has no way back, so nothing was undone"),
+        format!("{only}`runplan undo {run} --partly --yes` begins all the same, and parks at {step}"),
+    )
 }
 
 /// What is done and would be undone, the newest first.
@@ -90,19 +151,15 @@ fn reverse(state: &State, to: Option<&StepId>) -> Vec<StepId> {
 }
 
 /// What stands in the way of the undo, before anybody says yes to it.
-fn warn(screen: &Screen, state: &State, steps: &[StepId]) {
+fn warn(screen: &Screen, state: &State, steps: &[StepId], stop: Option<usize>) {
     for id in state.running().chain(state.unknown()) {
         screen.warn(&format!("it is not known yet whether {id} took effect: that is settled first"));
     }
-    let no_way_back = |id: &&StepId| {
-        let step = state.shape.flow.step(id.as_str());
-        step.is_some_and(|step| matches!(reversal(step), Reversal::None(_)))
-    };
-    let Some(at) = steps.iter().position(|id| no_way_back(&id)) else { return };
+    let Some(at) = stop else { return };
     let done = if at == 0 { "nothing is undone".to_owned() } else { format!("the {at} after it are undone") };
     screen.warn(&format!(
-        "step {} has no way back: the undo stops there ({done}); mend it by hand, then \
-         `runplan resolve {} {} --skip --reason ...` and `runplan resume {}` undo what came before it",
+        "step {} has no way back: the undo stops there ({done}); then `runplan resolve {} {} --skip --reason \
+         'it stays as it is'` and `runplan resume {}` undo what came before it",
         steps[at], state.run, steps[at], state.run
     ));
 }

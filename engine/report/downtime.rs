@@ -35,10 +35,36 @@ pub fn windows(state: &State) -> Vec<Downtime> {
 /// Databases that a finished freeze still keeps from being written to: no step has taken the setting away. After a swap
 /// it is the old one that is frozen, and that is meant.
 pub fn frozen(state: &State) -> Vec<(StepId, String)> {
+    frozen_without(state, &[])
+}
+
+/// What is open now and would be closed to the application if these steps were undone, and no others: in words.
+pub fn shut_by(state: &State, undone: &[StepId]) -> Vec<String> {
+    let now = frozen(state);
+    let again = frozen_without(state, undone).into_iter().filter(|frozen| !now.contains(frozen));
+    let mut words: Vec<String> = again
+        .map(|(step, name)| {
+            format!("database {name} would be frozen again ({step} is not undone): read-only, nobody could write to it")
+        })
+        .collect();
+    let stands = |id: &StepId| state.entry(id).is_some_and(|entry| entry.state.stands());
+    for (id, made) in state.shape.flow.made_steps() {
+        let Made::Close(name) = made else { continue };
+        let open = StepId::new(format!("{name}.open"));
+        if undone.contains(id) && stands(id) && stands(&open) && !undone.contains(&open) {
+            words.push(format!(
+                "window {name} would be open again: the application would be CLOSED to traffic"
+            ));
+        }
+    }
+    words
+}
+
+fn frozen_without(state: &State, undone: &[StepId]) -> Vec<(StepId, String)> {
     let done = || {
         state
             .entries()
-            .filter(|(_, entry)| entry.state.stands())
+            .filter(|(id, entry)| entry.state.stands() && !undone.contains(id))
             .filter_map(|(id, _)| state.shape.flow.step(id.as_str()).map(|step| (id, &step.action.value)))
     };
     let over: Vec<&str> = done()

@@ -23,7 +23,7 @@ mod telling;
 
 pub use checklist::Item;
 pub use document::Report;
-pub use downtime::{Downtime, frozen, swaps, windows};
+pub use downtime::{Downtime, frozen, shut_by, swaps, windows};
 pub use drawing::{mermaid, waves};
 pub use evidence::{Approval, Backup, Checked, Loss, Statement};
 pub use html::html;

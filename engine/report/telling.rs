@@ -129,6 +129,7 @@ pub fn tell(record: &Record, state: &State) -> Told {
             // A rehearsal cannot go on: its server goes with it.
             if !state.started.as_ref().is_some_and(|started| started.rehearsal) {
                 told.more.push(format!("next: {}", why.command(&record.run)));
+                told.more.extend(why.others(&record.run).into_iter().map(|other| format!("or: {other}")));
             }
             told
         }

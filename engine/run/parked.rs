@@ -31,15 +31,33 @@ impl Why {
     /// What to type next.
     pub fn command(&self, run: &RunId) -> String {
         match self {
-            Self::Failed { .. } | Self::Stopped { .. } => format!("runplan resume {run}"),
-            Self::Unknown { step } => {
-                format!("runplan resolve {run} {step} --done|--retry|--skip --reason \"...\"")
+            // Whoever is asked anew may know by now.
+            Self::Failed { .. } | Self::Stopped { .. } | Self::Unknown { .. } => {
+                format!("runplan resume {run}")
             }
             Self::Approval { step } => format!("runplan approve {run} {step}"),
             Self::UndoFailed { step } => {
-                format!("runplan resolve {run} {step} --retry|--skip --reason \"...\"")
+                format!("runplan resolve {run} {step} --retry --reason 'the cause is mended'")
             }
         }
+    }
+
+    /// The other answers, each with its command.
+    pub fn others(&self, run: &RunId) -> Vec<String> {
+        let answers: &[(&str, &str)] = match self {
+            Self::Unknown { .. } => &[
+                ("--done", "it took effect"),
+                ("--retry", "it took no effect"),
+                ("--skip", "the run goes on without it"),
+            ],
+            Self::UndoFailed { .. } => {
+                &[("--skip", "it stays as it is"), ("--done", "it was undone by hand")]
+            }
+            Self::Failed { .. } | Self::Approval { .. } | Self::Stopped { .. } => &[],
+        };
+        let step = self.step().map_or("", StepId::as_str);
+        let all = answers.iter();
+        all.map(|(flag, why)| format!("runplan resolve {run} {step} {flag} --reason '{why}'")).collect()
     }
 
     pub fn step(&self) -> Option<&StepId> {
@@ -59,6 +77,8 @@ pub struct Standing {
     /// One sentence without a full stop.
     pub words: String,
     pub command: String,
+    /// Other commands that answer.
+    pub others: Vec<String>,
 }
 
 /// None: it is not parked. What it was parked for may have been answered since, without anybody taking it up.
@@ -74,10 +94,10 @@ pub fn standing(state: &State) -> Option<Standing> {
         Why::UndoFailed { step } if !is(step, StepState::UndoFailed) => return Some(answered(state, step)),
         why => why,
     };
-    Some(Standing { words: why.words(), command: why.command(&state.run) })
+    Some(Standing { words: why.words(), command: why.command(&state.run), others: why.others(&state.run) })
 }
 
 fn answered(state: &State, step: &StepId) -> Standing {
     let words = format!("the question about step {step} is answered, nobody has taken the run up since");
-    Standing { words, command: format!("runplan resume {}", state.run) }
+    Standing { words, command: format!("runplan resume {}", state.run), others: Vec::new() }
 }

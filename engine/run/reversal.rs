@@ -48,9 +48,9 @@ pub fn reversal(step: &Step) -> Reversal<'_> {
         Action::Backup(backup) if backup.keep.is_some() => {
             Reversal::BuiltIn("the backup stays, as long as its `keep` says")
         }
-        Action::Backup(_) => {
-            Reversal::BuiltIn("the backup is removed, unless something after it was not undone")
-        }
+        Action::Backup(_) => Reversal::BuiltIn(
+            "the backup is removed, unless it was promised in an approval or something after it stands",
+        ),
         Action::Restore(restore) => match &restore.into {
             action::restore::Into::Other(_) => {
                 Reversal::BuiltIn("what was loaded is removed; the database is empty again")

@@ -323,6 +323,7 @@ async fn go_back(attempt: &Attempt, target: &Target, swapping: &Swapping) -> Res
         (Stand::Before, _) => return Ok(outputs),
         (Stand::After, _) => {}
         (Stand::Other, facts) => {
+            refusals::later(&sessions.other, &world.run, &swapping.live, swapping.side_oid).await?;
             return Err(Stop::Unknown(Evidence::new(
                 "the databases have other names than after the swap",
                 facts,

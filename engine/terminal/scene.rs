@@ -214,8 +214,9 @@ impl Scenes {
             return format!("runplan approve {run} {step} (or reject){leave}");
         }
         if let Some(step) = state.unknown().next() {
-            let ways = "--done|--retry|--skip --reason \"...\"";
-            return format!("runplan resolve {run} {step} {ways}{leave}");
+            return format!(
+                "runplan resolve {run} {step} --done --reason 'seen' (or --retry, --skip){leave}"
+            );
         }
         if state.failed().any(|id| !may_fail(state, id)) {
             return format!("it parks when what runs is done; then runplan resume {run}{leave}");

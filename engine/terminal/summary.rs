@@ -244,9 +244,13 @@ fn next(state: &State) -> String {
                 Phase::Forward if state.done().next().is_some() => {
                     format!("\nor go back: runplan undo {run}")
                 }
+                Phase::Forward if state.failed().next().is_some() => {
+                    format!("\nor end it, and let go of its targets: runplan undo {run}")
+                }
                 _ => String::new(),
             };
-            format!("{}{back}", why.command)
+            let others: String = why.others.iter().map(|other| format!("\nor: {other}")).collect();
+            format!("{}{others}{back}", why.command)
         }
         (None, Some(Finish::Failed)) if is_shut(state) => {
             format!("runplan undo {run}\nopens again what is closed")

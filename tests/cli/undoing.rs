@@ -52,13 +52,41 @@ fn before_it_begins_it_says_what_has_no_way_back() {
     let shown = sandbox.run("undo plan --dry-run").code(0).says("CANNOT be undone");
     shown.complains("step gone has no way back: the undo stops there (nothing is undone)");
     let run = sandbox.only_run();
-    sandbox.run("undo plan --yes").code(4).says("could not be undone");
+    let refused = sandbox.run("undo plan --yes").code(2);
+    refused.complains("gone has no way back, so nothing was undone");
+    assert_eq!(sandbox.step("gone"), "done");
+    sandbox.run("undo plan --partly --yes").code(4).says("could not be undone");
     assert_eq!(sandbox.step("gone"), "undo_failed");
-    sandbox.run("status").code(0).says(&format!("runplan resolve {run} gone --retry|--skip"));
-    sandbox.run("resolve plan gone --skip --reason 'removed by hand'").code(0);
-    sandbox.run("resume");
+    let line = format!("resolve {run} gone --skip --reason 'it stays as it is'");
+    sandbox.run("status").code(0).says(&line);
+    sandbox.run(&line).code(0);
+    let mut ended = sandbox.run("resume").code(1);
+    ended = ended.says("what it did was reversed except gone (skipped)").says("1 skipped in the undo (gone)");
+    assert!(!ended.all().contains("everything it did"), "{}", ended.all());
+    sandbox.run("report").says("except gone (skipped)");
     assert_eq!(sandbox.read("log"), "one\ngone\nundo one of made-by-one\n");
-    assert_eq!(sandbox.step("one"), "undone");
+    assert_eq!((sandbox.step("one"), sandbox.step("gone")), ("undone".into(), "left".into()));
+}
+
+/// The door is opened again before the step without a way back comes: it would be closed once more, and stay so.
+#[test]
+fn an_undo_that_would_leave_it_closed_is_not_begun() {
+    let sandbox = Sandbox::new();
+    let end =
+        |word: &str| format!("{{ shell: {{ run: 'echo {word} >> log', changes: none, repeatable: true }} }}");
+    let gone = "  - { id: gone, window: calm, shell: { run: 'echo gone >> log' } }\n";
+    sandbox.plan(&format!(
+        "windows: {{ calm: {{ open: {}, close: {} }} }}\nsteps:\n{gone}",
+        end("shut"),
+        end("opened")
+    ));
+    sandbox.run("plan.yaml").code(0);
+    let closed = "the application would be CLOSED to traffic";
+    sandbox.run("undo plan --dry-run").code(0).complains(closed);
+    sandbox.run("undo plan --yes").code(2).complains(closed).complains("--to gone --yes");
+    assert_eq!(sandbox.read("log"), "shut\ngone\nopened\n", "nothing was undone");
+    sandbox.run("undo plan --to gone --yes").complains(closed);
+    assert_eq!(sandbox.read("log"), "shut\ngone\nopened\nshut\n", "asked for in so many words");
 }
 
 #[test]
@@ -91,7 +119,11 @@ fn an_undo_that_fails_parks_with_advice_and_is_tried_again() {
     let picky = "[ -e mended ] && echo undo two >> log";
     sandbox.plan(&format!("steps:\n{}{}", step("one", "", &tell("one")), step("two", "", picky)));
     sandbox.run("plan.yaml").code(0);
-    sandbox.run("undo plan --yes").code(4).says("two could not be undone").says("--retry|--skip");
+    sandbox
+        .run("undo plan --yes")
+        .code(4)
+        .says("two could not be undone")
+        .says("--retry --reason 'the cause is mended'");
     assert_eq!((sandbox.step("one"), sandbox.step("two")), ("done".into(), "undo_failed".into()));
     sandbox.write("mended", "");
     sandbox.run("resolve plan two --retry --reason 'the file is there now'").code(0);
@@ -193,6 +225,28 @@ fn of_two_runs_against_one_database_one_is_told_who_has_it() {
     yours.write("go", "");
     yours.run("plan.yaml").code(0);
     assert_eq!(count(), "2");
+}
+
+/// The first step has failed, and with that nothing was done: the undo ends the run, and the next one may begin.
+#[test]
+fn an_undo_of_nothing_lets_go_of_the_target() {
+    let settings = block(cluster::database("undo_nothing"));
+    let table = "CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t VALUES (1)";
+    block(async { cluster::connect(&settings).await.execute(table).await.unwrap() });
+    let plan = "secrets: { DATABASE_URL: { env: DATABASE_URL } }\n\
+        databases: { app: { url: \"{{ secrets.DATABASE_URL }}\" } }\nsteps:\n  \
+        - { id: wrong, sql: { database: app, statement: INSERT INTO t VALUES (1) } }\n";
+    let (mine, yours) = (on(&settings), on(&settings));
+    mine.plan(plan);
+    yours.plan(plan);
+    mine.run("plan.yaml").code(4).says("or end it, and let go of its targets: runplan undo");
+    yours.run("plan.yaml").code(5);
+    mine.run("undo plan").code(2).complains("nobody confirmed");
+    mine.run("undo plan --dry-run").code(0).says("has done nothing that could be undone");
+    mine.run("undo plan --yes").code(1).says("Undone");
+    yours.run("plan.yaml").code(4);
+    yours.run("undo plan --yes").code(1);
+    yours.run("undo plan --yes").code(0).says("has done nothing that could be undone");
 }
 
 fn asked(settings: &Settings, sql: &str) -> String {

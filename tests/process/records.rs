@@ -88,7 +88,7 @@ fn is_asked(evidence: &str, damage: impl Fn(&Path, &str)) {
     assert!(text.contains("finished_at"), "{text}");
     damage(&record, &text);
     for _ in 0..2 {
-        sandbox.run("resume").code(4).says("outcome not known").says("--done|--retry|--skip");
+        sandbox.run("resume").code(4).says("outcome not known").says("one --done --reason 'it took effect'");
         assert_eq!((sandbox.step("one"), sandbox.step("two")), ("unknown".into(), "waiting".into()));
         assert_eq!(sandbox.read("log"), "once\n");
     }

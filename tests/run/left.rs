@@ -199,6 +199,24 @@ fn a_swap_that_was_not_undone_keeps_the_old_database_in_sight() {
     assert_eq!(reversed(&run.state), "what it did was reversed except switched (skipped)");
 }
 
+#[test]
+fn what_an_undo_would_close_is_known_before() {
+    let steps = "  - { id: frozen, needs: [saved], freeze: { database: app } }\n  \
+        - { id: replaced, needs: [frozen], restore: { from: \"{{ steps.saved.path }}\", database: app, into: in_place } }\n  \
+        - { id: thawed, needs: [replaced], sql: { database: app, transaction: false, statement: \"ALTER DATABASE app RESET default_transaction_read_only\" }, \
+        undo: { shell: { argv: [\"true\"], changes: none } } }\n";
+    let mut run = Run::begin(&format!("{SAVED}{steps}"));
+    run.done("saved", saved());
+    for id in ["frozen", "replaced", "thawed"] {
+        run.done(id, json!({}));
+    }
+    let [thawed, frozen] = ["thawed", "frozen"].map(StepId::new);
+    assert_eq!(report::frozen(&run.state), []);
+    let words = report::shut_by(&run.state, std::slice::from_ref(&thawed));
+    assert!(matches!(words.as_slice(), [one] if one.contains("app would be frozen again")), "{words:?}");
+    assert_eq!(report::shut_by(&run.state, &[thawed, frozen]), Vec::<String>::new());
+}
+
 /// A journal of before there was anything to leave.
 #[test]
 fn an_older_line_says_nothing_of_what_is_left() {

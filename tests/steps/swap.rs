@@ -150,6 +150,27 @@ async fn a_write_after_the_freeze_is_noticed() {
     assert!(failure.message.contains("since the freeze"), "{}", failure.message);
 }
 
+/// Two runs have swapped one after the other.
+#[tokio::test]
+async fn the_run_that_has_to_be_undone_first_is_named() {
+    let settings = sample("swap_twice").await;
+    let mut first = stage(&settings);
+    for id in ["saved", "restored", "frozen", "switched"] {
+        first.done(id).await;
+    }
+    assert_eq!(first.world.targets.release(&first.world).await, Vec::<String>::new());
+    first.restart().await;
+    let later = "test-20261122-0412-m9x2";
+    let second = stage_of(&settings, "").run(later).set();
+    for id in ["saved", "restored", "frozen", "switched"] {
+        second.done(id).await;
+    }
+    let failure = failed(first.undo("switched").await);
+    assert_eq!(failure.code, "runplan::swap::later");
+    assert!(failure.message.contains(&format!("run {later} has swapped")), "{}", failure.message);
+    assert!(failure.help.unwrap().contains(&format!("runplan undo {later}")));
+}
+
 /// What belongs to a database and not to its content; not the run's claim, nor the freeze.
 async fn about(server: &Connection, name: &str) -> Vec<Option<String>> {
     let row = server

@@ -40,7 +40,7 @@ pub async fn put(attempt: &Attempt, action: &Copy) -> Result<Outcome, Stop> {
 
 fn refused(message: impl Into<String>) -> Failure {
     Failure::new("runplan::copy::changed", message)
-        .help("look at them and put them right by hand, then `runplan resolve RUN STEP --skip`; nothing was changed")
+        .help("look at them and put them right by hand, then answer with `runplan resolve` as `runplan status` shows; nothing was changed")
 }
 
 /// The table still has the columns whose values were kept.

@@ -77,7 +77,7 @@ pub async fn expect_agreed(
     );
     Err(Failure::new("runplan::swap::written", message)
         .help(format!(
-            "if it may be lost: `runplan resolve {run} {step} --retry --accept-loss {code} --reason ...`, then `runplan resume \
+            "if it may be lost: `runplan resolve {run} {step} --retry --accept-loss {code} --reason 'it may be lost'`, then `runplan resume \
              {run}`; the code holds while nothing more is written, so close the application first"
         ))
         .permanent()

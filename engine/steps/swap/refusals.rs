@@ -7,6 +7,7 @@ use super::super::sessions;
 use super::super::stop::Stop;
 use super::super::targets::Target;
 use super::replicas;
+use crate::plan::RunId;
 use crate::postgres::{Connection, Error, escape_literal};
 use crate::run::Failure;
 
@@ -45,6 +46,26 @@ pub async fn check_back(
     old: &Database,
 ) -> Result<(), Stop> {
     refuse(common(attempt, target, server, now, old).await?)
+}
+
+/// What this swap brought in was put aside by another run's: that one is undone first.
+pub async fn later(server: &Connection, run: &RunId, live: &str, brought_in: u32) -> Result<(), Stop> {
+    let Some(found) = Database::by_oid(server, brought_in).await? else { return Ok(()) };
+    let Some(mark) = found.mark().filter(|mark| mark.kind == Kind::Old && mark.of == live) else {
+        return Ok(());
+    };
+    if mark.run == run.as_str() || mark.oid != Some(brought_in) {
+        return Ok(());
+    }
+    let later = &mark.run;
+    let message = format!(
+        "run {later} has swapped {live} since: what this run brought in is {} now, so that run is undone first",
+        found.name
+    );
+    Err(Failure::new("runplan::swap::later", message)
+        .help(format!("`runplan undo {later}`, then answer for this one as `runplan status {run}` shows"))
+        .permanent()
+        .into())
 }
 
 fn refuse(reasons: Vec<String>) -> Result<(), Stop> {
