@@ -6,7 +6,7 @@ mod batch;
 mod jobs;
 mod post;
 
-pub use post::{PostError, post, read_inbox, record};
+pub use post::{Heard, PostError, post, read_inbox, record};
 
 use crate::clock::{self, Timestamp};
 use crate::plan::action::notify::Level;
@@ -152,7 +152,15 @@ pub async fn run<J: Journal, H: Hands, O: Observer, A: Asker>(
         inputs.push_back((Actor::engine(), Input::Tick));
         driver.batch(inputs, acks).await?;
     }
-    Ok(driver.finish(&mut messages).await)
+    Ok(driver.finish(&mut messages, &mut signals).await)
+}
+
+/// How far the delivery is of what is said at the end.
+#[derive(Default)]
+struct Delivered {
+    all: bool,
+    /// Somebody wants the run, or the terminal.
+    wanted: bool,
 }
 
 type Inputs = VecDeque<(Actor, Input)>;
@@ -268,15 +276,32 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
         self.batch_taking(inputs, Vec::new(), &ids).await
     }
 
-    /// Waits for the handlers, within their limit, and lets go of the targets when the run is over.
-    async fn finish(mut self, messages: &mut mpsc::UnboundedReceiver<Message>) -> State {
+    /// Waits for what is left to deliver, within its limit, and lets go of the targets when the run is over. What people say
+    /// meanwhile is heard; whoever wants the run, or the terminal back, gets it.
+    async fn finish(
+        mut self,
+        messages: &mut mpsc::UnboundedReceiver<Message>,
+        signals: &mut mpsc::UnboundedReceiver<Stop>,
+    ) -> State {
         let began = clock::Stopwatch::start();
-        while self.handling > 0 && began.elapsed() < HANDLERS {
+        let mut delivered = Delivered::default();
+        while !delivered.all && !delivered.wanted && began.elapsed() < HANDLERS {
+            delivered.all = self.handling == 0;
             let mut inputs = VecDeque::new();
             let mut acks = Vec::new();
+            let flush = self.jobs.hands.flush();
             tokio::select! {
-                Some(message) = messages.recv() => self.take(message, &mut inputs, &mut acks),
-                () = clock::sleep(HANDLERS.saturating_sub(began.elapsed())) => {}
+                biased;
+                Some(stop) = signals.recv() => {
+                    delivered.all = false;
+                    delivered.wanted |= stop.hard;
+                }
+                Some(message) = messages.recv() => {
+                    delivered.all = false;
+                    self.take(message, &mut inputs, &mut acks);
+                }
+                () = flush, if delivered.all => {}
+                () = clock::sleep(INBOX.min(HANDLERS.saturating_sub(began.elapsed()))) => delivered.all = false,
             }
             inputs
                 .retain(|(_, input)| matches!(input, Input::HandlerFinished { .. } | Input::Warning { .. }));
@@ -284,11 +309,13 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
             if self.batch(inputs, acks).await.is_err() {
                 break;
             }
+            delivered.wanted |= self.hear().await;
+            delivered.all &= self.handling == 0;
         }
-        let left = HANDLERS.saturating_sub(began.elapsed());
-        tokio::select! {
-            () = self.jobs.hands.flush() => {}
-            () = clock::sleep(left) => {}
+        if !delivered.all {
+            let message = "not all notifications were delivered when the run was let go".to_owned();
+            let inputs = VecDeque::from([(Actor::engine(), Input::Warning { step: None, message })]);
+            let _ = self.batch(inputs, Vec::new()).await;
         }
         // What a late message came to.
         let mut inputs = VecDeque::new();
@@ -308,7 +335,21 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
             }
             let _ = self.batch(inputs, Vec::new()).await;
         }
+        self.hear().await;
         self.state
+    }
+
+    /// What people say to a run that stands still. Whether another process wants it.
+    async fn hear(&mut self) -> bool {
+        // What cannot be read now waits for the next process.
+        let Ok(heard) = read_inbox(&self.journal, &mut self.state).await else { return false };
+        for record in &heard.records {
+            self.observer.recorded(record, &self.state);
+        }
+        if self.state.broken_glass.is_some() {
+            let _ = self.batch(VecDeque::from([(Actor::engine(), Input::TellBroken)]), Vec::new()).await;
+        }
+        heard.wanted
     }
 }
 

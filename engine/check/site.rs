@@ -2,10 +2,11 @@
 
 use super::context::Context;
 use crate::plan::finding::suggest;
-use crate::plan::site::{Channel, ChannelType, Role};
+use crate::plan::site::{Channel, ChannelType, Person, Role, Site};
 use crate::plan::{Finding, Level, Name, Sp, Span};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use std::collections::HashMap;
 
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let levels = Level::WORDS;
@@ -21,6 +22,7 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     for found in site.roles.values() {
         people(context, found, findings);
     }
+    shared_keys(site, findings);
     for (name, row) in &site.severities {
         if !levels.contains(&name.value.as_str()) {
             findings.push(unknown_severity(&name.value, name.span));
@@ -96,6 +98,25 @@ fn people(context: &Context<'_>, found: &Role, findings: &mut Vec<Finding>) {
                 findings.push(
                     Finding::error("runplan::check::bad_key", key.span, message)
                         .help("write a line of a `.pub` file: `ssh-ed25519 AAAA... name`"),
+                );
+            }
+        }
+    }
+}
+
+/// Whoever has the key would count as two.
+fn shared_keys(site: &Site, findings: &mut Vec<Finding>) {
+    let mut owners: HashMap<&str, &Person> = HashMap::new();
+    for person in site.roles.values().flat_map(|role| &role.people) {
+        for key in &person.keys {
+            let Some(encoded) = key.value.split_whitespace().nth(1) else { continue };
+            let owner = *owners.entry(encoded).or_insert(person);
+            if owner.name.value != person.name.value {
+                let message = format!("this key of `{person}` is also one of `{owner}`");
+                findings.push(
+                    Finding::error("runplan::check::shared_key", key.span, message)
+                        .label("one key, two people")
+                        .help("give each person a key of their own; one person goes under one name"),
                 );
             }
         }

@@ -145,6 +145,9 @@ impl Reject {
         let (store, run) = find(globals, &self.run)?;
         let state = Stored::read(&store, &run)?.state;
         let step = waiting(&state, self.step.as_deref())?;
+        if self.reason.trim().is_empty() {
+            return Err(Error::usage_with("a no wants its reason", "give it with --reason '...'"));
+        }
         decide(screen, &store, &state, step, Verdict::Reject, self.reason, &self.sign)
     }
 }
@@ -181,6 +184,12 @@ fn decide(
         true => None,
         false => Some(SigningKey::find(screen, args.key.as_deref(), &every)?),
     };
+    if let Some(key) = key.as_ref().filter(|key| !known.is_empty() && !key.is_among(&everybody(state))) {
+        return Err(Error::usage_with(
+            "this key is listed for nobody in the site file",
+            format!("sign with a listed key; this one is {}", key.public().trim()),
+        ));
+    }
     let by = approver(state, ask, &known, &me, key.as_ref(), args)?;
     let Some(decision) = approval::decision(state, &step, &by, verdict, &comment) else {
         return Err(Error::usage(format!("step {step} does not wait for an approval")));
@@ -224,6 +233,13 @@ fn finish(
         false => format!("next, where the key is: runplan approve --in {out} --out signed.json"),
     });
     Ok(Exit::Done)
+}
+
+/// Every key that the site file lists.
+fn everybody(state: &State) -> Vec<String> {
+    let roles = state.shape.site.iter().flat_map(|site| site.roles.values());
+    let people = roles.flat_map(|role| &role.people);
+    people.flat_map(|person| person.keys.iter().map(|key| key.value.clone())).collect()
 }
 
 /// Whose decision it is.

@@ -108,13 +108,23 @@ fn by_rsa(pair: &RsaKeypair, data: &[u8]) -> Result<Signature, ssh_key::Error> {
     Signature::new(Algorithm::Rsa { hash: Some(HashAlg::Sha512) }, signature.to_vec())
 }
 
+/// Why that file is no private key, and what to give instead.
+fn fault(path: &Path, error: &ssh_key::Error) -> (String, &'static str) {
+    if !path.exists() {
+        return ("there is no such file".to_owned(), "give the path of a private key");
+    }
+    if PublicKey::read_openssh_file(path).is_ok() {
+        return ("this is the public key".to_owned(), "give the file without `.pub`");
+    }
+    let help = "give a private key in OpenSSH's format; `ssh-keygen -p -f FILE` rewrites an old one";
+    (error.to_string(), help)
+}
+
 fn unlocked(screen: &Screen, path: &Path) -> Result<PrivateKey, Error> {
     let name = path.display();
-    let key = PrivateKey::read_openssh_file(path).map_err(|error| Error::Unreadable {
-        path: path.to_path_buf(),
-        why: error.to_string(),
-        help: "give a private key in OpenSSH's format; `ssh-keygen -p -f FILE` rewrites an old one"
-            .to_owned(),
+    let key = PrivateKey::read_openssh_file(path).map_err(|error| {
+        let (why, help) = fault(path, &error);
+        Error::Unreadable { path: path.to_path_buf(), why, help: help.to_owned() }
     })?;
     if !key.is_encrypted() {
         return Ok(key);

@@ -15,7 +15,7 @@ use crate::drive;
 use crate::plan::{RunId, StepId, finding};
 use crate::report::{self, tell};
 use crate::run::{Event, Phase, Post, Record, Resolution, State};
-use crate::store::{self, Store};
+use crate::store::{self, Held, Store};
 use crate::terminal::{Lines, Screen};
 use clap::{ArgGroup, Args};
 use std::path::PathBuf;
@@ -124,7 +124,7 @@ impl Stop {
 
 /// Ends a run that nobody drives, and frees its targets.
 fn give_up(screen: &Screen, store: &Store, run: &RunId, reason: String) -> Result<Exit, Error> {
-    let held = store.take(run)?;
+    let held = take(screen, store, run)?;
     let mut stored = Stored::read(store, run)?;
     stay(&stored.state)?;
     prove_open(&stored.state, &reason)?;
@@ -150,6 +150,39 @@ fn give_up(screen: &Screen, store: &Store, run: &RunId, reason: String) -> Resul
     }
     next(screen, &stored.state);
     Ok(Exit::Done)
+}
+
+/// Takes a run, with everything decided that was said to it while nobody read it. Whoever only delivers its last messages
+/// lets go of it.
+///
+/// # Errors
+/// Somebody drives it; its journal is damaged.
+pub fn take(screen: &Screen, store: &Store, run: &RunId) -> Result<Held, Error> {
+    let held = match store.take(run) {
+        Err(store::Error::Held { by, .. }) if stands_still(&Stored::read(store, run)?.state) => {
+            let by = by.map_or_else(|| "another process".to_owned(), |by| by.to_string());
+            screen
+                .remark(&format!("{by} still delivers notifications of {run}, and is asked to let go of it"));
+            store.post(run, &actor::whoami(), &Post::LetGo)?;
+            let watch = clock::Stopwatch::start();
+            loop {
+                match store.take(run) {
+                    Err(store::Error::Held { .. }) if watch.elapsed() < PATIENCE => clock::block(LOOK),
+                    taken => break taken?,
+                }
+            }
+        }
+        taken => taken?,
+    };
+    let mut state = Stored::read(store, run)?.state;
+    let heard = launch::runtime()?.block_on(drive::read_inbox(held.journal(), &mut state))?;
+    show(screen, &heard.records, &state);
+    Ok(held)
+}
+
+/// Nobody drives it on by himself.
+fn stands_still(state: &State) -> bool {
+    state.parked.is_some() || state.phase == Phase::Finished
 }
 
 /// A run that was moved goes on elsewhere, and nowhere else.
@@ -230,11 +263,13 @@ pub fn say(screen: &Screen, store: &Store, run: &RunId, post: Post) -> Result<Ex
     let (records, state, is_held) = match store.take(run) {
         Ok(held) => {
             let mut state = Stored::read(store, run)?.state;
+            let runtime = launch::runtime()?;
+            let heard = runtime.block_on(drive::read_inbox(held.journal(), &mut state))?;
+            show(screen, &heard.records, &state);
             stay(&state)?;
             if state.phase == Phase::Finished {
                 return Err(Error::Refused { run: run.clone(), why: "the run is over".to_owned() });
             }
-            let runtime = launch::runtime()?;
             let actor = actor::whoami();
             let records = runtime.block_on(drive::post(held.journal(), &mut state, &actor, post))?;
             (records, state, false)
@@ -307,6 +342,8 @@ fn wait(store: &Store, run: &RunId, post: &Post) -> Result<Option<Answer>, Error
             let me = actor::whoami();
             let answer = |record: &&Record| record.seq >= from && record.actor == me;
             let records = stored.records.iter().filter(answer).take(MOST_ANSWERS).cloned().collect();
+            // Who only delivers its last messages does nothing with the answer.
+            let is_held = is_held && !stands_still(&stored.state);
             return Ok(Some(Answer { records, state: stored.state, is_held }));
         }
         if store.holder(run)?.is_none()

@@ -99,7 +99,7 @@ impl GoOn {
         run: &RunId,
         start: impl FnOnce(bool, bool) -> Start,
     ) -> Result<Exit, Error> {
-        let held = store.take(run)?;
+        let held = super::post::take(screen, store, run)?;
         let stored = Stored::read(store, run)?;
         super::post::stay(&stored.state)?;
         let started = stored.started()?.clone();

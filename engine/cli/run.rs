@@ -135,6 +135,9 @@ impl Run {
         matrix::confirm_protected(screen, &shape, self.yes)?;
 
         let incident_started_at = self.incident_started.as_deref().map(incident::began).transpose()?;
+        if let (Some(text), Some(at)) = (&self.incident_started, incident_started_at) {
+            incident::tell(screen, "--incident-started", text, at);
+        }
         let store = state_dir::open(globals)?;
         let run = RunId::new(shape.plan.name.value.as_str(), clock::now(), rand::random());
         let attended = screen.is_attended();

@@ -84,7 +84,7 @@ impl Runs {
         let store = state_dir::open_to_read(globals)?;
         let all = if self.open { state_dir::unfinished(&store)? } else { store.list()? };
         let is_empty = all.is_empty();
-        let briefs = self.among(&store, all)?;
+        let briefs = self.among(screen, &store, all)?;
         if screen.is_json() {
             let runs: Vec<Value> = briefs.iter().map(|brief| as_json(&store, brief)).collect();
             screen.document(&json!({ "format": 1, "runs": runs }));
@@ -98,9 +98,14 @@ impl Runs {
         Ok(Exit::Done)
     }
 
-    fn among(&self, store: &Store, mut briefs: Vec<Brief>) -> Result<Vec<Brief>, Error> {
+    fn among(&self, screen: &Screen, store: &Store, mut briefs: Vec<Brief>) -> Result<Vec<Brief>, Error> {
         let time = |text: &Option<String>| text.as_deref().map(when).transpose();
         let (since, until) = (time(&self.since)?, time(&self.until)?);
+        for (option, text, at) in [("--since", &self.since, since), ("--until", &self.until, until)] {
+            if let (Some(text), Some(at)) = (text, at) {
+                incident::tell(screen, option, text, at);
+            }
+        }
         if since.zip(until).is_some_and(|(since, until)| since >= until) {
             return Err(Error::usage("no run can have started since a time that is not before --until"));
         }
@@ -132,7 +137,7 @@ fn when(text: &str) -> Result<Timestamp, Error> {
     incident::moment(text).ok_or_else(|| {
         Error::usage_with(
             format!("`{text}` does not say when"),
-            "write how long ago (`7d`), or a time: `2026-11-22`, `2026-11-22T03:11Z`, `2026-11-22 03:11`",
+            "write how long ago (`7d`), or a time: `03:11`, `2026-11-22`, `2026-11-22T03:11Z`, `2026-11-22 03:11`",
         )
     })
 }

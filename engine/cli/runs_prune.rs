@@ -12,8 +12,9 @@ use super::state_dir;
 use super::stored::Stored;
 use crate::clock::{self, Timestamp};
 use crate::plan::{Action, Duration, RunId};
+use crate::report;
 use crate::report::amount::{self, span};
-use crate::run::Phase;
+use crate::run::{Phase, State};
 use crate::steps::readable_size;
 use crate::store::{self, Store};
 use crate::terminal::{self, Screen, Tone};
@@ -163,10 +164,23 @@ fn open(stored: &Stored) -> String {
 fn needed(stored: &Stored, left: &Found) -> Option<String> {
     let state = &stored.state;
     let started = state.started.as_deref()?;
+    if started.rehearsal {
+        return None;
+    }
+    if let Some(what) = shut(state) {
+        return Some(format!("{what}: `runplan undo {}` opens it again", state.run));
+    }
+    let away = backups::directories(state).into_iter().find(|place| !place.is_dir());
+    if let Some(place) = away {
+        return Some(format!(
+            "{} is not there, so nobody can say whether its backup is left: mount it, or make it when it is gone for good",
+            place.display()
+        ));
+    }
     let backup = state.entries().find_map(|(id, entry)| {
         let step = state.shape.flow.step(id.as_str())?;
         let path = entry.outputs.get("path").and_then(Value::as_str).map(PathBuf::from)?;
-        (matches!(step.action.value, Action::Backup(_)) && path.exists()).then_some(path)
+        (matches!(step.action.value, Action::Backup(_)) && path.try_exists().unwrap_or(true)).then_some(path)
     });
     if let Some(path) = backup {
         return Some(format!("its backup is still there: {}", path.display()));
@@ -176,14 +190,19 @@ fn needed(stored: &Stored, left: &Found) -> Option<String> {
     {
         return Some(format!("its {} is still there: {}", leftover.sort.word(), leftover.name));
     }
-    if started.rehearsal {
-        return None;
-    }
     let unasked = prune::beside(stored).into_iter().find(|name| {
         let server = started.targets.get(name);
         !server.is_some_and(|server| left.servers.iter().any(|asked| asked.server == *server))
     });
     unasked.map(|name| format!("the server of `{name}` could not be asked whether a database of it is left"))
+}
+
+/// What it still keeps closed: only its undo knows how to open that.
+fn shut(state: &State) -> Option<String> {
+    let open = report::windows(state).into_iter().find(|window| window.closed_at.is_none());
+    let window = open.map(|window| format!("its window {} is still open, closed to traffic", window.window));
+    let frozen = report::frozen(state).into_iter().next();
+    window.or_else(|| frozen.map(|(_, name)| format!("database {name} is still frozen by it")))
 }
 
 /// Everything below, as the file system counts it.

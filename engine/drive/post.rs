@@ -15,6 +15,15 @@ pub enum PostError {
     Impossible(#[from] Impossible),
 }
 
+/// What waited in an inbox.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// What came of it.
+    pub records: Vec<Record>,
+    /// Another process wants the run.
+    pub wanted: bool,
+}
+
 /// Decides on it; what came of it is durable.
 ///
 /// # Errors
@@ -33,18 +42,21 @@ pub async fn post<J: Journal>(
 ///
 /// # Errors
 /// The journal or the inbox fails, or does not fit the plan.
-pub async fn read_inbox<J: Journal>(journal: &J, state: &mut State) -> Result<(), PostError> {
+pub async fn read_inbox<J: Journal>(journal: &J, state: &mut State) -> Result<Heard, PostError> {
+    let mut heard = Heard::default();
     for posted in journal.inbox().await.map_err(PostError::Journal)? {
         let is_over = state.phase == Phase::Finished || state.moved.is_some();
-        let is_nothing = is_over || matches!(posted.post, Post::Stop { .. });
+        let is_nothing = is_over || matches!(posted.post, Post::Stop { .. } | Post::LetGo);
+        heard.wanted |= posted.post == Post::LetGo;
         let before = state.seq;
         let records = match is_nothing {
             true => Vec::new(),
             false => applied(state, &posted.actor, Input::Post(posted.post))?,
         };
         journal.append_taking(before, &records, &[posted.id]).await.map_err(PostError::Journal)?;
+        heard.records.extend(records);
     }
-    Ok(())
+    Ok(heard)
 }
 
 /// Decides on an input of a run that is not driven; what came of it is durable, nothing is started.

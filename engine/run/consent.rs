@@ -45,7 +45,7 @@ pub(super) fn reject(state: &State, actor: &Actor, step: StepId, reason: String)
     let word = Word { by: actor.name.clone(), comment: reason, signed: None, break_glass: None };
     let decided = asked(state, &step)
         .and_then(|(entry, ask)| unsigned(state, actor, ask).map(|()| entry))
-        .map(|entry| no(&step, entry, word));
+        .and_then(|entry| no(&step, entry, word));
     decided.unwrap_or_else(|why| refuse(step, actor, why))
 }
 
@@ -63,7 +63,7 @@ pub(super) fn signed(
         match verdict {
             Verdict::Approve => yes(&step, entry, ask, word, now),
             Verdict::Reject if is_expired(entry, now) => Err(LATE.to_owned()),
-            Verdict::Reject => Ok(no(&step, entry, word)),
+            Verdict::Reject => no(&step, entry, word),
         }
     });
     decided.unwrap_or_else(|why| refuse(step, actor, why))
@@ -240,6 +240,10 @@ fn yes(step: &StepId, entry: &Entry, ask: &Ask, word: Word, now: Timestamp) -> R
     if word.break_glass.is_none() && approved().any(|decision| decision.by == word.by) {
         return Err(format!("{} has approved already", word.by));
     }
+    let same_key = |signed: &Signed| word.signed.as_ref().is_some_and(|own| own.has_key_of(signed));
+    if let Some(other) = approved().find(|decision| decision.signed.as_ref().is_some_and(same_key)) {
+        return Err(format!("this key has approved already, for {}, and counts once", other.by));
+    }
     let given = approved().count() + 1;
     let is_enough = word.break_glass.is_some() || given >= usize::from(ask.count.max(1));
     let is_signed = word.signed.is_some() && approved().all(|decision| decision.signed.is_some());
@@ -264,13 +268,16 @@ fn yes(step: &StepId, entry: &Entry, ask: &Ask, word: Word, now: Timestamp) -> R
     Ok(events)
 }
 
-fn no(step: &StepId, entry: &Entry, word: Word) -> Vec<Event> {
+fn no(step: &StepId, entry: &Entry, word: Word) -> Result<Vec<Event>, String> {
+    if word.comment.trim().is_empty() {
+        return Err("a no wants its reason".to_owned());
+    }
     let Word { by, comment: reason, signed, .. } = word;
     let failure = Failure::new("runplan::approve::rejected", format!("{by} said no: {reason}"))
         .help("`runplan undo` goes back; `runplan resume` asks again")
         .permanent();
-    vec![
+    Ok(vec![
         Event::ApprovalRejected { step: step.clone(), by, reason, signed },
         Event::StepFailed { step: step.clone(), attempt: entry.attempts, failure },
-    ]
+    ])
 }

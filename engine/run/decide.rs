@@ -53,6 +53,7 @@ pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec
             vec![Event::HandlerFinished { occasion, index, failure }]
         }
         Input::Stop { hard, reason } => stop(state, hard, reason),
+        Input::TellBroken => broken(state).into_iter().collect(),
         Input::Post(post) => said::posted(state, actor, post, now),
     }
 }
@@ -74,6 +75,7 @@ fn drives(input: &Input) -> bool {
         | Input::TakeOver { .. }
         | Input::Warning { .. }
         | Input::HandlerFinished { .. }
+        | Input::TellBroken
         | Input::Post(_) => false,
     }
 }
@@ -155,14 +157,19 @@ fn next(state: &State, now: Timestamp) -> Vec<Event> {
         return Vec::new();
     }
     // Before anything follows from it, also when it was done while nobody drove the run.
-    if let Some((step, by, reason)) = state.broken_glass.clone() {
-        return vec![Event::GlassBroken { step, by, reason }];
+    if let Some(event) = broken(state) {
+        return vec![event];
     }
     match state.phase {
         Phase::Finished => Vec::new(),
         Phase::Forward => forward::forward(state, now),
         Phase::Backward => backward::backward(state),
     }
+}
+
+fn broken(state: &State) -> Option<Event> {
+    let (step, by, reason) = state.broken_glass.clone()?;
+    Some(Event::GlassBroken { step, by, reason })
 }
 
 fn tick(state: &State, now: Timestamp) -> Vec<Event> {

@@ -63,6 +63,8 @@ pub enum Input {
         hard: bool,
         reason: String,
     },
+    /// Broken glass that nobody has been told of is told now.
+    TellBroken,
     /// What a person said from another process, or at the prompt.
     Post(Post),
 }
@@ -109,6 +111,8 @@ pub enum Post {
     End {
         reason: String,
     },
+    /// Another process wants the run: whoever holds one that stands still delivers no longer what is left to deliver.
+    LetGo,
     /// An answer to that attempt of a step, and to no other.
     Answer {
         attempt: u32,
@@ -126,7 +130,7 @@ impl Post {
             | Self::BreakGlass { step, .. }
             | Self::Resolve { step, .. } => Some(step),
             Self::Answer { answer, .. } => answer.step(),
-            Self::Stop { .. } | Self::Undo { .. } | Self::End { .. } => None,
+            Self::Stop { .. } | Self::Undo { .. } | Self::End { .. } | Self::LetGo => None,
         }
     }
 }

@@ -62,6 +62,12 @@ impl Signed {
         })
     }
 
+    /// Whether both were made with one key, whoever it is listed for.
+    pub fn has_key_of(&self, other: &Self) -> bool {
+        let keys = (self.read(), other.read());
+        matches!(keys, (Ok(mine), Ok(other)) if mine.public_key() == other.public_key())
+    }
+
     fn read(&self) -> Result<SshSig, Fault> {
         if self.signature.len() > LONGEST {
             return Err(Fault::Unreadable);

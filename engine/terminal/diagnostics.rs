@@ -71,11 +71,18 @@ fn handler(screen: &Screen) -> GraphicalReportHandler {
         true => GraphicalTheme::unicode(),
         false => GraphicalTheme::unicode_nocolor(),
     };
-    GraphicalReportHandler::new_themed(theme)
+    unbroken(GraphicalReportHandler::new_themed(theme))
         .with_links(false)
         .with_width(screen.width)
         .with_context_lines(1)
+}
+
+/// A run's id or a command that is broken at a hyphen cannot be copied.
+fn unbroken(handler: GraphicalReportHandler) -> GraphicalReportHandler {
+    handler
         .with_break_words(false)
+        .with_word_separator(textwrap::WordSeparator::AsciiSpace)
+        .with_word_splitter(textwrap::WordSplitter::NoHyphenation)
 }
 
 /// All findings as text; empty when there are none.
@@ -131,4 +138,26 @@ fn message(error: &dyn Diagnostic) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_typed_is_not_broken_at_a_hyphen() {
+        let command = "`runplan resume swapit-20261122-1636-geyw`";
+        for lead in 1..60 {
+            let message = format!("{} {command} --for-good", "x".repeat(lead));
+            let error = miette::miette!(help = message.clone(), "{message}");
+            let mut text = String::new();
+            let theme = GraphicalTheme::unicode_nocolor();
+            unbroken(GraphicalReportHandler::new_themed(theme).with_width(80))
+                .render_report(&mut text, error.as_ref())
+                .unwrap();
+            for word in command.split(' ').chain(["--for-good"]) {
+                assert_eq!(text.matches(word).count(), 2, "{text}");
+            }
+        }
+    }
 }

@@ -350,6 +350,10 @@ fn a_run_stays_as_long_as_what_it_left_behind() {
     sandbox.run("plan.yaml").code(0);
     let prune = || sandbox.run("runs prune --older-than 0s --yes").code(0);
     prune().says("its backup is still there");
+    // As a volume that is not mounted.
+    std::fs::rename(sandbox.path("backups"), sandbox.path("elsewhere")).unwrap();
+    prune().says("backups is not there");
+    std::fs::rename(sandbox.path("elsewhere"), sandbox.path("backups")).unwrap();
     for path in saved(&sandbox) {
         std::fs::remove_dir_all(&path).unwrap();
     }

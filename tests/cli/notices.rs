@@ -258,3 +258,66 @@ fn a_rehearsal_is_nobodys_incident() {
     sandbox.run("rehearse plan.yaml").code(0);
     assert!(told(&server).is_empty(), "{:?}", told(&server));
 }
+
+/// A receiver that is there and never answers a message, and a run that waits for a yes.
+fn deaf() -> (Server, Sandbox) {
+    let server = Server::start(|asked| {
+        if asked.method == "POST" {
+            loop {
+                std::thread::park();
+            }
+        }
+        Some((200, "ok".to_owned()))
+    });
+    let sandbox = Sandbox::new().variable("HOOK", &server.url).variable("KEY", "hunter2-long");
+    sandbox.write(
+        "runplan.yaml",
+        &site("  deaf: { type: webhook, url: \"{{ secrets.HOOK }}/deaf\", events: [waiting, parked] }"),
+    );
+    sandbox.plan(APPROVED);
+    (server, sandbox)
+}
+
+fn is_parked(sandbox: &Sandbox) -> bool {
+    let said = sandbox.run("status --format json").stdout;
+    said.contains("\"parked\":{") || said.contains("\"parked\": {")
+}
+
+#[test]
+fn a_parked_run_that_still_delivers_hears_a_yes_and_is_let_go_of() {
+    let (_server, sandbox) = deaf();
+    let mut holder = sandbox.start("plan.yaml --reason r");
+    sandbox.until("the run is parked", is_parked);
+    assert!(!holder.ends_within(Duration::ZERO), "it still delivers");
+    let run = sandbox.only_run();
+    sandbox
+        .run("approve plan go --comment yes")
+        .code(0)
+        .says("approved by")
+        .says(&format!("next: runplan resume {run}"));
+    assert!(!holder.ends_within(Duration::ZERO), "it still delivers");
+    sandbox.run("approve plan go").code(2).complains("does not wait for an approval");
+    sandbox.run("stop plan").code(0).says("nothing to stop");
+    sandbox.run("resume").code(0).complains("is asked to let go of it").says("Done after");
+    holder.wait().code(4).says("were delivered when the run was let go");
+}
+
+#[test]
+fn what_nobody_read_is_decided_before_the_run_goes_on() {
+    use runplan::plan::{RunId, StepId};
+    use runplan::run::{Actor, Post};
+    let sandbox = Sandbox::new();
+    sandbox.plan(APPROVED).run("plan.yaml --reason r").code(4);
+    let store = runplan::store::Store::open(&sandbox.state()).unwrap();
+    let run = RunId::parse(&sandbox.only_run()).unwrap();
+    let me = sandbox.run("logs --format json").lines()[0]["actor"].clone();
+    let me: Actor = serde_json::from_value(me).unwrap();
+    let post = |post| store.post(&run, &me, &post).unwrap();
+    post(Post::Reject { step: StepId::from("go"), reason: "not now".to_owned() });
+    // What was said first counts.
+    sandbox.run("approve plan go").code(2).says("not now").complains("does not wait for an approval");
+    sandbox.run("resume").code(4);
+    post(Post::Stop { hard: true, reason: "long ago".to_owned() });
+    post(Post::Approve { step: StepId::from("go"), comment: "fine".to_owned() });
+    sandbox.run("resume").code(0).says("approved by").says("Done after");
+}

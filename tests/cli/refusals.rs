@@ -41,6 +41,7 @@ fn keys() -> Vec<(&'static str, String)> {
     waiting(&sandbox, &[locked, id]);
     let mut said = vec![
         ("key_unreadable", why(&sandbox, "approve plan go --key runplan.yaml")),
+        ("key_unreadable", why(&sandbox, "approve plan go --key id.pub")),
         ("key_locked", why(&sandbox, "approve plan go --key locked")),
         ("no_agent", why(&sandbox, "approve plan go")),
     ];
@@ -81,7 +82,11 @@ fn several() -> Vec<(&'static str, String)> {
     sandbox.write("runplan.yaml", &format!("runplan: 1\nroles: {{ lead: {{ people: [ {people} ] }} }}\nseverities: {{ high: {{ role: lead }} }}\n"));
     sandbox.plan(PLAN);
     sandbox.run("plan.yaml --reason test").code(4);
-    vec![("unclear", why(&sandbox, "approve plan go --key stray"))]
+    vec![
+        ("unclear", why(&sandbox, "approve plan go --out decision.json")),
+        ("key_of_nobody", why(&sandbox, "approve plan go --key stray")),
+        ("no_why", why(&sandbox, "reject plan go --reason ' '")),
+    ]
 }
 
 /// What is said on a terminal where these keys are pressed after these words.

@@ -130,6 +130,7 @@ fn who_gives_a_run_up_is_told_what_stays_closed() {
     let stopped = sandbox.run("stop plan --for-good").code(0);
     stopped.complains("window calm is still open").says("next: runplan undo plan-");
     sandbox.run("status").says("CLOSED to traffic").says("opens again what is closed");
+    sandbox.run("runs prune --older-than 0s --yes").code(0).says("window calm is still open");
     sandbox.run("undo plan --yes").code(1);
     assert!(!sandbox.exists("closed"));
     let status = sandbox.run("status").stdout;

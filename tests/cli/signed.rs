@@ -131,7 +131,15 @@ fn an_agent_without_the_key_and_a_locked_key_file_are_told() {
     key(&sandbox, "stray", &["ed25519"], "");
     waiting(&sandbox, &[public]);
     sandbox.run("approve plan go --key id").code(2).complains("has a passphrase, and nobody can be asked");
-    sandbox.run("approve plan go --key nothing").code(3).complains("nothing cannot be read");
+    sandbox
+        .run("approve plan go --key nothing")
+        .code(3)
+        .complains("nothing cannot be read: there is no such file");
+    sandbox
+        .run("approve plan go --key id.pub")
+        .code(3)
+        .complains("this is the public key")
+        .complains("without `.pub`");
     sandbox.run("approve plan go --key runplan.yaml").code(3).complains("cannot be read");
     let agent = agent(&mut sandbox, &["stray"]);
     sandbox.run("approve plan go").code(2).complains("holds none of the keys");

@@ -33,7 +33,7 @@ fn key(seed: u8) -> PrivateKey {
     PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
 }
 
-/// bob signs with 1, carol with 2; dave has no key; eve signs with 3 and has another role.
+/// bob signs with 1, carol with 2, and with bob's as well; dave has no key; eve signs with 3 and has another role.
 fn site() -> String {
     let line = |seed| key(seed).public_key().to_openssh().unwrap();
     format!(
@@ -43,7 +43,7 @@ channels:
   leads: {{ type: console, events: [deadline] }}
   bosses: {{ type: console }}
 roles:
-  lead: {{ people: [ {{ name: bob, keys: [\"{}\"] }}, {{ name: carol, keys: [\"{}\"] }}, dave ], channels: [ops] }}
+  lead: {{ people: [ {{ name: bob, keys: [\"{}\"] }}, {{ name: carol, keys: [\"{}\", \"{}\"] }}, dave ], channels: [ops] }}
   other: {{ people: [ {{ name: eve, keys: [\"{}\"] }} ] }}
   boss: {{ people: [zoe], channels: [bosses] }}
 severities:
@@ -53,6 +53,7 @@ severities:
 ",
         line(1),
         line(2),
+        line(1),
         line(3)
     )
 }

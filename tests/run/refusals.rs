@@ -54,6 +54,12 @@ fn who() -> Vec<(&'static str, String)> {
     let (eve, posing, stranger) = (core.yes("eve", 3), core.yes("bob", 3), core.yes("bob", 9));
     let keyless = core.yes("dave", 9);
     said.push(("wrong_role", brought(&mut core, eve)));
+    let no = Post::Reject { step: go(), reason: " ".to_owned() };
+    said.push(("no_why", why(&core.give_as(&actor("dave"), Input::Post(no)))));
+    let mut two = Core::asked("r-1", "ann", ask(2, None));
+    let (bob, carol) = (two.yes("bob", 1), two.yes("carol", 1));
+    assert!(matches!(two.bring(bob)[0], Event::ApprovalGiven { .. }));
+    said.push(("same_key", brought(&mut two, carol)));
     said.push(("other_owner", brought(&mut core, posing)));
     said.push(("other_key", brought(&mut core, stranger)));
     said.push(("no_key", brought(&mut core, keyless)));

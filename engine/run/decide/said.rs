@@ -59,6 +59,7 @@ pub fn posted(state: &State, actor: &Actor, post: Post, now: Timestamp) -> Vec<E
         Post::Stop { hard, reason } => stop(state, hard, reason),
         Post::Undo { to, reason } => undo(state, actor, to, reason),
         Post::End { reason } => end(state, reason),
+        Post::LetGo => Vec::new(),
         Post::Answer { attempt, answer: post } => answer(state, actor, attempt, *post, now),
     }
 }
