@@ -105,7 +105,7 @@ pub fn amend(
         screen.say("the plan has not changed since: there is nothing to amend");
         return Ok(false);
     }
-    state.refuse(&shape).map_err(|why| Error::NotAmended { run: state.run.clone(), why })?;
+    state.refuse(&shape, &public).map_err(|why| Error::NotAmended { run: state.run.clone(), why })?;
     let found = compare(&state.shape, &shape, &started.params, &public);
     if !screen.is_json() {
         screen.say("The plan is amended:");

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::drive;
 use crate::plan::{RunId, StepId, finding};
 use crate::report::{self, tell};
-use crate::run::{Event, Phase, Post, Record, Resolution, State};
+use crate::run::{Event, Phase, Post, Record, Resolution, State, standing};
 use crate::store::{self, Held, Store};
 use crate::terminal::{Lines, Screen};
 use clap::{ArgGroup, Args};
@@ -379,7 +379,6 @@ fn show(screen: &Screen, records: &[Record], state: &State) {
 /// What to type now.
 fn next(screen: &Screen, state: &State) {
     let run = &state.run;
-    let waits = state.awaiting().next().is_some();
     let closed: Vec<String> = report::windows(state)
         .into_iter()
         .filter(|window| window.closed_at.is_none())
@@ -399,8 +398,9 @@ fn next(screen: &Screen, state: &State) {
     let command = match (&state.parked, state.result) {
         (_, Some(_)) if !closed.is_empty() => format!("runplan undo {run}   opens again what is closed"),
         (_, Some(_)) => format!("runplan report {run}"),
-        (Some(why), None) if waits || state.unknown().next().is_some() => why.command(run),
-        _ => format!("runplan resume {run}"),
+        (_, None) => {
+            standing(state).map_or_else(|| format!("runplan resume {run}"), |standing| standing.command)
+        }
     };
     screen.say(&format!("next: {command}"));
 }

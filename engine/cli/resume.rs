@@ -59,6 +59,9 @@ pub struct GoOn {
     /// Where PostgreSQL's client programs are
     #[arg(long, value_name = "DIR")]
     pg_bin: Option<PathBuf>,
+    /// The file that tells which line of the journal was the last is gone, and nothing was cut off: how you know, for the report
+    #[arg(long, value_name = "REASON")]
+    without_head: Option<String>,
     /// Whether the plan as it is now takes the place of the stored one, and its site file.
     #[arg(skip)]
     amend: Option<Option<PathBuf>>,
@@ -87,6 +90,33 @@ impl Resume {
     }
 }
 
+/// A person answers for it that the journal is whole: said and journalled, and the head is there again.
+fn go_on_without_head(screen: &Screen, store: &Store, run: &RunId, reason: &str) -> Result<(), Error> {
+    if reason.trim().is_empty() {
+        return Err(Error::usage_with(
+            "a reason is wanted",
+            "say how you know that nothing was cut off, for the report",
+        ));
+    }
+    let (held, is_headless) = store.take_headless(run)?;
+    if !is_headless {
+        screen.remark("the head of the journal is there: --without-head changes nothing");
+        return Ok(());
+    }
+    let mut state = Stored::read(store, run)?.state;
+    super::post::stay(&state)?;
+    super::post::prove_open(&state, reason)?;
+    let by = actor::whoami();
+    let message = format!(
+        "the head of the journal was gone, so a cut end would not be noticed; {} answers for it: {reason}",
+        by.name
+    );
+    screen.warn(&message);
+    let warning = Input::Warning { step: None, message };
+    launch::runtime()?.block_on(drive::record(held.journal(), &mut state, &by, warning))?;
+    Ok(())
+}
+
 impl GoOn {
     /// Takes a run up again. `start`: how, given whether approvals are waited for and whether somebody can be asked.
     ///
@@ -99,6 +129,9 @@ impl GoOn {
         run: &RunId,
         start: impl FnOnce(bool, bool) -> Start,
     ) -> Result<Exit, Error> {
+        if let Some(reason) = &self.without_head {
+            go_on_without_head(screen, store, run, reason)?;
+        }
         let held = super::post::take(screen, store, run)?;
         let stored = Stored::read(store, run)?;
         super::post::stay(&stored.state)?;

@@ -5,7 +5,7 @@ use super::amount::{between, span};
 use super::outcome::details;
 use super::{evidence, rows};
 use crate::plan::{Action, StepId};
-use crate::run::{Event, Failure, Finish, Record, State, reversed};
+use crate::run::{Event, Failure, Finish, Record, State, reversed, standing};
 
 /// How a line is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +128,13 @@ pub fn tell(record: &Record, state: &State) -> Told {
             let mut told = told(Mark::Waiting, format!("parked: {}", why.words()));
             // A rehearsal cannot go on: its server goes with it.
             if !state.started.as_ref().is_some_and(|started| started.rehearsal) {
-                told.more.push(format!("next: {}", why.command(&record.run)));
-                told.more.extend(why.others(&record.run).into_iter().map(|other| format!("or: {other}")));
+                let now = standing(state).filter(|_| state.parked.as_ref() == Some(why));
+                let (command, others) = match now {
+                    Some(standing) => (standing.command, standing.others),
+                    None => (why.command(&record.run), why.others(&record.run)),
+                };
+                told.more.push(format!("next: {command}"));
+                told.more.extend(others.into_iter().map(|other| format!("or: {other}")));
             }
             told
         }

@@ -2,10 +2,13 @@
 //! allowed is decided here, too; must never let a step that acted, or may have, become another.
 
 use super::event::Amended;
+use super::reliance::{Reliance, reliance};
+use super::reversal::{Effects, effects};
 use super::shape::Shape;
-use super::state::{Phase, State};
+use super::state::{Entry, Phase, State};
 use super::transition::StepState;
 use crate::plan::{Action, Step, StepId};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 impl State {
@@ -19,17 +22,54 @@ impl State {
         started.plan_digest.clone_from(&amended.plan_digest);
         started.digest.clone_from(&amended.digest);
         let shape = Shape::of_sources(&started.sources, started.has_site, &started.params)?;
-        self.refuse(&shape)?;
+        self.misfit(&shape)?;
         self.started = Some(Arc::new(started));
         self.reshape(shape);
         Ok(())
     }
 
-    /// Why this plan cannot take the place of the stored one; nothing when it can.
+    /// Why this plan, with these values, cannot take the place of the stored one; nothing when it can.
     ///
     /// # Errors
-    /// In words: a step that was done, or may have been, is not the same in it; the run does not go forward.
-    pub fn refuse(&self, shape: &Shape) -> Result<(), String> {
+    /// In words: a step that was done, or may have been, is not the same in it, or would be undone, settled or probed with
+    /// other values; the run does not go forward.
+    pub fn refuse(&self, shape: &Shape, params: &Map<String, Value>) -> Result<(), String> {
+        self.misfit(shape)?;
+        let before = self.started.as_deref().map(|started| &started.params);
+        for (id, entry) in self.entries() {
+            let Some(then) = self.shape.flow.step(id.as_str()) else { continue };
+            let failed = failed_halfway(then, entry);
+            let Some(what) = acted(entry).or(failed) else { continue };
+            // Who failed halfway is let go by the word of a person.
+            let help = match failed {
+                Some(_) => format!(
+                    "; if that left nothing behind, say so: runplan resolve {} {id} --retry --reason \"...\"",
+                    self.run
+                ),
+                None => String::new(),
+            };
+            let Some(now) = shape.flow.step(id.as_str()) else {
+                return Err(format!("step {id} {what}, and is not in the new plan{help}"));
+            };
+            let (old, new) = (reliance(then, &self.shape), reliance(now, shape));
+            if !is_same(then, now) || old.files != new.files {
+                return Err(format!("step {id} {what}, and is not the same in the new plan{help}"));
+            }
+            // Their words are in the past; what is asked again is asked in the new ones.
+            if matches!(then.action.value, Action::Approve(_) | Action::Notify(_)) && then.undo.is_none() {
+                continue;
+            }
+            if let Some(name) = changed(&old, before, params) {
+                return Err(format!(
+                    "step {id} {what}, and goes by the parameter {name}, which has another value now{help}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Why the lines of the journal cannot go on with this plan, by what they have of the steps themselves.
+    fn misfit(&self, shape: &Shape) -> Result<(), String> {
         if self.phase != Phase::Forward {
             return Err("the run does not go forward any more".to_owned());
         }
@@ -37,20 +77,7 @@ impl State {
             return Err(format!("it is another plan, {}", shape.plan.name.value));
         }
         for (id, entry) in self.entries() {
-            let what = match entry.state {
-                StepState::Done => "is done",
-                StepState::Running | StepState::Undoing => "is under way",
-                StepState::Unknown => "may have taken effect",
-                StepState::Undone | StepState::UndoFailed | StepState::Left => "was done",
-                // Who skipped it did not say what became of it.
-                StepState::Skipped if entry.evidence.is_some() => "was skipped, and may have taken effect",
-                // Certainly nothing happened, or what did was said, or it only waits.
-                StepState::Waiting
-                | StepState::Retrying { .. }
-                | StepState::AwaitingApproval
-                | StepState::Skipped
-                | StepState::Failed => continue,
-            };
+            let Some(what) = acted(entry) else { continue };
             let then = self.shape.flow.step(id.as_str());
             match shape.flow.step(id.as_str()) {
                 None => return Err(format!("step {id} {what}, and is not in the new plan")),
@@ -81,6 +108,55 @@ impl State {
             _ => false,
         };
         (0..flow.len()).filter(wanted).map(|at| flow[at].id.value.clone()).collect()
+    }
+}
+
+/// What a step with `transaction: false` notes before it sends a statement.
+const STATEMENT_INTENDED: &str = "statement_intended";
+
+/// What became of a step that acted, or may have.
+fn acted(entry: &Entry) -> Option<&'static str> {
+    match entry.state {
+        StepState::Done => Some("is done"),
+        StepState::Running | StepState::Undoing => Some("is under way"),
+        StepState::Unknown => Some("may have taken effect"),
+        StepState::Undone | StepState::UndoFailed | StepState::Left => Some("was done"),
+        // Who skipped it did not say what became of it.
+        StepState::Skipped if entry.evidence.is_some() => Some("was skipped, and may have taken effect"),
+        // Certainly nothing happened, or what did was said, or it only waits; else `failed_halfway` tells.
+        StepState::Waiting
+        | StepState::Retrying { .. }
+        | StepState::AwaitingApproval
+        | StepState::Skipped
+        | StepState::Failed => None,
+    }
+}
+
+/// Whether the last attempt failed after something of it had been done: a program that ran, a request that was answered,
+/// statements that were sent outside a transaction.
+fn failed_halfway(step: &Step, entry: &Entry) -> Option<&'static str> {
+    let is_tried = matches!(entry.state, StepState::Waiting | StepState::Retrying { .. } | StepState::Failed);
+    let failure = entry.failure.as_ref().filter(|_| is_tried && effects(step) != Effects::Reads)?;
+    let is_one = match &step.action.value {
+        Action::Shell(_) => {
+            matches!(failure.code.as_str(), "runplan::shell::exit_code" | "runplan::shell::output")
+        }
+        Action::Http(_) => matches!(failure.code.as_str(), "runplan::http::answer" | "runplan::http::until"),
+        Action::Sql(sql) => {
+            !sql.transaction && entry.facts.iter().any(|fact| fact.name == STATEMENT_INTENDED)
+        }
+        _ => false,
+    };
+    is_one.then_some("failed, and may have changed something before")
+}
+
+/// The first parameter that a step goes by and that has another value now.
+fn changed(old: &Reliance, then: Option<&Map<String, Value>>, now: &Map<String, Value>) -> Option<String> {
+    let value = |name: &str| then.and_then(|then| then.get(name));
+    let is_other = |name: &&String| value(name) != now.get(name.as_str());
+    match old.all_params {
+        true => then.into_iter().flat_map(Map::keys).chain(now.keys()).find(is_other).cloned(),
+        false => old.params.iter().find(is_other).cloned(),
     }
 }
 

@@ -18,6 +18,7 @@ mod notice;
 mod outcome;
 mod parked;
 mod record;
+mod reliance;
 mod renewal;
 mod replacement;
 mod reversal;

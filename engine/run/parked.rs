@@ -94,6 +94,13 @@ pub fn standing(state: &State) -> Option<Standing> {
         Why::UndoFailed { step } if !is(step, StepState::UndoFailed) => return Some(answered(state, step)),
         why => why,
     };
+    // A resume would ask again, and an undo is refused, until somebody says what became of it.
+    if let (Why::Stopped { .. } | Why::Failed { .. }, Some(step)) = (why, state.unknown().next()) {
+        let unknown = Why::Unknown { step: step.clone() };
+        let words = format!("{}; {}", why.words(), unknown.words());
+        let (command, others) = (unknown.command(&state.run), unknown.others(&state.run));
+        return Some(Standing { words, command, others });
+    }
     Some(Standing { words: why.words(), command: why.command(&state.run), others: why.others(&state.run) })
 }
 

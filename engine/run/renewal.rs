@@ -160,5 +160,12 @@ fn too_old(state: &State, step: &Step, entry: &Entry) -> Option<String> {
     let limit = step.fresh_for.unwrap_or(usual);
     let (resumed, finished) = (state.resumed_at?, entry.finished_at?);
     let until = finished.checked_add(limit.std()).ok()?;
-    (until < resumed && !is_closed_since(state, step, finished)).then(|| format!("it is older than {limit}"))
+    let why = if until < resumed {
+        format!("it is older than {limit}")
+    } else if entry.is_ahead {
+        "the clock was set back since, so nobody knows how old it is".to_owned()
+    } else {
+        return None;
+    };
+    (!is_closed_since(state, step, finished)).then_some(why)
 }

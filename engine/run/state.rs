@@ -122,6 +122,7 @@ impl State {
                 undo_note: None,
                 accepted_loss: None,
                 renewed: false,
+                is_ahead: false,
                 pending: shape.graph.needs(at).len(),
                 cancelled: false,
             })

@@ -128,7 +128,10 @@ fn entry(name: &str, path: &Path) -> io::Result<Entry> {
 pub(super) fn read(store: &Store, from: &Path) -> Result<(RunId, bool), Error> {
     let bad = |reason: String| Error::Bundle { path: from.to_path_buf(), reason };
     let failed = |error: &io::Error| Error::io(from, error);
-    let file = File::open(from).map_err(|error| failed(&error))?;
+    let file = File::open(from).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::NoFile { path: from.to_path_buf() },
+        _ => failed(&error),
+    })?;
     let mut input = BufReader::new(file);
     let mut line = Vec::new();
     (&mut input).take(LONGEST_HEADER).read_until(b'\n', &mut line).map_err(|error| failed(&error))?;

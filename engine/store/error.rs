@@ -73,6 +73,27 @@ pub enum Error {
     )]
     Io { path: PathBuf, reason: String },
 
+    #[error("there is no file {}", path.display())]
+    #[diagnostic(
+        code(runplan::store::no_file),
+        help("give the path of a file that `runplan export` wrote; nothing was taken over")
+    )]
+    NoFile { path: PathBuf },
+
+    #[error(
+        "the head of {run} is gone: {} is not there, so nobody could notice that the journal's end was cut off, \
+         and a step that was done would be done again",
+        path.display()
+    )]
+    #[diagnostic(
+        code(runplan::store::no_head),
+        help(
+            "bring the file back; else compare the last line that `runplan status {run}` shows with what the steps did, and \
+             only if nothing is missing: runplan resume {run} --without-head \"how you know\""
+        )
+    )]
+    NoHead { run: RunId, path: PathBuf },
+
     #[error("{} has vanished", path.display())]
     #[diagnostic(
         code(runplan::store::vanished),

@@ -25,6 +25,11 @@ impl Head {
         Self { seq: record.seq, hash: record.hash.clone() }
     }
 
+    /// Whether there is a file of it, torn or not: it is made before the first line is written, and nobody removes it.
+    pub fn is_there(directory: &Path) -> bool {
+        std::fs::symlink_metadata(directory.join(FILE)).is_ok()
+    }
+
     /// Nothing if there is none, or if it is torn itself: it is a witness, and one that may be missing.
     pub fn read(directory: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(directory.join(FILE)).ok()?;

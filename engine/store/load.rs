@@ -46,6 +46,10 @@ pub enum Damage {
     Cut { last: u64, acknowledged: u64 },
     #[error("line {seq} of the journal is not the one that was written: it was replaced")]
     Replaced { seq: u64 },
+    #[error(
+        "the head that says which line was the last is gone: whether lines after line {last} were cut off is not known"
+    )]
+    HeadGone { last: u64 },
     #[error("the database is damaged after line {last} of the journal: {reason}")]
     Database { last: u64, reason: String },
 }
@@ -63,7 +67,7 @@ impl Damage {
             | Self::OtherRun { seq, .. }
             | Self::Missing { seq }
             | Self::Replaced { seq } => *seq,
-            Self::Cut { last, .. } | Self::Database { last, .. } => last + 1,
+            Self::Cut { last, .. } | Self::HeadGone { last } | Self::Database { last, .. } => last + 1,
         }
     }
 
@@ -113,11 +117,27 @@ pub(super) fn load(run: &RunId, directory: &Path) -> Result<Loaded, Error> {
     Ok(loaded)
 }
 
-/// What `load` found, without the lines. There is one way to look, so that nothing is gone on with that this would warn of.
+/// What `load` found, without the lines. There is one way to look, so that nothing is gone on with that this would warn of: a
+/// run without its head can be looked at, and is not taken.
 pub(super) fn verify(run: &RunId, directory: &Path) -> Result<Verdict, Error> {
+    // Before the lines, as there: the head of a journal that is being begun is older than its first line.
+    let is_gone = !Head::is_there(directory);
     let loaded = load(run, directory)?;
     let head = loaded.records.last().map(|record| record.hash.clone()).unwrap_or_default();
-    Ok(Verdict { lines: loaded.records.len() as u64, head, damage: loaded.damage })
+    let last = loaded.records.len() as u64;
+    let damage = loaded.damage.or_else(|| (is_gone && last > 0).then_some(Damage::HeadGone { last }));
+    Ok(Verdict { lines: last, head, damage })
+}
+
+/// Whether there are lines and no word of which was the last.
+pub(super) fn is_headless(directory: &Path) -> Result<bool, Error> {
+    if Head::is_there(directory) {
+        return Ok(false);
+    }
+    let some = |connection: &Connection| {
+        connection.query_row("SELECT EXISTS (SELECT 1 FROM journal)", [], |row| row.get(0))
+    };
+    database::read(directory, some)
 }
 
 type Lines = (Vec<(u64, Vec<u8>)>, Option<String>);

@@ -199,10 +199,25 @@ impl Store {
     /// Holds a run that is there.
     ///
     /// # Errors
-    /// `NoRun`; `Held` by whom and since when; what keeps the journal from being opened.
+    /// `NoRun`; `Held` by whom and since when; `NoHead`; what keeps the journal from being opened.
     pub fn take(&self, run: &RunId) -> Result<Held, Error> {
-        let lock = Lock::take(run, &self.there(run)?)?;
+        let place = self.there(run)?;
+        let lock = Lock::take(run, &place)?;
+        if load::is_headless(&place)? {
+            return Err(Error::NoHead { run: run.clone(), path: place.join(head::FILE) });
+        }
         self.hold(run, lock)
+    }
+
+    /// As `take`, by the word of a person also without a head; whether there was none. The next line that is written makes it anew.
+    ///
+    /// # Errors
+    /// As `take`, but for `NoHead`.
+    pub fn take_headless(&self, run: &RunId) -> Result<(Held, bool), Error> {
+        let place = self.there(run)?;
+        let lock = Lock::take(run, &place)?;
+        let is_headless = load::is_headless(&place)?;
+        Ok((self.hold(run, lock)?, is_headless))
     }
 
     fn hold(&self, run: &RunId, lock: Lock) -> Result<Held, Error> {

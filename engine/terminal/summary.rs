@@ -255,6 +255,12 @@ fn next(state: &State) -> String {
         (None, Some(Finish::Failed)) if is_shut(state) => {
             format!("runplan undo {run}\nopens again what is closed")
         }
+        // Undone as far as was asked.
+        (None, Some(Finish::Undone)) if state.done().next().is_some() => {
+            let done: Vec<&str> = state.done().map(StepId::as_str).collect();
+            let still = format!("still done: {}", done.join(", "));
+            format!("runplan undo {run}\ngoes on; {still}\nor leave it there: runplan report {run}")
+        }
         (None, Some(_)) => format!("runplan report {run}\nshows everything, for the post-mortem"),
         (None, None) => format!("runplan resume {run}"),
     }

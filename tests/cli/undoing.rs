@@ -319,3 +319,63 @@ fn an_undo_that_would_lose_writes_wants_their_code() {
     );
     assert!(report.contains("all five are copied"), "{report}");
 }
+
+#[test]
+fn an_undo_as_far_as_was_asked_says_what_is_still_done() {
+    let sandbox = Sandbox::new();
+    let plan: String = ["one", "two", "three"].iter().map(|id| step(id, "", &tell(id))).collect();
+    sandbox.plan(&format!("steps:\n{plan}"));
+    sandbox.run("plan.yaml").code(0);
+    let run = sandbox.only_run();
+    let undone = sandbox.run("undo plan --to two --yes").code(1);
+    undone.says("still done: one, two").says(&format!("runplan undo {run}"));
+    let undone = sandbox.run("undo plan --yes").code(1);
+    assert!(!undone.stdout.contains("still done"), "{}", undone.all());
+    assert!(sandbox.read("log").ends_with("undo two of made-by-two\nundo one of made-by-one\n"));
+}
+
+#[test]
+fn what_is_next_is_what_the_status_says() {
+    let sandbox = Sandbox::new();
+    let fails = "test -e mended && echo mended >> log";
+    let plan =
+        [step("one", "", fails), "  - { id: go, needs: [], approve: { message: Go on? } }\n".to_owned()];
+    sandbox.plan(&format!("limits: {{ parallel: 2 }}\nsteps:\n{}", plan.concat()));
+    sandbox.run("plan.yaml").code(4);
+    sandbox.run("undo plan --yes").code(4).says("runplan resolve");
+    let run = sandbox.only_run();
+    sandbox.write("mended", "");
+    let said = sandbox.run("resolve plan one --retry --reason mended").code(0);
+    said.says(&format!("next: runplan resume {run}"));
+    sandbox.run("status plan").says(&format!("runplan resume {run}"));
+    sandbox.run("resume plan").code(1);
+    assert_eq!(sandbox.read("log"), "one\nmended\n");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_not_imported() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run("import nowhere.run --takeover test").code(6);
+    ran.complains("there is no file nowhere.run");
+}
+
+#[test]
+fn without_its_head_a_run_goes_on_by_the_word_of_a_person_only() {
+    let sandbox = Sandbox::new();
+    let fails = "  - { id: fails, shell: { run: 'test -e mended', changes: none } }\n";
+    sandbox.plan(&format!("steps:\n{}{fails}", step("one", "", &tell("one"))));
+    sandbox.run("plan.yaml").code(4);
+    let head = sandbox.state().join("runs").join(sandbox.only_run()).join("head");
+    std::fs::remove_file(&head).unwrap();
+    sandbox.write("mended", "");
+    for _ in 0..2 {
+        sandbox.run("status plan --verify").code(1).says("the head");
+        let ran = sandbox.run("resume plan").code(6);
+        ran.complains("the head of").complains("--without-head");
+        sandbox.run("undo plan --yes").code(6).complains("the head of");
+    }
+    sandbox.run("resume plan --without-head compared").code(0).complains("answers for it: compared");
+    sandbox.run("status plan --verify").code(0);
+    sandbox.run("report plan").says("answers for it: compared");
+    assert_eq!(sandbox.read("log"), "one\n");
+}

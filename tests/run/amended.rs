@@ -310,3 +310,138 @@ fn what_is_too_old_is_taken_anew_before_the_database_is_closed() {
         assert_eq!(core.is("switched"), StepState::Running);
     }
 }
+
+/// A clock that was set back makes nothing fresh: nobody knows how much time has passed.
+#[test]
+fn evidence_from_the_future_is_taken_anew() {
+    for (minutes, gone) in [(-1, StepState::Running), (-30, StepState::Waiting)] {
+        let mut core = guarded();
+        core.pass(minutes);
+        core.resume();
+        assert_eq!(core.is("gone"), gone, "{minutes}");
+    }
+}
+
+const VALUES: &str = "
+runplan: 1
+name: test
+databases: { app: { url: 'postgresql://localhost/app' } }
+params: { v: { type: string, default: one }, w: { type: string, default: one }, x: { type: string, default: one } }
+checks:
+  whole: [ { name: w, database: app, sql: 'SELECT {{ params.w }}', expect: 1 } ]
+steps:
+  - id: s1
+    STEP
+  - id: s2
+    sql: { database: app, statement: 'SELECT {{ params.x }}' }
+    irreversible: test
+";
+
+fn refused(state: &State, now: &Shape, name: &str) -> Result<(), String> {
+    let mut params = serde_json::Map::new();
+    for known in ["v", "w", "x"] {
+        params.insert(known.to_owned(), if known == name { "two".into() } else { "one".into() });
+    }
+    state.refuse(now, &params)
+}
+
+/// A run of `VALUES` whose first step is under way.
+fn valued(step: &str) -> (Core, Shape) {
+    let shape = shape(&VALUES.replace("STEP", step));
+    let state = State::new(RunId::parse("test-1").unwrap(), shape.clone());
+    let mut core = Core { state, now: Timestamp::UNIX_EPOCH };
+    let mut begin = started(false);
+    for name in ["v", "w", "x"] {
+        begin.params.insert(name.to_owned(), "one".into());
+    }
+    core.give(Input::Begin(Box::new(begin)));
+    (core, shape)
+}
+
+#[test]
+fn a_step_that_acted_keeps_the_values_it_goes_by() {
+    let undo = "irreversible: test";
+    for (step, name) in [
+        (format!("sql: {{ database: app, statement: 'SELECT {{{{ params.v }}}}' }}\n    {undo}"), "v"),
+        (
+            "sql: { database: app, statement: SELECT 1 }\n    \
+             undo: { sql: { database: app, statement: 'SELECT {{ params.v }}' } }"
+                .to_owned(),
+            "v",
+        ),
+        (
+            format!(
+                "sql: {{ database: app, statement: VACUUM, transaction: false, \
+                 probe: {{ sql: 'SELECT {{{{ params.v }}}}', expect: 1 }} }}\n    {undo}"
+            ),
+            "v",
+        ),
+        (format!("when: params.v != 'x'\n    shell: {{ argv: [\"true\"] }}\n    {undo}"), "v"),
+        ("verify: { use: [whole] }".to_owned(), "w"),
+    ] {
+        let (mut core, shape) = valued(&step);
+        for _ in 0..2 {
+            let state = core.is("s1").word();
+            let why = refused(&core.state, &shape, name).unwrap_err();
+            assert!(
+                why.contains("step s1 ") && why.contains(&format!("the parameter {name},")),
+                "{state} {why}"
+            );
+            core.done("s1");
+        }
+        let other = if name == "v" { "w" } else { "v" };
+        core.give(Input::Outcome {
+            step: StepId::from("s2"),
+            attempt: 1,
+            outcome: Outcome::Failed(runplan::run::Failure::new("runplan::sql::text", "no")),
+        });
+        assert_eq!(refused(&core.state, &shape, other), Ok(()), "nothing goes by it: {step}");
+        assert_eq!(refused(&core.state, &shape, "x"), Ok(()), "only what changed nothing goes by it: {step}");
+    }
+}
+
+#[test]
+fn a_step_that_failed_halfway_is_amended_by_the_word_of_a_person_only() {
+    for (step, code, halfway) in [
+        ("shell: { run: 'echo half >> f; exit 1' }\n    irreversible: t", "runplan::shell::exit_code", true),
+        (
+            "shell: { run: 'echo half >> f; exit 1' }\n    irreversible: t",
+            "runplan::shell::not_started",
+            false,
+        ),
+        ("shell: { run: 'exit 1', changes: none }", "runplan::shell::exit_code", false),
+        ("http: { method: POST, url: 'http://h' }\n    irreversible: t", "runplan::http::answer", true),
+        ("http: { url: 'http://h' }", "runplan::http::answer", false),
+        (
+            "sql: { database: app, statement: VACUUM, transaction: false, probe: { sql: SELECT 1, expect: 1 } }\n    \
+             irreversible: t",
+            "runplan::postgres::refused",
+            true,
+        ),
+    ] {
+        let (mut core, _) = valued(step);
+        let s1 = StepId::from("s1");
+        if step.starts_with("sql") {
+            let fact =
+                runplan::run::Fact { name: "statement_intended".to_owned(), data: serde_json::json!({}) };
+            core.give(Input::Note { step: s1.clone(), attempt: 1, fact });
+        }
+        let failure = runplan::run::Failure::new(code, "no");
+        core.give(Input::Outcome { step: s1.clone(), attempt: 1, outcome: Outcome::Failed(failure) });
+        assert_eq!(core.is("s1"), StepState::Failed);
+        let other = shape(&VALUES.replace("STEP", "shell: { argv: [\"true\"], changes: none }"));
+        let gone = shape(&VALUES.replace("- id: s1", "- id: other").replace("STEP", step));
+        for now in [&other, &gone] {
+            let said = refused(&core.state, now, "");
+            assert_eq!(said.is_err(), halfway, "{step} {code}: {said:?}");
+            assert!(said.err().is_none_or(|why| why.contains("runplan resolve test-1 s1 --retry")));
+        }
+        core.give(Input::Post(Post::Resolve {
+            step: s1.clone(),
+            resolution: Resolution::Retry,
+            reason: "it left nothing".to_owned(),
+            loss: None,
+        }));
+        assert_eq!(refused(&core.state, &other, ""), Ok(()), "{step}");
+    }
+}

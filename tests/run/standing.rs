@@ -7,7 +7,7 @@ use runplan::drive::{self, Setup, Start};
 use runplan::plan::{RunId, StepId};
 use runplan::run::{
     Actor, Ask, Event, Failure, Finish, Input, Outcome, Outputs, Phase, Post, Record, Shape, State,
-    StepState, Why, decide, next_wakeup,
+    StepState, Why, decide, next_wakeup, standing,
 };
 use runplan::store::MemoryJournal;
 use std::collections::HashSet;
@@ -81,6 +81,16 @@ fn a_refused_undo_starts_nothing() {
     assert_eq!(script.marks.lock().unwrap().acts, acts, "an undo went forward");
     assert!(state.parked.is_some() && state.phase == Phase::Forward);
     assert!(script.marks.lock().unwrap().undone.is_empty());
+    // What helps is named, wherever somebody looks.
+    let resolve = "runplan resolve test-1 unclear --done";
+    let said = journal.records().into_iter().rev().find_map(|record| match record.event {
+        Event::DecisionRefused { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert!(said.as_ref().is_some_and(|said| said.contains(resolve)), "{said:?}");
+    assert!(matches!(state.parked, Some(Why::Stopped { .. })), "{:?}", state.parked);
+    let standing = standing(&state).unwrap();
+    assert!(standing.command.contains(resolve) && standing.words.contains("unclear"), "{standing:?}");
     // Now it can be told, so the undo goes through.
     script.unclear.lock().unwrap().clear();
     script.marks.lock().unwrap().done.insert("unclear".to_owned(), 1);

@@ -308,6 +308,32 @@ fn a_torn_head_accuses_nobody() {
 }
 
 #[test]
+fn a_head_that_is_gone_is_told_and_the_run_not_taken() {
+    let (state, records) = journal(5);
+    std::fs::remove_file(state.file("head")).unwrap();
+    change(&state, "DELETE FROM journal WHERE seq > 3");
+    // It can be looked at; that nothing was cut off is what nobody can say.
+    let loaded = state.store.load(&run_id()).unwrap();
+    assert_eq!((loaded.records.as_slice(), loaded.damage), (&records[..3], None));
+    for _ in 0..2 {
+        let verdict = state.store.verify(&run_id()).unwrap();
+        assert_eq!((verdict.lines, verdict.damage), (3, Some(Damage::HeadGone { last: 3 })));
+        let error = state.store.take(&run_id()).unwrap_err();
+        assert!(matches!(error, Error::NoHead { .. }), "{error}");
+        assert!(!state.file("head").exists(), "it was made anew by looking");
+    }
+    let (held, is_headless) = state.store.take_headless(&run_id()).unwrap();
+    assert!(is_headless);
+    let mut chain = Chain::new();
+    let mut again = vec![chain.event(started("scenario_2"))];
+    again.extend(chain.take(3));
+    block(held.journal().append(3, &again[3..])).unwrap();
+    drop(held);
+    assert_eq!(state.store.verify(&run_id()).unwrap().damage, None);
+    drop(state.store.take(&run_id()).unwrap());
+}
+
+#[test]
 fn a_file_that_is_no_journal_is_named() {
     for content in [&b""[..], b"nonsense", &[0; 8192]] {
         let (state, _) = journal(5);

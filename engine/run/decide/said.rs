@@ -4,6 +4,7 @@ use super::super::consent::{self, refuse};
 use super::super::event::{Event, Finish};
 use super::super::guarding::guarded_by;
 use super::super::input::{Post, Resolution};
+use super::super::parked::Why;
 use super::super::record::Actor;
 use super::super::state::{Phase, State};
 use super::super::transition::transition;
@@ -97,7 +98,12 @@ fn undo(state: &State, actor: &Actor, to: Option<StepId>, reason: String) -> Vec
         return Vec::new();
     }
     if let Some(step) = state.unknown().next() {
-        return refuse(step.clone(), actor, "its outcome is not known; resolve it before the undo");
+        let why = Why::Unknown { step: step.clone() }.command(&state.run);
+        return refuse(
+            step.clone(),
+            actor,
+            format!("its outcome is not known; resolve it before the undo: {why}"),
+        );
     }
     if !state.running.is_empty() {
         let step = state.running().next().cloned();

@@ -6,7 +6,7 @@ use super::super::outcome::{Ask, Evidence, Fact, Failure, Outputs};
 use super::super::record::{Actor, Record};
 use super::super::signature::Signed;
 use super::super::transition::StepState;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// A person's answer to an approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,12 +68,22 @@ pub struct Entry {
     pub accepted_loss: Option<String>,
     /// What it proved is proved anew.
     pub renewed: bool,
+    /// At the last resume it had ended later than the clock showed.
+    pub(in crate::run) is_ahead: bool,
     /// Needs that are not satisfied yet.
     pub(super) pending: usize,
     pub(super) cancelled: bool,
 }
 
+/// How far the clocks of two machines may differ; what ended further ahead has no age.
+const AHEAD: SignedDuration = SignedDuration::from_mins(2);
+
 impl Entry {
+    /// A process takes the run up, at that time.
+    pub(super) fn compare_clock(&mut self, resumed: Timestamp) {
+        self.is_ahead = self.finished_at.is_some_and(|finished| finished.duration_since(resumed) > AHEAD);
+    }
+
     /// Takes in what the line says of the step, but for its state.
     pub(super) fn remember(&mut self, record: &Record) {
         match &record.event {
@@ -82,6 +92,7 @@ impl Entry {
                 self.started_at.get_or_insert(record.at);
                 self.attempt_at = Some(record.at);
                 self.finished_at = None;
+                self.is_ahead = false;
                 self.facts.clear();
                 self.failure = None;
                 self.evidence = None;
@@ -135,7 +146,9 @@ impl Entry {
                     Resolution::Failed => {
                         self.failure = Some(Failure::new("runplan::run::resolved_failed", reason.clone()));
                     }
-                    Resolution::Done | Resolution::Retry => {}
+                    // What came of the attempt is said, by a person.
+                    Resolution::Retry => self.failure = None,
+                    Resolution::Done => {}
                 }
             }
             Event::CancelRequested { .. } => self.cancelled = true,

@@ -46,6 +46,7 @@ impl State {
                 self.attended = *attended;
                 self.wait = *wait;
                 self.resumed_at = Some(record.at);
+                self.entries.iter_mut().for_each(|entry| entry.compare_clock(record.at));
                 self.parked = None;
                 self.stopping = None;
             }

@@ -25,7 +25,7 @@ impl Play<'_> {
         let acted = self.laws.acted().find(changed).or_else(|| self.world.stands.iter().find(changed));
         let wanted = acted.is_none() && self.state.phase == Phase::Forward && self.state.moved.is_none();
         let text = new.text();
-        let allowed = self.state.refuse(&shape(&text));
+        let allowed = self.state.refuse(&shape(&text), &serde_json::Map::new());
         // Who was skipped although nobody knew may have taken effect, too.
         let spoken = allowed.as_ref().is_err_and(|why| why.contains("was skipped, and may have"));
         assert!(allowed.is_ok() == wanted || spoken && wanted, "{acted:?} {allowed:?}\n{text}");
