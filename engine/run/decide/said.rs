@@ -98,7 +98,7 @@ fn undo(state: &State, actor: &Actor, to: Option<StepId>, reason: String) -> Vec
         return Vec::new();
     }
     if let Some(step) = state.unknown().next() {
-        let why = Why::Unknown { step: step.clone() }.command(&state.run);
+        let why = Why::Unknown { step: step.clone() }.others(&state.run).join(", or ");
         return refuse(
             step.clone(),
             actor,
