@@ -52,7 +52,7 @@ async fn a_run_goes_on_where_it_was_imported_and_nowhere_else() {
         .complains("was moved to")
         .complains("epoch 2")
         .complains("runplan resume plan-");
-    sandbox.run("--state lost undo plan --yes").code(5).complains("was moved to");
+    sandbox.run("--state lost undo plan --yes --partly").code(5).complains("was moved to");
     // A second machine takes the file in, and a third time the first.
     sandbox.run("--state other import moved.run --takeover me-too").code(5).complains("was moved to");
     assert_eq!(sandbox.run("--state other runs --format json").code(0).json()["runs"], serde_json::json!([]));
@@ -171,7 +171,7 @@ async fn what_was_finished_elsewhere_is_not_done_once_more() {
     sandbox.run("--state lost approve plan go").code(0);
     let refused = sandbox.run("--state lost resume").code(6);
     refused.complains("the mark that plan-").complains("ended from elsewhere").complains("--reclaim REASON");
-    sandbox.run("--state lost undo plan --yes").code(6).complains("ended from elsewhere");
+    sandbox.run("--state lost undo plan --yes --partly").code(6).complains("ended from elsewhere");
     sandbox.run("--state third import moved.run --takeover again").code(6).complains("ended from elsewhere");
     assert_eq!(count(&settings).await, "2");
     sandbox.run("--state lost stop plan --for-good").code(0);

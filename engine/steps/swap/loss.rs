@@ -156,7 +156,7 @@ async fn compared(
     }
     let report = report?;
     let summary =
-        report.summary.split("; ").next().unwrap_or_default().replace("the swap would", "going back would");
+        report.summary.split("; ").next().unwrap_or_default().replace("the side would", "going back would");
     Ok(match &report.file {
         Some(file) => format!("; against the old database {summary}: see {}", file.display())
             .trim_start_matches("; ")
