@@ -94,15 +94,7 @@ impl Rules<'_, '_> {
     pub(super) fn probe(&mut self, probe: Option<&Probe>, has_database: bool, span: Span) {
         let Some(probe) = probe else { return };
         self.question(&probe.question);
-        let asks = matches!(
-            probe.question.value,
-            Question::Sql(_)
-                | Question::Schema(_)
-                | Question::Counts(_)
-                | Question::Lost(_)
-                | Question::Amcheck(_)
-        );
-        if asks && probe.database.is_none() && !has_database {
+        if asks_one(&probe.question.value) && probe.database.is_none() && !has_database {
             let message = "the probe asks a database, and none is named";
             self.error("runplan::check::no_database", span, message, "give the `probe` a `database:`");
         }
@@ -110,13 +102,17 @@ impl Rules<'_, '_> {
 }
 
 fn asks_database(check: &Check) -> bool {
-    let asks = matches!(
-        check.question.value,
+    asks_one(&check.question.value) && check.database.is_none()
+}
+
+/// Whether a database has to answer it.
+fn asks_one(question: &Question) -> bool {
+    matches!(
+        question,
         Question::Sql(_)
             | Question::Schema(_)
             | Question::Counts(_)
             | Question::Lost(_)
             | Question::Amcheck(_)
-    );
-    asks && check.database.is_none()
+    )
 }
