@@ -74,6 +74,23 @@ fn inner(question: &Sp<Question>, span: Span, findings: &mut Vec<Finding>) {
             if let Some(tolerance) = &against.tolerance {
                 self::tolerance(tolerance, findings);
             }
+            let counts = matches!(&question.value, Question::Counts(_));
+            match &against.only {
+                Some(_) if counts => wrong(
+                    findings,
+                    "runplan::check::wrong_condition",
+                    span,
+                    "`only` chooses among differences of definitions, and `counts` compares rows".to_owned(),
+                    "leave it out, or ask with `schema`",
+                ),
+                Some(only) if only.is_empty() => {
+                    findings.push(never(
+                        span,
+                        "a comparison in which no difference counts passes whatever it finds",
+                    ));
+                }
+                _ => {}
+            }
         }
         _ => {}
     }

@@ -1,7 +1,7 @@
 //! One check: a question to the world and what the answer must be. Used by `verify`, by named checks and by probes.
 
 use super::action::{Http, Shell};
-use super::decode::{Decode, DecodeKeys, Reader, Schemas, Table, record, visible};
+use super::decode::{Decode, DecodeKeys, Reader, Schemas, Table, choice, record, visible};
 use super::duration::Duration;
 use super::expect::Expect;
 use super::finding::Finding;
@@ -49,6 +49,20 @@ record! {
     }
 }
 
+choice! {
+    /// How an object can differ from a backup's.
+    pub enum Differing {
+        /// The backup holds it, and it is not there.
+        Missing = "missing",
+        /// It is there, and the backup does not hold it.
+        Extra = "extra",
+        /// It is there and does not do its work.
+        Invalid = "invalid",
+        /// Both have it, with other definitions.
+        Changed = "changed",
+    }
+}
+
 record! {
     /// Compares with a backup.
     pub struct AgainstBackup as "a comparison" {
@@ -61,6 +75,9 @@ record! {
         /// Only these tables.
         /// Example: ["users"]
         tables: Option<Vec<Text>>,
+        /// Of `schema`: only these differences count. `[extra]` asks whether the backup holds everything that is there.
+        /// Example: ["extra"]
+        only: Option<Vec<Differing>>,
     }
 }
 

@@ -30,7 +30,7 @@ pub mod text;
 pub mod vocabulary;
 
 pub use action::Action;
-pub use check::{AgainstBackup, Check, Checks, Probe, Question};
+pub use check::{AgainstBackup, Check, Checks, Differing, Probe, Question};
 pub use decode::Table;
 pub use defaults::Defaults;
 pub use duration::Duration;

@@ -5,8 +5,8 @@ use super::words;
 use crate::plan::action::{Http, Shell, Verify};
 use crate::plan::template::{self, Scope};
 use crate::plan::{
-    Action, AgainstBackup, Changes, Check, Conditions, Expect, Json, Loaded, Plan, Probe, Question, Table,
-    Text,
+    Action, AgainstBackup, Changes, Check, Conditions, Differing, Expect, Json, Loaded, Plan, Probe,
+    Question, Table, Text,
 };
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -391,6 +391,8 @@ impl<'r> Writer<'r> {
         out.text("matches", self.plain(&against.matches));
         out.maybe("tolerance", against.tolerance.as_ref().map(|text| &text.value));
         out.list("tables", self.plains(&against.tables));
+        let words = |only: &Vec<Differing>| only.iter().map(|one| one.word().to_owned()).collect();
+        out.list("only", against.only.as_ref().map(words));
     }
 
     fn expect(&self, name: &str, expect: Option<&Expect>, out: &mut Fields) {

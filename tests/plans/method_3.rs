@@ -172,7 +172,7 @@ fn single_tables_are_restored_beside_and_refused_in_place() {
     shop.types("pg_dump $DATABASE_URL -t users -t escrows > backup_specific_tables.sql");
     shop.breaks();
     let refused = shop.sandbox.run(&shop.line("backup_specific_tables.sql", "-p where=in_place")).code(4);
-    refused.says("tables that would be lost").says("public.messages");
+    refused.says("what would be lost").says("table public.messages");
     assert_eq!(shop.one("SELECT count(*) FROM messages"), "100", "nothing was touched");
     assert!(!shop.sandbox.exists("safety"));
     std::fs::remove_dir_all(shop.sandbox.state()).unwrap();
@@ -184,6 +184,44 @@ fn single_tables_are_restored_beside_and_refused_in_place() {
         shop.database.database()
     ));
     assert_eq!(shop.one_of(&side, "SELECT count(*) FROM users WHERE email = 'u' || id"), "500");
+}
+
+/// What the live database has and the backup has not is named by kind and name, and goes only when somebody said so.
+#[test]
+fn what_the_backup_does_not_hold_goes_only_when_it_was_said() {
+    let shop = Shop::new();
+    shop.types(BACKUPS[1].1);
+    shop.execute(&[
+        "CREATE VIEW rich AS SELECT * FROM escrows WHERE amount > 100",
+        "CREATE MATERIALIZED VIEW counted AS SELECT count(*) FROM users",
+        "CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql AS 'SELECT n * 2'",
+        "CREATE SEQUENCE loose",
+        "CREATE TYPE mood AS ENUM ('sad', 'ok')",
+        "CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+        "CREATE TRIGGER touch BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION touched()",
+        "ALTER TABLE users ADD COLUMN phone text",
+    ]);
+    let named = [
+        "view public.rich",
+        "materialized view public.counted",
+        "function public.twice(n integer)",
+        "sequence public.loose",
+        "enum public.mood",
+        "trigger public.users.touch",
+        "column public.users.phone",
+    ];
+    let refused = shop.sandbox.run(&shop.line(BACKUPS[1].0, "-p where=in_place")).code(4);
+    named.iter().fold(refused.says("objects that the backup does not hold"), |ran, name| ran.says(name));
+    assert!(!shop.sandbox.exists("safety"), "nothing was done");
+    std::fs::remove_dir_all(shop.sandbox.state()).unwrap();
+    let asked = shop.sandbox.run(&shop.line(BACKUPS[1].0, "-p where=in_place -p drop_others=true")).code(4);
+    named.iter().fold(asked, |ran, name| ran.says(name));
+    shop.approve("go").code(0);
+    shop.is_whole(shop.database.database());
+    assert_eq!(
+        shop.one("SELECT coalesce(to_regclass('rich')::text, '') || coalesce(to_regtype('mood')::text, '')"),
+        ""
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::super::sql::session::{self, Limits};
 use super::backup::is_called;
 use super::{Unanswered, given, plain_list};
 use crate::plan::check::AgainstBackup;
-use crate::plan::{Duration, Text};
+use crate::plan::{Differing, Duration, Text};
 use crate::postgres::identity;
 use crate::sql::schema::{Difference, Fault, Schema, compare};
 use serde_json::{Map, Value};
@@ -44,12 +44,15 @@ pub async fn ask(
     let mut now =
         definitions::of_database(attempt, &target, major).await.map_err(|failure| ended(attempt, failure))?;
     let mut wanted = backup.schema;
-    if let Some(missing) = choose(&mut wanted, &mut now, chosen.as_deref(), is_part) {
+    if let Some(missing) =
+        choose(&mut wanted, &mut now, chosen.as_deref(), is_part && !asks_for_extras(check))
+    {
         let message = format!("the backup holds no table {missing}");
         return Ok(Answer { wrong: Some(message), ..Answer::default() });
     }
     let of = wanted.objects.len();
     let mut differences = compare(&wanted, &now);
+    let counts = |fault: Fault| check.only.as_ref().is_none_or(|only| only.contains(&differing(fault)));
     let is_chosen =
         |table: &str| chosen.as_ref().is_none_or(|chosen| chosen.iter().any(|name| is_called(table, name)));
     let invalid = catalog::invalid(&connection).await?;
@@ -60,9 +63,53 @@ pub async fn ask(
         });
         differences.push(fault);
     }
+    differences.retain(|one| counts(one.fault));
     differences.sort();
-    let versions = backup.major.filter(|then| *then != major);
-    Ok(answer(&differences, of, is_part, versions.map(|then| (then, major))))
+    let versions = backup.major.filter(|then| *then != major).map(|then| (then, major));
+    let mut answer = answer(&differences, of, is_part, versions);
+    if asks_for_extras(check) && check.only.as_ref().is_some_and(|only| only.len() == 1) {
+        extras(&mut answer, &differences);
+    }
+    Ok(answer)
+}
+
+/// Whether what the backup does not hold is asked for by name: then that it is a part of a database is no excuse.
+fn asks_for_extras(check: &AgainstBackup) -> bool {
+    check.only.as_ref().is_some_and(|only| only.contains(&Differing::Extra))
+}
+
+fn differing(fault: Fault) -> Differing {
+    match fault {
+        Fault::Missing => Differing::Missing,
+        Fault::Extra => Differing::Extra,
+        Fault::Invalid => Differing::Invalid,
+        Fault::Changed => Differing::Changed,
+    }
+}
+
+/// So many objects are named in a sentence; the rows have them all.
+const NAMED: usize = 30;
+
+/// In words: what is there and not in the backup, by kind and name.
+fn extras(answer: &mut Answer, extras: &[Difference]) {
+    let short = |name: &str| match name.char_indices().nth(120) {
+        Some((end, _)) => format!("{}...", name.get(..end).unwrap_or(name)),
+        None => name.to_owned(),
+    };
+    let mut names: Vec<String> =
+        extras.iter().take(NAMED).map(|one| format!("{} {}", one.kind, short(&one.name))).collect();
+    if extras.len() > NAMED {
+        names.push(format!("{} more", extras.len() - NAMED));
+    }
+    let said = format!("{} objects that the backup does not hold: {}", extras.len(), names.join(", "));
+    match &mut answer.doubt {
+        Some(doubt) => {
+            "a backup that holds everything that is there".clone_into(&mut doubt.expected);
+            doubt.actual.clone_from(&said);
+            answer.summary = Some(said);
+        }
+        None => answer.summary = Some("the backup holds everything that is there".to_owned()),
+    }
 }
 
 /// A program that was ended because the attempt was cancelled gave no answer.

@@ -146,12 +146,22 @@ impl Finding {
 
     /// `every user has a wallet: 17 rows (wanted: nothing), such as id=3; id=9`
     pub fn words(&self) -> String {
-        let examples: Vec<String> = self.rows.iter().take(EXAMPLES).map(row_words).collect();
+        let examples: Vec<String> =
+            self.rows.iter().filter(|row| !self.has_told(row)).take(EXAMPLES).map(row_words).collect();
         let such = match self.row_count {
             Some(count) if count > 0 && !examples.is_empty() => format!(", such as {}", examples.join("; ")),
             _ => String::new(),
         };
         format!("{}: {} (wanted: {}){such}", self.name, self.actual, self.expected)
+    }
+
+    /// Whether the sentence names this object already.
+    fn has_told(&self, row: &Value) -> bool {
+        let text = |column: &str| row.get(column).and_then(Value::as_str);
+        match (text("kind"), text("object")) {
+            (Some(kind), Some(object)) => self.actual.contains(&format!("{kind} {object}")),
+            _ => false,
+        }
     }
 }
 

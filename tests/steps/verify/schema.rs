@@ -256,3 +256,45 @@ async fn a_foreign_key_whose_triggers_are_disabled_is_named() {
     assert!(failure.message.contains("invalid foreign key public.many.its"), "{}", failure.message);
     stage.end().await;
 }
+
+#[tokio::test]
+async fn a_backup_is_asked_whether_it_holds_everything() {
+    let settings = rich("schema_extra").await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dump");
+    dump(&settings, &["-Fc", &format!("--file={}", path.display())]);
+    let app = connect(&settings).await;
+    // What is missing or changed is not asked about.
+    app.execute("DROP VIEW adults; ALTER TABLE escrows ALTER note TYPE text").await.unwrap();
+    let held = checked(&settings, &path, ", only: [extra]").await;
+    assert_eq!(held["passed"], true, "{held}");
+    app.execute(
+        "CREATE VIEW later AS SELECT 1 AS one; CREATE PROCEDURE p(a int) LANGUAGE sql AS 'SELECT 1'; \
+                 CREATE TABLE extra (id serial); CREATE DOMAIN short AS varchar(3)",
+    )
+    .await
+    .unwrap();
+    let lacks = checked(&settings, &path, ", only: [extra]").await;
+    let found = differences(&lacks);
+    for name in
+        ["view public.later", "procedure public.p(IN a integer)", "table public.extra", "domain public.short"]
+    {
+        assert!(found.contains(&format!("extra {name}")), "{found:?}");
+        assert!(lacks["actual"].as_str().unwrap().contains(name), "{lacks}");
+    }
+    // A backup of a part has an excuse for what it does not hold, but not when that is what is asked.
+    let stage = plan(
+        "steps:
+  - { id: kept, backup: { database: app, to: backups, tables: [people] } }
+  - { id: some, verify: { database: app, checks: [ { name: s, schema: { matches: \"{{ steps.kept.path }}\" } } ] } }
+  - { id: all, verify: { database: app, checks: [ { name: s, schema: { matches: \"{{ steps.kept.path }}\", only: [extra] } } ] } }
+",
+    )
+    .database("app", &settings)
+    .set();
+    stage.done("kept").await;
+    stage.done("some").await;
+    let failure = failed(stage.act("all").await);
+    assert!(failure.message.contains("table public.escrows"), "{}", failure.message);
+    stage.end().await;
+}
