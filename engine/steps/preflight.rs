@@ -13,6 +13,7 @@ mod locks;
 mod pooled;
 mod privileges;
 mod programs;
+mod restores;
 mod room;
 mod server;
 mod sessions;
@@ -135,6 +136,7 @@ async fn database(
     found.extend(room::look(world, &server, uses).await);
     found.extend(statements::look(world, &server, uses).await);
     found.extend(copies::look(world, &server, uses).await);
+    found.extend(restores::look(world, options, &server, uses).await);
     (found, Some(server.identity))
 }
 

@@ -4,7 +4,8 @@
 mod elsewhere;
 mod in_place;
 mod load;
-mod needs;
+pub(super) mod needs;
+mod packages;
 mod room;
 mod side;
 mod unwritten;

@@ -1,6 +1,7 @@
 //! What is asked of the real systems before a run: against real servers, files and programs.
 
 mod copies;
+mod needs;
 mod outside;
 mod pooler;
 mod privileges;

@@ -160,7 +160,7 @@ async fn a_feeder_that_is_killed_commits_nothing() {
 }
 
 /// Runs one of the client programs of the version under test on a database.
-fn client(settings: &Settings, name: &str, arguments: &[&str]) -> Vec<u8> {
+pub fn client(settings: &Settings, name: &str, arguments: &[&str]) -> Vec<u8> {
     let program = programs().find(name, programs().server_programs(None).unwrap().major).unwrap();
     let mut command = runplan::process::plain::command(program.path);
     for (name, value) in settings.client_environment() {

@@ -94,6 +94,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether it is what `pg_dump -C` writes to make the database itself and go into it.
+    pub fn creates_its_database(&self) -> bool {
+        match self {
+            Refusal::Database { .. } => true,
+            Refusal::MetaCommand { at } => at.text.starts_with("\\connect"),
+            _ => false,
+        }
+    }
+
     /// Where it stands.
     pub fn position(&self) -> &Position {
         match self {

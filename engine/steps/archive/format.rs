@@ -36,6 +36,18 @@ impl Format {
     }
 }
 
+impl Packing {
+    /// The command that unpacks a file to its output; None: it is not packed.
+    pub(super) fn program(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some("gzip -dc"),
+            Self::Zstd => Some("zstd -dc"),
+            Self::Lz4 => Some("lz4 -dc"),
+        }
+    }
+}
+
 impl std::fmt::Display for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -127,7 +139,7 @@ fn is_tar(head: &[u8]) -> bool {
 }
 
 /// For a shell.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 

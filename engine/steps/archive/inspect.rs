@@ -8,6 +8,7 @@ use super::needs::Needs;
 use super::sums;
 use super::unpack::unpack;
 use super::unusable;
+use crate::clock::Stopwatch;
 use crate::postgres::{Program, Programs};
 use crate::process;
 use crate::run::Failure;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What a backup is, proved.
@@ -152,21 +154,75 @@ impl Reader {
         }
     }
 
-    fn finish(self, path: &Path) -> Result<Summary, Failure> {
+    fn finish(self, path: &Path, packing: Option<Packing>) -> Result<Summary, Failure> {
         match self.refusal {
-            Some(refusal) => Err(hostile(path, &refusal)),
+            Some(refusal) => Err(hostile(path, packing, &refusal)),
             None => Ok(self.scanner.finish()),
         }
     }
 }
 
 /// Something that must not be sent to a server.
-fn hostile(path: &Path, refusal: &Refusal) -> Failure {
+fn hostile(path: &Path, packing: Option<Packing>, refusal: &Refusal) -> Failure {
     let failure = failure_of(refusal);
-    Failure { message: format!("{}: {}", path.display(), failure.message), ..failure }.permanent()
+    let help = match (packing, &failure.help) {
+        (Some(packing), Some(help)) if refusal.creates_its_database() => Some(format!(
+            "{help}; or leave these lines out, and name what is left: {}",
+            without_create(path, packing)
+        )),
+        _ => failure.help,
+    };
+    Failure { message: format!("{}: {}", path.display(), failure.message), help, ..failure }.permanent()
+}
+
+/// The command that takes what `pg_dump -C` adds out of a dump: it stands above the first object, where there are no rows.
+fn without_create(path: &Path, packing: Packing) -> String {
+    const SCRIPT: &str = r"1,/^(COPY|CREATE (TABLE|SCHEMA|EXTENSION|TYPE|DOMAIN|FUNCTION|PROCEDURE|SEQUENCE|VIEW)) /{/^(DROP|CREATE|ALTER) DATABASE |^\\unrestrict /d;/^\\connect /{N;d}}";
+    let (file, mended) = (format::quoted(path), format::quoted(&path.with_extension("one.sql")));
+    match packing.program() {
+        None => format!("sed -E '{SCRIPT}' {file} > {mended}"),
+        Some(program) => format!("{program} {file} | sed -E '{SCRIPT}' > {mended}"),
+    }
+}
+
+/// What a backup needs of a server, as far as it could be read in that time, and whether that was all of it. Of an archive
+/// only the definitions are read: no rows.
+///
+/// # Errors
+/// It cannot be read, or holds what must not reach a server.
+pub async fn needs_of(reading: &Reading, path: &Path, limit: Duration) -> Result<(Needs, bool), Failure> {
+    let Format::Plain(packing) = format::recognise(path)? else {
+        let sections = ["--section=pre-data", "--section=post-data"];
+        let read = written_as_sql(reading, path, format::recognise(path)?, &sections);
+        return match tokio::time::timeout(limit, read).await {
+            Ok(summary) => Ok((Needs::of(&summary?), true)),
+            Err(_) => Ok((Needs::default(), false)),
+        };
+    };
+    let (reading, file) = (reading.clone(), path.to_owned());
+    let read = move || {
+        let watch = Stopwatch::start();
+        let (reader, whole) = scan(&reading, &file, packing, &|| watch.elapsed() < limit)?;
+        let summary = reader.finish(&file, Some(packing))?;
+        if whole {
+            judge(&file, &summary)?;
+        }
+        Ok((Needs::of(&summary), whole))
+    };
+    blocking(read).await
 }
 
 fn read_text(reading: &Reading, path: &Path, packing: Packing) -> Result<Summary, Failure> {
+    scan(reading, path, packing, &|| true)?.0.finish(path, Some(packing))
+}
+
+/// Reads text to its end, or as long as it may; false: not to its end.
+fn scan(
+    reading: &Reading,
+    path: &Path,
+    packing: Packing,
+    may_go_on: &dyn Fn() -> bool,
+) -> Result<(Reader, bool), Failure> {
     let damaged = |error: std::io::Error| {
         unusable("damaged", path, error).help("use another backup; this file is cut short or altered")
     };
@@ -189,18 +245,31 @@ fn read_text(reading: &Reading, path: &Path, packing: Packing) -> Result<Summary
             break;
         }
         (reading.progress)(text.position());
+        if !may_go_on() {
+            return Ok((reader, false));
+        }
     }
     if first {
         return Err(unusable("empty", path, "there is nothing in it").help("use another backup"));
     }
-    reader.finish(path)
+    Ok((reader, true))
 }
 
 /// Has pg_restore write the archive as SQL, all of it: `pg_restore -l` does not notice a damaged one.
 async fn read_archive(reading: &Reading, path: &Path, format: Format) -> Result<Summary, Failure> {
+    written_as_sql(reading, path, format, &[]).await
+}
+
+async fn written_as_sql(
+    reading: &Reading,
+    path: &Path,
+    format: Format,
+    flags: &[&str],
+) -> Result<Summary, Failure> {
     let pg_restore = restorer(&reading.programs, header::read(path, format).as_ref(), 0)?.path;
-    let argv = [pg_restore.as_os_str(), "-f".as_ref(), "-".as_ref(), "--".as_ref(), path.as_os_str()];
-    let argv = argv.map(std::ffi::OsStr::to_owned).to_vec();
+    let mut argv = vec![pg_restore.clone().into_os_string()];
+    argv.extend(flags.iter().chain(&["-f", "-", "--"]).map(std::ffi::OsString::from));
+    argv.push(path.as_os_str().to_owned());
     let progress = reading.progress.clone();
     let take = move |reader: &mut Reader, bytes: &[u8]| {
         let go_on = reader.take(bytes);
@@ -220,7 +289,7 @@ async fn read_archive(reading: &Reading, path: &Path, format: Format) -> Result<
             unusable("damaged", path, why).help("use another backup; this one is cut short or altered")
         );
     }
-    reader.finish(path)
+    reader.finish(path, None)
 }
 
 /// The pg_restore that fits both the archive and a server of that major version (0: no server).
@@ -236,4 +305,30 @@ pub async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
         Err(Failure::new("runplan::step::thread", format!("a thread ended oddly: {error}")))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No longer than a question may take: what was read by then counts, and that there was more is known.
+    #[tokio::test]
+    async fn needs_are_read_as_far_as_the_time_reaches() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("backup.sql");
+        let rows = "INSERT INTO t VALUES ('a row of some length');\n".repeat(20_000);
+        let last = "ALTER TABLE t OWNER TO second;\n";
+        let dump = format!("CREATE TABLE t (a text);\nALTER TABLE t OWNER TO first;\n{rows}{last}");
+        std::fs::write(&path, dump).unwrap();
+        let reading = Reading::new(&Programs::new(None, None), &CancellationToken::new());
+        let read = async |limit| {
+            let (needs, whole) = needs_of(&reading, &path, limit).await.unwrap();
+            (needs.roles.into_iter().collect::<Vec<_>>(), whole)
+        };
+        assert_eq!(read(Duration::ZERO).await, (vec!["first".to_owned()], false));
+        assert_eq!(
+            read(Duration::from_secs(600)).await,
+            (vec!["first".to_owned(), "second".to_owned()], true)
+        );
+    }
 }

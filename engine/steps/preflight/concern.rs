@@ -79,7 +79,13 @@ impl Concern {
 
     /// Whether an operator may accept it.
     pub fn is_final(&self) -> bool {
-        let without = ["runplan::postgres::", "runplan::secret::", "runplan::archive::", "runplan::backup::"];
+        let without = [
+            "runplan::postgres::",
+            "runplan::secret::",
+            "runplan::archive::",
+            "runplan::backup::",
+            "runplan::sql::",
+        ];
         FINAL.contains(&self.short_code()) || without.iter().any(|prefix| self.code.starts_with(prefix))
     }
 

@@ -6,6 +6,7 @@ use super::server::Server;
 use super::uses::{Use, What};
 use super::{ids, listed, steps_that};
 use crate::plan::Text;
+use crate::plan::action::restore::Owners;
 use crate::postgres::{escape_identifier, escape_literal};
 use crate::sql::Object;
 
@@ -204,7 +205,8 @@ async fn hidden_rows(
 
 /// The owners of what is there now are those of a backup taken of it: `owners: keep` gives its objects to them.
 async fn owners(server: &Server, used: &Use, found: &mut Found) {
-    if !matches!(used.what, What::Restore { keeps_owners: true, .. }) {
+    let keeps = matches!(&used.what, What::Restore { action, .. } if action.owners == Owners::Keep);
+    if !keeps {
         return;
     }
     let sql = "SELECT DISTINCT pg_get_userbyid(o.owner) FROM (SELECT relowner AS owner FROM pg_class \

@@ -46,7 +46,7 @@ pub enum What {
     },
     Restore {
         in_place: bool,
-        keeps_owners: bool,
+        action: Box<action::Restore>,
     },
     Swap,
     Freeze,
@@ -156,7 +156,7 @@ impl Walk<'_> {
             Action::Restore(restore) => {
                 let what = What::Restore {
                     in_place: restore.into == Into::InPlace,
-                    keeps_owners: restore.owners == action::restore::Owners::Keep,
+                    action: Box::new(restore.clone()),
                 };
                 match &restore.into {
                     Into::Other(name) => self.database(&Text::made(name.value.as_str()), what),

@@ -1,12 +1,13 @@
 //! What a backup needs of the server that it goes to: roles, extensions, a version that understands it. Told before anything
 //! is touched, all at once. Reads only; what it cannot know the server says while the backup is loaded.
 
+use super::super::archive::Needs;
 use super::super::attempt::Attempt;
 use super::super::stop::Stop;
-use super::Source;
+use super::{Source, packages};
 use crate::plan::action::Restore;
 use crate::plan::action::restore::Owners;
-use crate::postgres::{Connection, escape_literal, identity};
+use crate::postgres::{Connection, Error, escape_identifier, escape_literal, identity};
 use crate::run::Failure;
 use crate::sql::dump;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +41,7 @@ fn renamed(roles: &crate::plan::Roles) -> BTreeMap<String, String> {
 ///
 /// # Errors
 /// Something is missing, or the server cannot be asked.
-pub async fn check(
+pub(super) async fn check(
     attempt: &Attempt,
     action: &Restore,
     server: &Connection,
@@ -54,60 +55,94 @@ pub async fn check(
         ));
     }
     let Some(needs) = &source.found.needs else { return Ok(()) };
-    let roles = match &action.owners {
+    if let Owners::Map(map) = &action.owners {
+        for from in renamed(map).keys().filter(|from| !needs.roles.contains(*from)) {
+            attempt.warn(format!("the backup names no role {from}: nothing of it is changed"));
+        }
+    }
+    let lacks = lacking(server, major, &action.owners, needs).await?;
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    let (what, help) = words(&lacks);
+    let message = format!("{} cannot be restored: {what}", source.path.display());
+    Err(Failure::new("runplan::restore::needs", message).help(help).permanent().into())
+}
+
+/// Something that the server does not have, and what gives it to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    pub what: String,
+    pub help: String,
+}
+
+/// All of it in one sentence, and how it is mended.
+pub fn words(lacks: &[Lack]) -> (String, String) {
+    let of = |part: fn(&Lack) -> &str| lacks.iter().map(part).collect::<Vec<_>>().join("; ");
+    (of(|lack| &lack.what), of(|lack| &lack.help))
+}
+
+/// Everything that the server lacks for a backup with these needs.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn lacking(
+    server: &Connection,
+    major: u32,
+    owners: &Owners,
+    needs: &Needs,
+) -> Result<Vec<Lack>, Error> {
+    let named = |roles: &BTreeSet<String>| match owners {
         Owners::Skip => BTreeSet::new(),
-        Owners::Keep => needs.roles.clone(),
-        Owners::Map(map) => mapped(attempt, &needs.roles, &renamed(map)),
+        Owners::Keep => roles.clone(),
+        Owners::Map(map) => {
+            let map = renamed(map);
+            roles.iter().map(|role| map.get(role).unwrap_or(role).clone()).collect()
+        }
     };
-    let mut missing = Vec::new();
-    let mut help = Vec::new();
-    let (absent, mut foreign) = missing_roles(server, &roles).await?;
+    let mut lacks = Vec::new();
+    let (absent, mut foreign) = missing_roles(server, &named(&needs.roles)).await?;
     // Who is only granted something need not be anybody's group.
-    if let Some(owners) = &needs.owners {
-        let owners: BTreeSet<&String> = match &action.owners {
-            Owners::Map(map) => {
-                let renamed =
-                    |owner| map.iter().find(|(from, _)| &from.value == owner).map(|(_, to)| &to.value);
-                owners.iter().map(|owner| renamed(owner).unwrap_or(owner)).collect()
-            }
-            Owners::Keep | Owners::Skip => owners.iter().collect(),
-        };
+    if let Some(owners) = needs.owners.as_ref().map(named) {
         foreign.retain(|role| owners.contains(role));
     }
+    let names = |roles: &[String]| roles.iter().map(|role| escape_identifier(role)).collect::<Vec<_>>();
     if !absent.is_empty() {
-        missing.push(format!("it names roles that are not there: {}", absent.join(", ")));
-        help.push("create them, or give `owners: skip`, or `owners: { map: { OLD: NEW } }`");
+        let made: Vec<String> = names(&absent).iter().map(|role| format!("CREATE ROLE {role}")).collect();
+        lacks.push(Lack {
+            what: format!("it names roles that are not there: {}", absent.join(", ")),
+            help: format!(
+                "as a superuser: {}; or give `owners: skip`, or `owners: {{ map: {{ OLD: NEW }} }}`",
+                made.join("; ")
+            ),
+        });
     }
     if !foreign.is_empty() {
         let user = server.one("SELECT current_user").await?;
-        missing.push(format!("{user} is not a member of {}, to whom it gives objects", foreign.join(", ")));
-        help.push("restore as a superuser, or give `owners: skip`");
+        lacks.push(Lack {
+            what: format!("{user} is not a member of {}, to whom it gives objects", foreign.join(", ")),
+            help: format!(
+                "restore as a superuser, or as one: GRANT {} TO {}; or give `owners: skip`",
+                names(&foreign).join(", "),
+                escape_identifier(&user)
+            ),
+        });
     }
     let unavailable = missing_extensions(server, &needs.extensions).await?;
     if !unavailable.is_empty() {
-        missing.push(format!("it needs extensions that are not installed there: {}", unavailable.join(", ")));
-        help.push("install their packages on the server");
+        lacks.push(Lack {
+            what: format!("it needs extensions that are not installed there: {}", unavailable.join(", ")),
+            help: packages::mending(major, &unavailable),
+        });
     }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let message = format!("{} cannot be restored: {}", source.path.display(), missing.join("; "));
-    Err(Failure::new("runplan::restore::needs", message).help(help.join("; ")).permanent().into())
-}
-
-/// The roles under their new names; a name that the backup does not have is said to be so.
-fn mapped(attempt: &Attempt, roles: &BTreeSet<String>, map: &BTreeMap<String, String>) -> BTreeSet<String> {
-    for from in map.keys().filter(|from| !roles.contains(*from)) {
-        attempt.warn(format!("the backup names no role {from}: nothing of it is changed"));
-    }
-    roles.iter().map(|role| map.get(role).unwrap_or(role).clone()).collect()
+    Ok(lacks)
 }
 
 /// Those that are not there, and those that this user may not give objects to.
 async fn missing_roles(
     server: &Connection,
     roles: &BTreeSet<String>,
-) -> Result<(Vec<String>, Vec<String>), Stop> {
+) -> Result<(Vec<String>, Vec<String>), Error> {
     if roles.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
@@ -128,7 +163,7 @@ async fn missing_roles(
     Ok((with(1), with(2)))
 }
 
-async fn missing_extensions(server: &Connection, needed: &BTreeSet<String>) -> Result<Vec<String>, Stop> {
+async fn missing_extensions(server: &Connection, needed: &BTreeSet<String>) -> Result<Vec<String>, Error> {
     if needed.is_empty() {
         return Ok(Vec::new());
     }

@@ -17,6 +17,8 @@ steps:
     backup: { database: app, to: backups, record: [integrity] }
   - id: side
     restore: { from: "{{ steps.backed_up.path }}", database: app }
+  - id: older
+    restore: { from: older.sql, database: app }
   - id: checked
     verify: { database: app, use: [integrity] }
   - id: frozen
@@ -133,7 +135,8 @@ async fn nothing_is_changed_by_a_superusers_preflight() {
         )
         .await
         .unwrap();
-    let stage = plan(&format!("{APP}{PLAN}")).database("app", &app).set();
+    let stage =
+        plan(&format!("{APP}{PLAN}")).database("app", &app).file("older.sql", "DROP TABLE users;").set();
     // What these sessions did is counted before anything is compared.
     for session in [&admin, &before_it] {
         session.execute("SELECT pg_stat_force_next_flush()").await.unwrap();
