@@ -1,6 +1,7 @@
 //! `restore`: loads a backup, beside the live database or over it. A backup is proved before anything is touched. Must never
 //! leave half a database under the live name, and never drop a database that is not this step's own.
 
+mod analyse;
 mod elsewhere;
 mod in_place;
 mod load;

@@ -52,6 +52,36 @@ async fn in_place_puts_everything_back_in_one_transaction() {
     }
 }
 
+/// Tables of every kind, with rows, a name that needs quotes among them.
+const KINDS: &str = "CREATE SCHEMA \"Odd \"\"one\";
+CREATE TABLE \"Odd \"\"one\".\"a.b\" AS SELECT n FROM generate_series(1, 50) n;
+CREATE TABLE parted (n int) PARTITION BY RANGE (n);
+CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (100);
+INSERT INTO parted SELECT n FROM generate_series(1, 50) n;
+CREATE MATERIALIZED VIEW seen AS SELECT n FROM parted";
+
+/// Those that have no statistics of their own.
+const BARE: &str = "SELECT coalesce(string_agg(c.oid::regclass::text, ', '), 'none') FROM pg_class c
+    WHERE c.relkind IN ('r', 'm', 'p') AND c.relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')
+    AND NOT EXISTS (SELECT 1 FROM pg_statistic s WHERE s.starelid = c.oid)";
+
+#[tokio::test]
+async fn every_table_has_statistics_afterwards() {
+    for (saved, restored) in
+        [("", ", jobs: 3"), (", format: plain", ""), (", format: custom", ", into: in_place")]
+    {
+        let settings = sample("restore_stats").await;
+        connect(&settings).await.execute(KINDS).await.unwrap();
+        let stage = stage(&settings, saved, restored);
+        stage.done("saved").await;
+        let outputs = stage.done("restored").await;
+        let beside = outputs["database"].as_str().filter(|_| !restored.contains("in_place"));
+        let name = beside.unwrap_or_else(|| settings.database());
+        let inside = connect(&settings.with_database(name)).await;
+        assert_eq!(inside.one(BARE).await.unwrap(), "none", "{saved}{restored}");
+    }
+}
+
 #[tokio::test]
 async fn some_tables_come_with_the_whole_schema_and_never_go_live() {
     let settings = sample("restore_some").await;

@@ -62,11 +62,6 @@ pub async fn prove_empty(attempt: &Attempt, inside: &Connection, found: &Databas
     Ok(())
 }
 
-/// Statistics, so that what comes next is as fast as it should be.
-pub async fn analyse(attempt: &Attempt, inside: &Connection) -> Result<(), Stop> {
-    stop::cancel_on_server(attempt, inside, inside.execute("ANALYZE")).await.map(drop)
-}
-
 /// Empties the database that this step filled, in one transaction.
 pub async fn empty_again(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
     let Some(was) = stop::noted::<Empty>(attempt, EMPTY)? else { return Ok(Outputs::new()) };

@@ -4,7 +4,7 @@
 //! If the engine dies before it said go, the feeder gives the transaction up after a short while: a production database must
 //! not stay locked for a run that may be resumed tomorrow. If it dies after, the server knows what became of the transaction.
 
-use super::super::attempt::{Attempt, Unit};
+use super::super::attempt::Attempt;
 use super::super::client;
 use super::super::database::Database;
 use super::super::failures::file;
@@ -12,7 +12,7 @@ use super::super::feeder::{Feed, Handshake, Ready};
 use super::super::hold::Hold;
 use super::super::stop::{self, Stop};
 use super::super::targets::application_name;
-use super::{Source, elsewhere, load, needs, room, source, unwritten};
+use super::{Source, analyse, elsewhere, load, needs, room, source, unwritten};
 use crate::clock;
 use crate::plan::action::Restore;
 use crate::plan::action::restore::Into;
@@ -152,9 +152,8 @@ async fn finish(
     let inside = connect(attempt, server).await;
     let analysed = async {
         let inside = inside?;
-        attempt.progress("analysing", 0, None, Unit::Items);
-        elsewhere::analyse(attempt, &inside).await?;
         let size = inside.one("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())").await?;
+        analyse::tables(attempt, action, inside).await?;
         Ok::<u64, Stop>(size.parse().unwrap_or(0))
     };
     match analysed.await {

@@ -22,6 +22,11 @@ pub fn key(attempt: &Attempt) -> String {
     format!("{}.load", attempt.key)
 }
 
+/// How many sessions may work at once.
+pub fn jobs_of(action: &Restore) -> u16 {
+    action.jobs.as_ref().map_or_else(jobs, |jobs| jobs.value.max(1))
+}
+
 /// pg_restore into a database of its own; several jobs at once.
 pub async fn archive(
     attempt: &Attempt,
@@ -33,7 +38,7 @@ pub async fn archive(
     let program = archive::restorer(&attempt.world.programs, source.found.origin.as_ref(), major)?.path;
     let jobs = match source.found.format {
         Format::Tar => 1,
-        _ => action.jobs.as_ref().map_or_else(jobs, |jobs| jobs.value.max(1)),
+        _ => jobs_of(action),
     };
     let mut arguments = vec![
         "--exit-on-error".to_owned(),

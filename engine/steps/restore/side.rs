@@ -3,7 +3,7 @@
 //! database of that name that carries neither.
 
 use super::super::archive::Format;
-use super::super::attempt::{Attempt, Unit};
+use super::super::attempt::Attempt;
 use super::super::client;
 use super::super::database::{Database, comment_sql, name_with};
 use super::super::feeder::Feed;
@@ -11,7 +11,7 @@ use super::super::mark::{self, Mark};
 use super::super::sessions;
 use super::super::stop::{self, Stop};
 use super::super::targets::{Target, application_name};
-use super::{Source, load, needs, room, source};
+use super::{Source, analyse, load, needs, room, source};
 use crate::plan::action::Restore;
 use crate::plan::action::restore::Owners;
 use crate::postgres::{Backend, Connection, Settings, escape_identifier, identity};
@@ -88,7 +88,7 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         hold.check().await?;
         side.create(&live).await?;
         side.load(action, &source).await?;
-        side.complete().await
+        side.complete(action).await
     };
     match made.await {
         Ok(outputs) => Ok(outputs),
@@ -197,14 +197,12 @@ impl Side<'_> {
     }
 
     /// Everything is in: statistics, then the mark that makes it count.
-    async fn complete(&self) -> Result<Outputs, Stop> {
+    async fn complete(&self, action: &Restore) -> Result<Outputs, Stop> {
         let name = &self.chosen.name;
         let settings = self.target.settings.with_database(name);
         let label = application_name(&self.attempt.world, self.attempt.step.id.value.as_str());
         let inside = stop::unless_cancelled(self.attempt, Connection::connect(&settings, &label)).await?;
-        self.attempt.progress("analysing", 0, None, Unit::Items);
-        stop::cancel_on_server(self.attempt, &inside, inside.execute("ANALYZE")).await?;
-        drop(inside);
+        analyse::tables(self.attempt, action, inside).await?;
         let database = Database::expect(&self.server, name).await?;
         if self.has_token(&database) {
             self.server.execute(&unlimited(name)).await?;
@@ -321,7 +319,7 @@ pub async fn take_up(attempt: &Attempt, action: &Restore) -> Result<Outputs, Sto
         }
     };
     let done = match ended {
-        Ok(()) => side.complete().await,
+        Ok(()) => side.complete(action).await,
         Err(stop) => Err(stop),
     };
     match done {
