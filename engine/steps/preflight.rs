@@ -15,6 +15,7 @@ mod privileges;
 mod programs;
 mod restores;
 mod room;
+mod scripts;
 mod server;
 mod sessions;
 mod signs;

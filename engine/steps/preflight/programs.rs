@@ -3,10 +3,12 @@
 
 use super::concern::{Concern, Found};
 use super::late::{self, Known};
+use super::scripts::{self, Symbol};
 use super::server::Server;
-use super::uses::{Use, Uses, What};
+use super::uses::{ScriptUse, Use, Uses, What};
 use super::{Options, ids, steps_that};
-use crate::plan::Text;
+use crate::plan::template::{Piece, pieces};
+use crate::plan::{Action, Text};
 use crate::postgres::Program;
 use crate::process::which;
 use crate::steps::backup;
@@ -59,7 +61,66 @@ pub async fn look(world: &World, options: &Options, uses: &Uses) -> Found {
             );
         }
     }
+    for used in &uses.scripts {
+        script(world, options, used, &mut found).await;
+    }
     found
+}
+
+/// The programs that a script certainly comes to start.
+async fn script(world: &World, options: &Options, used: &ScriptUse, found: &mut Found) {
+    let (Known::Now(cwd), Ok(parts)) = (directory(world, used.cwd.as_ref()).await, pieces(&used.run.raw))
+    else {
+        return;
+    };
+    let mut symbols = Vec::new();
+    for part in parts {
+        match part {
+            Piece::Literal(text, _) => symbols.extend(text.chars().map(Symbol::Char)),
+            Piece::Expression(expression, _) => {
+                symbols.push(Symbol::Value(value(world, used, expression).await))
+            }
+        }
+    }
+    for started in scripts::programs(symbols) {
+        if used.own_path && !started.program.contains('/') {
+            continue;
+        }
+        let asked = is_there(&started.program, cwd.as_deref(), &world.directory, options);
+        let Err(why) = asked else { continue };
+        let message = format!("the script starts `{}`, which {why}", started.program);
+        // What an earlier program makes is not missing for certain.
+        let concern = match started.first && !(started.program.contains('/') && follows_program(world, used))
+        {
+            true => Concern::error("program_missing", message),
+            false => Concern::warning(
+                "program_missing",
+                format!("{message}; something before it would have to make it"),
+            ),
+        };
+        found.add(
+            concern
+                .step(&used.step)
+                .help("install it, add its directory to PATH, or correct the path in the plan"),
+        );
+    }
+}
+
+/// What a template of a script stands for; None: not known before its step.
+async fn value(world: &World, used: &ScriptUse, expression: &str) -> Option<String> {
+    let text = Text::written(format!("{{{{{expression}}}}}"), used.run.span);
+    match late::plain(world, &text).await {
+        Known::Now(value) if !expression.contains("secrets") => Some(value),
+        _ => None,
+    }
+}
+
+fn follows_program(world: &World, used: &ScriptUse) -> bool {
+    let shape = &world.shape;
+    let is_program = |at: usize| {
+        shape.flow.steps().get(at).is_some_and(|step| matches!(step.action.value, Action::Shell(_)))
+    };
+    used.at < shape.flow.steps().len() && shape.graph.ancestors(used.at).into_iter().any(is_program)
 }
 
 async fn directory(world: &World, cwd: Option<&Text>) -> Known<Option<String>> {

@@ -1,7 +1,7 @@
 //! What the steps of a plan will use: databases, programs, backups, channels, secrets. Reads the plan only; the world is
 //! asked for nothing but conditions, so that nothing is asked about a step that will be skipped.
 
-use super::late;
+use super::{late, scripts};
 use crate::plan::action::{self, Action, backup::Compress, backup::Format, restore::Into};
 use crate::plan::template;
 use crate::plan::{Bare, Changes, Check, Question, StepId, Text};
@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Uses {
     pub databases: Vec<Use>,
     pub programs: Vec<ProgramUse>,
+    pub scripts: Vec<ScriptUse>,
     pub archives: Vec<ArchiveUse>,
     /// By their names, with the first step that speaks there.
     pub channels: BTreeMap<String, StepId>,
@@ -88,6 +89,18 @@ pub struct ProgramUse {
     pub step: StepId,
     pub program: Text,
     pub cwd: Option<Text>,
+}
+
+/// A script that a step has a shell run.
+#[derive(Debug, Clone)]
+pub struct ScriptUse {
+    pub step: StepId,
+    /// The step's place in the flow.
+    pub at: usize,
+    pub run: Text,
+    pub cwd: Option<Text>,
+    /// The step looks for programs elsewhere than this process.
+    pub own_path: bool,
 }
 
 /// A backup that a step reads.
@@ -255,6 +268,11 @@ impl Walk<'_> {
             Some(argv) => argv.first().cloned(),
             None => shell.shell.first().map(Text::made),
         };
+        if let Some(run) = shell.run.clone().filter(|_| scripts::is_shell(&shell.shell)) {
+            let (step, cwd) = (self.step.clone(), shell.cwd.clone());
+            let own_path = shell.env.contains_key("PATH");
+            self.uses.scripts.push(ScriptUse { step, at: self.at, run, cwd, own_path });
+        }
         if let Some(program) = program {
             self.uses.programs.push(ProgramUse { step: self.step.clone(), program, cwd: shell.cwd.clone() });
         }

@@ -42,6 +42,51 @@ handlers:
     }
 }
 
+/// The program that closes the application is the one that is looked for at three in the morning.
+#[tokio::test]
+async fn programs_that_a_script_starts() {
+    let text = r#"
+params:
+  closed_by: { type: choice, choices: [script, railway], default: script }
+  maintenance: { type: path, default: ./maintenance }
+steps:
+  - { id: open, shell: { run: "[ {{ params.closed_by }} = railway ] || {{ params.maintenance }} on", changes: none }, undo: { shell: { run: "./back" } } }
+  - { id: later, shell: { run: "sleep 0; ./tool; no_such_program", cwd: sub, changes: none } }
+  - { id: guarded, shell: { run: "if command -v no_such_program; then no_such_program; fi", changes: none } }
+  - { id: own_path, shell: { run: "no_such_program", env: { PATH: /elsewhere }, changes: none } }
+  - { id: not_known, shell: { run: "{{ steps.open.stdout }} on", changes: none } }
+  - { id: python, shell: { run: "no_such_program", shell: [python3], changes: none } }
+  - { id: made_before, shell: { run: "./data", changes: none } }
+"#;
+    let stage = |closed_by: &str| {
+        plan(text).param("closed_by", closed_by).param("maintenance", "./maintenance").file("data", "x").set()
+    };
+    let found = async |closed_by: &str| {
+        let all = ask(&stage(closed_by)).await;
+        let told = |one: &&runplan::steps::Concern| {
+            let message = one.message.split(" (").next().unwrap();
+            format!("{:?} {}: {message}", one.severity, one.step.as_ref().unwrap())
+        };
+        let told: Vec<String> = of(&all, "program_missing").iter().map(told).collect();
+        (told, all.may_start())
+    };
+    let late = [
+        "Warning later: the script starts `./tool`, which is not there",
+        "Warning later: the script starts `no_such_program`, which is not on PATH; something before it would have to make it",
+        "Warning made_before: the script starts `./data`, which may not be executed",
+    ];
+    let (script, may_start) = found("script").await;
+    assert!(!may_start);
+    let missing = "Error open: the script starts `./maintenance`, which is not there";
+    assert_eq!(script[0], missing);
+    assert_eq!(script[1], "Error open: the script starts `./back`, which is not there");
+    assert_eq!(script[2..], late);
+    // What the value makes unnecessary is not asked for.
+    let (railway, _) = found("railway").await;
+    assert!(!railway.contains(&missing.to_owned()), "{railway:?}");
+    assert_eq!(railway[1..], late);
+}
+
 #[tokio::test]
 async fn secrets_are_read_and_never_shown() {
     let text = r#"
