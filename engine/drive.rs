@@ -3,9 +3,11 @@
 #![allow(clippy::disallowed_methods, reason = "the steps' tasks are spawned here")]
 
 mod batch;
+mod delivery;
 mod jobs;
 mod post;
 
+pub use delivery::{DELIVERY, Delivery, Far};
 pub use post::{Heard, PostError, post, read_inbox, record};
 
 use crate::clock::{self, Timestamp};
@@ -14,6 +16,7 @@ use crate::plan::{RunId, StepId};
 use crate::run::{Actor, Event, Impossible, Input, Phase, Post, Record, Started, State, decide, next_wakeup};
 use crate::steps::{Hands, Progress, Sent, Verb};
 use crate::store::{self, Journal};
+use delivery::Telling;
 use jobs::{Jobs, Message};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -32,6 +35,8 @@ pub trait Observer {
     fn progress(&mut self, step: &StepId, progress: &Progress, state: &State);
     /// A notification for the console.
     fn said(&mut self, step: &StepId, level: Level, message: &str);
+    /// How far the delivery is of what a run that stands still has to say; also when nothing changed.
+    fn delivering(&mut self, _far: &Far) {}
 }
 
 /// Asks the person at the terminal.
@@ -94,12 +99,14 @@ struct Driver<J, H, O, A> {
     asker: A,
     actor: Actor,
     jobs: Jobs<H>,
+    /// Handlers of the plan that are under way.
     handling: usize,
+    telling: Telling,
     /// An undo that begins when everything that was interrupted is settled.
     undo: Option<Post>,
 }
 
-/// Drives a run until it is parked or finished.
+/// Drives a run until it is parked or finished, and delivers what it has to say.
 ///
 /// # Errors
 /// The journal fails, or does not fit the plan. Nothing was started after the last durable event.
@@ -107,6 +114,20 @@ pub async fn run<J: Journal, H: Hands, O: Observer, A: Asker>(
     setup: Setup<J, H, O, A>,
     start: Start,
 ) -> Result<State, Error> {
+    let (mut delivery, mut observer) = until_still(setup, start).await?;
+    delivery.go_on(DELIVERY, &mut observer).await;
+    Ok(delivery.leave(&mut observer).await)
+}
+
+/// Drives a run until it is parked or finished; its targets are let go then. What it still has to say is left to whoever
+/// called, who may show the end before.
+///
+/// # Errors
+/// As `run`.
+pub async fn until_still<J: Journal, H: Hands, O: Observer, A: Asker>(
+    setup: Setup<J, H, O, A>,
+    start: Start,
+) -> Result<(Delivery<J, H>, O), Error> {
     let Setup { state, journal, hands, observer, asker, mut signals, actor } = setup;
     let (sender, mut messages) = mpsc::unbounded_channel();
     let jobs = Jobs::new(hands, sender);
@@ -119,6 +140,7 @@ pub async fn run<J: Journal, H: Hands, O: Observer, A: Asker>(
         actor,
         jobs,
         handling: 0,
+        telling: Telling::default(),
         undo: None,
     };
     driver.recall();
@@ -152,15 +174,9 @@ pub async fn run<J: Journal, H: Hands, O: Observer, A: Asker>(
         inputs.push_back((Actor::engine(), Input::Tick));
         driver.batch(inputs, acks).await?;
     }
-    Ok(driver.finish(&mut messages, &mut signals).await)
-}
-
-/// How far the delivery is of what is said at the end.
-#[derive(Default)]
-struct Delivered {
-    all: bool,
-    /// Somebody wants the run, or the terminal.
-    wanted: bool,
+    let is_wanted = driver.finish(&mut messages, &mut signals).await;
+    let Driver { state, journal, observer, jobs, telling, .. } = driver;
+    Ok((Delivery { state, journal, jobs, messages, signals, telling, is_wanted }, observer))
 }
 
 type Inputs = VecDeque<(Actor, Input)>;
@@ -261,7 +277,12 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
             Message::Reply(post) => inputs.push_back((self.actor.clone(), Input::Post(post))),
             Message::Handled { occasion, index, failure, last } => {
                 self.handling -= usize::from(last);
-                inputs.push_back((engine, Input::HandlerFinished { occasion, index, failure }));
+                inputs.push_back((engine, Input::HandlerFinished { occasion, index, failure, line: None }));
+            }
+            Message::Told { occasion, index, failure, line } => {
+                self.telling.end(line, index);
+                let line = Some(line);
+                inputs.push_back((engine, Input::HandlerFinished { occasion, index, failure, line }));
             }
         }
     }
@@ -276,44 +297,34 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
         self.batch_taking(inputs, Vec::new(), &ids).await
     }
 
-    /// Waits for what is left to deliver, within its limit, and lets go of the targets when the run is over. What people say
-    /// meanwhile is heard; whoever wants the run, or the terminal back, gets it.
+    /// Waits for the plan's handlers, within their limit, and lets go of the targets when the run is over. What people say
+    /// meanwhile is heard; whoever wants the run, or the terminal back, gets it. Whether somebody does. Receivers of what the
+    /// site's channels are told are not waited for.
     async fn finish(
-        mut self,
+        &mut self,
         messages: &mut mpsc::UnboundedReceiver<Message>,
         signals: &mut mpsc::UnboundedReceiver<Stop>,
-    ) -> State {
+    ) -> bool {
         let began = clock::Stopwatch::start();
-        let mut delivered = Delivered::default();
-        while !delivered.all && !delivered.wanted && began.elapsed() < HANDLERS {
-            delivered.all = self.handling == 0;
+        let mut is_wanted = false;
+        while self.handling > 0 && !is_wanted && began.elapsed() < HANDLERS {
             let mut inputs = VecDeque::new();
             let mut acks = Vec::new();
-            let flush = self.jobs.hands.flush();
             tokio::select! {
                 biased;
-                Some(stop) = signals.recv() => {
-                    delivered.all = false;
-                    delivered.wanted |= stop.hard;
-                }
-                Some(message) = messages.recv() => {
-                    delivered.all = false;
-                    self.take(message, &mut inputs, &mut acks);
-                }
-                () = flush, if delivered.all => {}
-                () = clock::sleep(INBOX.min(HANDLERS.saturating_sub(began.elapsed()))) => delivered.all = false,
+                Some(stop) = signals.recv() => is_wanted |= stop.hard,
+                Some(message) = messages.recv() => self.take(message, &mut inputs, &mut acks),
+                () = clock::sleep(INBOX.min(HANDLERS.saturating_sub(began.elapsed()))) => {}
             }
-            inputs
-                .retain(|(_, input)| matches!(input, Input::HandlerFinished { .. } | Input::Warning { .. }));
+            inputs.retain(|(_, input)| is_afterwards(input));
             // The result stands; a handler that cannot be recorded changes nothing.
             if self.batch(inputs, acks).await.is_err() {
                 break;
             }
-            delivered.wanted |= self.hear().await;
-            delivered.all &= self.handling == 0;
+            is_wanted |= self.hear().await;
         }
-        if !delivered.all {
-            let message = "not all notifications were delivered when the run was let go".to_owned();
+        if self.handling > 0 {
+            let message = "not all handlers of the plan had ended when the run was let go".to_owned();
             let inputs = VecDeque::from([(Actor::engine(), Input::Warning { step: None, message })]);
             let _ = self.batch(inputs, Vec::new()).await;
         }
@@ -322,7 +333,7 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
         while let Ok(message) = messages.try_recv() {
             self.take(message, &mut inputs, &mut Vec::new());
         }
-        inputs.retain(|(_, input)| matches!(input, Input::Warning { .. }));
+        inputs.retain(|(_, input)| is_afterwards(input));
         let _ = self.batch(inputs, Vec::new()).await;
         if self.state.phase == Phase::Finished {
             let problems = self.jobs.hands.release().await;
@@ -335,8 +346,7 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
             }
             let _ = self.batch(inputs, Vec::new()).await;
         }
-        self.hear().await;
-        self.state
+        self.hear().await || is_wanted
     }
 
     /// What people say to a run that stands still. Whether another process wants it.
@@ -351,6 +361,11 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
         }
         heard.wanted
     }
+}
+
+/// What is still written down of a run that stands still.
+fn is_afterwards(input: &Input) -> bool {
+    matches!(input, Input::HandlerFinished { .. } | Input::Warning { .. })
 }
 
 fn until(at: Timestamp, now: Timestamp) -> Duration {

@@ -97,7 +97,7 @@ impl Approve {
         if let Some(reason) = self.break_glass {
             let exit = say(screen, &store, &run, to(&state, Post::BreakGlass { step, reason }))?;
             screen.warn(
-                "the glass is broken: this went past everybody who should decide; all channels are told",
+                "the glass is broken: this went past everybody who should decide; every channel is told of it",
             );
             return Ok(exit);
         }

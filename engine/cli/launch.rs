@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::progress::Shared;
 use super::signals;
 use super::stored::Stored;
+use super::telling;
 use crate::clock;
 use crate::drive::{self, Setup, Start};
 use crate::plan::StepId;
@@ -15,7 +16,7 @@ use crate::review::Usual;
 use crate::run::{Finish, Phase, State};
 use crate::steps::{self, World};
 use crate::store::{Held, Store, Timing};
-use crate::terminal::{self, Board, Places, Prompts, Screen, View};
+use crate::terminal::{self, Board, Places, Prompts, Screen, Times, View};
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -73,20 +74,47 @@ impl Launch<'_> {
             actor: actor::whoami(),
             state,
         };
-        let driven = runtime.block_on(drive::run(setup, start));
-        runtime.shutdown_timeout(PATIENCE);
+        let driven = runtime.block_on(async {
+            let (mut delivery, mut observer) = drive::until_still(setup, start).await?;
+            // For programs the summary is the last line, after all of the journal's.
+            let limit = if screen.is_json() { drive::DELIVERY } else { telling::GRACE };
+            let is_told = delivery.go_on(limit, &mut observer).await;
+            Ok::<_, drive::Error>((delivery, is_told))
+        });
+        let (delivery, is_told) = match driven {
+            Ok(driven) => driven,
+            Err(error) => {
+                runtime.shutdown_timeout(PATIENCE);
+                return Err(error.into());
+            }
+        };
         let directory = held.directory().to_path_buf();
-        // Let go of it, so that whoever reads the summary can act on it at once.
-        drop(held);
-        let state = driven?;
+        let state = delivery.state().clone();
         remember(store, &state);
         let report = write_report(store, &state, &directory);
         let exit = exit_of(&state);
-        if screen.is_json() {
-            screen.json(&terminal::summary_json(&state, exit.code()));
+        let show = |report| {
+            if screen.is_json() {
+                screen.json(&terminal::summary_json(&state, exit.code(), clock::now()));
+            } else {
+                let now = clock::now();
+                let places = Places { report, directory: directory.clone() };
+                screen.text(&terminal::summary(screen, &state, &places, Times { last: now, now }));
+            }
+        };
+        // Nobody waits for a receiver that is slow: the targets are let go, and whoever wants the run gets it.
+        if is_told || screen.is_json() {
+            runtime.block_on(delivery.leave(&mut telling::Teller::new(screen, &state)));
+            runtime.shutdown_timeout(PATIENCE);
+            // Let go of it, so that whoever reads the summary can act on it at once.
+            drop(held);
+            show(report);
         } else {
-            let places = Places { report, directory };
-            screen.text(&terminal::summary(screen, &state, &places, clock::now()));
+            show(report);
+            telling::finish(screen, &runtime, delivery);
+            write_report(store, &state, &directory);
+            runtime.shutdown_timeout(PATIENCE);
+            drop(held);
         }
         Ok(exit)
     }

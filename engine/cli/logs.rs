@@ -4,7 +4,7 @@ use super::command::Globals;
 use super::error::Error;
 use super::exit::Exit;
 use super::post::step_of;
-use super::state_dir::{self, Meant};
+use super::state_dir;
 use super::stored::Stored;
 use crate::clock;
 use crate::plan::{RunId, StepId};
@@ -43,17 +43,7 @@ pub struct Logs {
 impl Logs {
     pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
         let store = state_dir::open_to_read(globals)?;
-        let run = match state_dir::meant(&store, self.run.as_deref())? {
-            Meant::One(run) => run,
-            Meant::None => match store.list()?.pop() {
-                Some(last) => last.run,
-                None => return Err(Error::usage("there are no runs yet")),
-            },
-            Meant::Several(_) => {
-                let help = "name one: runplan logs RUN; `runplan runs` lists them";
-                return Err(Error::usage_with("several runs are not over", help));
-            }
-        };
+        let run = state_dir::meant_or_last(&store, self.run.as_deref(), "logs")?;
         let mut shown = 0;
         loop {
             // Asked before the reading, so that nothing written by a holder who leaves in between is missed.

@@ -54,6 +54,7 @@ mod state_dir;
 mod status;
 mod stored;
 mod surroundings;
+mod telling;
 mod undo;
 mod values;
 mod verified;

@@ -10,6 +10,7 @@ use super::launch;
 use super::state_dir;
 use super::stored::Stored;
 use super::surroundings::{self, Given, Missing};
+use super::telling;
 use crate::clock;
 use crate::drive;
 use crate::plan::{RunId, StepId, finding};
@@ -149,6 +150,8 @@ fn give_up(screen: &Screen, store: &Store, run: &RunId, reason: String) -> Resul
         screen.warn(&problem);
     }
     next(screen, &stored.state);
+    drop(held);
+    telling::deliver(screen, store, run)?;
     Ok(Exit::Done)
 }
 
@@ -295,6 +298,10 @@ pub fn say(screen: &Screen, store: &Store, run: &RunId, post: Post) -> Result<Ex
     }
     if !is_held {
         next(screen, &state);
+        // What it comes to is told at once, not only by whoever takes the run up.
+        if state.broken_glass.is_some() || !state.untold.is_empty() {
+            telling::deliver(screen, store, run)?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -395,11 +402,12 @@ fn next(screen: &Screen, state: &State) {
     if let Some(words) = incident::overdue(state) {
         screen.warn(&words);
     }
+    let now = clock::now();
     let command = match (&state.parked, state.result) {
         (_, Some(_)) if !closed.is_empty() => format!("runplan undo {run}   opens again what is closed"),
         (_, Some(_)) => format!("runplan report {run}"),
         (_, None) => {
-            standing(state).map_or_else(|| format!("runplan resume {run}"), |standing| standing.command)
+            standing(state, now).map_or_else(|| format!("runplan resume {run}"), |standing| standing.command)
         }
     };
     screen.say(&format!("next: {command}"));

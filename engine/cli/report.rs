@@ -5,12 +5,10 @@ use super::error::Error;
 use super::exit::Exit;
 use super::files;
 use super::signatures;
-use super::state_dir::{self, Meant};
+use super::state_dir;
 use super::stored::Stored;
 use super::verified;
-use crate::plan::RunId;
 use crate::report::{Report as Document, html, markdown};
-use crate::store::Store;
 use crate::terminal::{Format, Screen};
 use clap::Args;
 use std::path::PathBuf;
@@ -44,7 +42,7 @@ impl Report {
         if let Some(path) = &self.verify {
             return verified::show(screen, &store, path);
         }
-        let run = named(&store, self.run.as_deref())?;
+        let run = state_dir::meant_or_last(&store, self.run.as_deref(), "report")?;
         let stored = Stored::read(&store, &run)?;
         let report = Document::of(&stored.state, &stored.records);
         if let Some(directory) = &self.signatures {
@@ -80,18 +78,4 @@ pub fn json(report: &Document) -> String {
 /// The page cannot be made: a fault of the program.
 pub fn page(report: &Document, stored: &Stored) -> Result<String, Error> {
     html(report, &stored.state).map_err(|error| Error::Unusable { why: format!("no page: {error}") })
-}
-
-fn named(store: &Store, name: Option<&str>) -> Result<RunId, Error> {
-    match (name, state_dir::meant(store, name)?) {
-        (_, Meant::One(run)) => Ok(run),
-        (_, Meant::Several(_)) => {
-            let help = "name one: runplan report RUN; `runplan runs` lists them";
-            Err(Error::usage_with("several runs are not over", help))
-        }
-        (_, Meant::None) => match store.list()?.pop() {
-            Some(last) => Ok(last.run),
-            None => Err(Error::usage("there are no runs yet")),
-        },
-    }
 }

@@ -142,7 +142,10 @@ impl GoOn {
             let exit = launch::exit_of(&stored.state);
             if !stored.state.released && !started.rehearsal {
                 self.release(screen, held, stored.state, &started)?;
+            } else {
+                drop(held);
             }
+            super::telling::deliver(screen, store, run)?;
             return Ok(exit);
         }
         // Its databases were replaced; going on would reach the real ones.

@@ -6,9 +6,10 @@ use super::exit::Exit;
 use super::incident;
 use super::runs_prune::PruneRuns;
 use super::state_dir;
+use super::stored::Stored;
 use crate::clock::{self, Timestamp};
 use crate::report::amount::{between, span};
-use crate::run::{Finish, Phase};
+use crate::run::{Course, Finish, Phase, Standing};
 use crate::store::{Brief, Store, Summary};
 use crate::terminal::{self, Screen, Tone};
 use clap::{Args, Subcommand, ValueEnum};
@@ -74,6 +75,8 @@ enum Outcome {
     Running,
     /// No process drives it, and it is neither parked nor over.
     Interrupted,
+    /// It was written to a file, to go on elsewhere.
+    Moved,
 }
 
 impl Runs {
@@ -124,7 +127,8 @@ impl Runs {
                     && self.database.as_ref().is_none_or(|wanted| {
                         one.targets.iter().any(|(name, server)| name == wanted || server == wanted)
                     })
-                    && (self.result.is_empty() || self.result.contains(&outcome(store, brief, one)))
+                    && (self.result.is_empty()
+                        || self.result.contains(&Stands::of(store, brief, one).outcome()))
             }
             None => !is_filtered,
         });
@@ -142,34 +146,91 @@ fn when(text: &str) -> Result<Timestamp, Error> {
     })
 }
 
-fn outcome(store: &Store, brief: &Brief, summary: &Summary) -> Outcome {
-    match (summary.finished, &summary.parked) {
-        (Some((_, Finish::Done)), _) => Outcome::Done,
-        (Some((_, Finish::Failed)), _) => Outcome::Failed,
-        (Some((_, Finish::Undone)), _) => Outcome::Undone,
-        (None, _) if is_held(store, brief) => Outcome::Running,
-        (None, Some(_)) => Outcome::Parked,
-        (None, None) => Outcome::Interrupted,
+/// A run of the list, and how it is getting on.
+struct Line<'b> {
+    brief: &'b Brief,
+    /// None: its journal cannot be read.
+    stands: Option<Stands>,
+}
+
+struct Stands {
+    course: Course,
+    /// The words of `status`.
+    words: String,
+    is_held: bool,
+}
+
+impl<'b> Line<'b> {
+    fn of(store: &Store, brief: &'b Brief) -> Self {
+        let stands = brief.summary.as_ref().map(|summary| Stands::of(store, brief, summary));
+        Self { brief, stands }
     }
 }
 
-/// Somebody who does not say who holds it too.
-fn is_held(store: &Store, brief: &Brief) -> bool {
-    !matches!(store.holder(&brief.run), Ok(None))
-}
+impl Stands {
+    fn of(store: &Store, brief: &Brief, summary: &Summary) -> Self {
+        // Somebody who does not say who holds it too.
+        let is_held = !matches!(store.holder(&brief.run), Ok(None));
+        if let Some((_, result)) = summary.finished {
+            return Self { course: Course::Over(result), words: result.word().to_owned(), is_held };
+        }
+        if let Ok(stored) = Stored::read(store, &brief.run) {
+            let course = Course::of(&stored.state, is_held, clock::now());
+            let words = course.words(&stored.state);
+            return Self { course, words, is_held };
+        }
+        // What the end of the journal says where the whole of it cannot be read.
+        let (course, words) = match &summary.parked {
+            _ if is_held => (Course::UnderWay, "under way".to_owned()),
+            Some(why) => {
+                let (words, command) = (why.words(), why.command(&brief.run));
+                let said = format!("parked: {words}");
+                (Course::Parked(Standing { words, command, others: Vec::new() }), said)
+            }
+            None => (Course::Interrupted, "interrupted".to_owned()),
+        };
+        Self { course, words, is_held }
+    }
 
-/// How long it took; one that drives still, until now; else until its last word.
-fn took(store: &Store, brief: &Brief, summary: &Summary) -> u64 {
-    let end = match (outcome(store, brief, summary), summary.finished) {
-        (_, Some((at, _))) => at,
-        (Outcome::Running, None) => clock::now(),
-        (_, None) => summary.last_at,
-    };
-    between(summary.started_at, end)
+    fn outcome(&self) -> Outcome {
+        match self.course {
+            Course::Over(Finish::Done) => Outcome::Done,
+            Course::Over(Finish::Failed) => Outcome::Failed,
+            Course::Over(Finish::Undone) => Outcome::Undone,
+            Course::Moved => Outcome::Moved,
+            Course::Parked(_) => Outcome::Parked,
+            Course::Waits(_) | Course::UnderWay => Outcome::Running,
+            Course::Interrupted | Course::Killed => Outcome::Interrupted,
+        }
+    }
+
+    fn tone(&self) -> Tone {
+        match self.outcome() {
+            Outcome::Done => Tone::Good,
+            Outcome::Failed => Tone::Bad,
+            Outcome::Running => Tone::Strong,
+            Outcome::Undone | Outcome::Parked | Outcome::Interrupted | Outcome::Moved => Tone::Caution,
+        }
+    }
+
+    /// How long it took; one that drives still, until now; else until its last word.
+    fn took(&self, summary: &Summary) -> u64 {
+        let end = match (self.outcome(), summary.finished) {
+            (_, Some((at, _))) => at,
+            (Outcome::Running, None) => clock::now(),
+            (_, None) => summary.last_at,
+        };
+        between(summary.started_at, end)
+    }
 }
 
 fn as_json(store: &Store, brief: &Brief) -> Value {
+    let Line { brief, stands } = Line::of(store, brief);
     let summary = brief.summary.as_ref();
+    let parked = stands.as_ref().and_then(|stands| match &stands.course {
+        Course::Parked(standing) => Some(standing),
+        _ => None,
+    });
     json!({
         "run": brief.run.as_str(),
         "plan": summary.map(|summary| summary.plan.as_str().to_owned()),
@@ -178,12 +239,11 @@ fn as_json(store: &Store, brief: &Brief) -> Value {
         "result": summary.and_then(|summary| summary.finished).map(|(_, result)| result.word()),
         "started_at": summary.map(|summary| summary.started_at.to_string()),
         "finished_at": summary.and_then(|summary| summary.finished).map(|(at, _)| at.to_string()),
-        "parked": summary.and_then(|summary| summary.parked.as_ref()).map(|why| json!({
-            "why": why.words(), "command": why.command(&brief.run),
-        })),
+        "parked": parked.map(|why| json!({ "why": why.words, "command": why.command })),
+        "state": stands.as_ref().map(|stands| stands.words.clone()),
         "problem": brief.problem,
-        "held": is_held(store, brief),
-        "elapsed_ms": summary.map(|summary| took(store, brief, summary)),
+        "held": stands.as_ref().is_none_or(|stands| stands.is_held),
+        "elapsed_ms": summary.zip(stands.as_ref()).map(|(summary, stands)| stands.took(summary)),
         "operator": summary.map(|summary| summary.operator.clone()),
         "reason": summary.and_then(|summary| summary.reason.clone()),
         "databases": summary.map(|summary| summary.targets.clone()),
@@ -195,7 +255,7 @@ fn as_json(store: &Store, brief: &Brief) -> Value {
 pub fn show(screen: &Screen, store: &Store, briefs: &[Brief]) {
     let paint = screen.paint();
     let rows = briefs.iter().rev().map(|brief| {
-        let Some(summary) = &brief.summary else {
+        let (Some(summary), Some(stands)) = (&brief.summary, Line::of(store, brief).stands) else {
             let problem = brief.problem.clone().unwrap_or_default();
             let state = paint.of(Tone::Bad, &problem);
             return vec![
@@ -207,15 +267,7 @@ pub fn show(screen: &Screen, store: &Store, briefs: &[Brief]) {
                 String::new(),
             ];
         };
-        let (tone, mut state) = match (outcome(store, brief, summary), &summary.parked) {
-            (Outcome::Done, _) => (Tone::Good, "done".to_owned()),
-            (Outcome::Failed, _) => (Tone::Bad, "failed".to_owned()),
-            (Outcome::Undone, _) => (Tone::Caution, "undone".to_owned()),
-            (Outcome::Running, _) => (Tone::Strong, "under way".to_owned()),
-            (_, Some(why)) => (Tone::Caution, format!("parked: {}", why.words())),
-            (_, None) if summary.rehearsal => (Tone::Caution, "killed".to_owned()),
-            (_, None) => (Tone::Caution, "interrupted".to_owned()),
-        };
+        let mut state = stands.words.clone();
         if summary.phase == Phase::Backward {
             state.push_str(" (going back)");
         }
@@ -223,10 +275,10 @@ pub fn show(screen: &Screen, store: &Store, briefs: &[Brief]) {
             state.insert_str(0, "rehearsal: ");
         }
         let began = terminal::day(screen, summary.started_at);
-        let took = span(took(store, brief, summary));
+        let took = span(stands.took(summary));
         let by = summary.operator.clone();
         let reason = summary.reason.clone().unwrap_or_default();
-        vec![brief.run.to_string(), began, took, paint.of(tone, &state), by, reason]
+        vec![brief.run.to_string(), began, took, paint.of(stands.tone(), &state), by, reason]
     });
     let mut rows: Vec<Vec<String>> = rows.collect();
     let mut columns = vec!["run", "started", "took", "state", "by", "reason"];

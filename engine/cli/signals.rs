@@ -3,8 +3,17 @@
 
 use crate::drive::Stop;
 use crate::terminal::print_error;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Nothing runs any more: the words for who stops a run do not apply.
+static STANDS_STILL: AtomicBool = AtomicBool::new(false);
+
+/// The run stands still: a signal from now on only ends the delivery of its last messages.
+pub fn stand_still() {
+    STANDS_STILL.store(true, Ordering::Relaxed);
+}
 
 /// Listens from now on, on a thread of its own. `live`: the screen is drawn over, and says itself what a signal does.
 ///
@@ -44,7 +53,8 @@ async fn forward(sender: &UnboundedSender<Stop>, ready: &Ready, live: bool) {
         let stop = tokio::select! {
             _ = interrupt.recv() => {
                 interrupts += 1;
-                if let Some(words) = words(interrupts).filter(|_| !live) {
+                let is_said = !live && !STANDS_STILL.load(Ordering::Relaxed);
+                if let Some(words) = words(interrupts).filter(|_| is_said) {
                     print_error(words);
                 }
                 match interrupts {

@@ -72,3 +72,21 @@ pub fn meant(store: &Store, named: Option<&str>) -> Result<Meant, Error> {
         _ => Meant::Several(open),
     })
 }
+
+/// The run that was named, the only one that is not over, else the last one. `command`: who asks, for the help.
+///
+/// # Errors
+/// There is no such run, none at all, or several are not over.
+pub fn meant_or_last(store: &Store, named: Option<&str>, command: &str) -> Result<RunId, Error> {
+    match meant(store, named)? {
+        Meant::One(run) => Ok(run),
+        Meant::None => {
+            store.list()?.pop().map(|last| last.run).ok_or_else(|| Error::usage("there are no runs yet"))
+        }
+        Meant::Several(briefs) => {
+            let names: Vec<&str> = briefs.iter().map(|brief| brief.run.as_str()).collect();
+            let help = format!("name one: `runplan {command} RUN`; they are {}", names.join(", "));
+            Err(Error::usage_with("several runs are not over", help))
+        }
+    }
+}

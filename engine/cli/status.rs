@@ -7,12 +7,13 @@ use super::incident;
 use super::runs;
 use super::state_dir::{self, Meant};
 use super::stored::Stored;
-use crate::clock;
-use crate::plan::RunId;
+use super::telling;
+use crate::clock::{self, Timestamp};
+use crate::plan::{RunId, StepId};
 use crate::report::{self, Report, amount};
-use crate::run::{Finish, State, standing};
+use crate::run::{Course, Finish, State, expired_at, standing};
 use crate::store::{Damage, Holder, Store};
-use crate::terminal::{self, Places, Screen, Tone};
+use crate::terminal::{self, Places, Screen, Times, Tone};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -130,22 +131,59 @@ fn show(screen: &Screen, store: &Store, stored: &Stored, holder: Option<&Holder>
             format!("Moved: {by} on {host} wrote it to {} at {}, to go on elsewhere", moved.to, moved.at);
         return screen.line(&format!("\n{}  ({})", screen.paint().of(Tone::Caution, &words), state.run));
     }
-    match holder {
-        Some(holder) => {
-            let times = state.started_at.map(|at| amount::span(amount::between(at, clock::now())));
+    let now = clock::now();
+    match (holder, Course::of(state, holder.is_some(), now)) {
+        (Some(holder), course @ (Course::UnderWay | Course::Waits(_))) => {
+            let times = state.started_at.map(|at| amount::span(amount::between(at, now)));
             let since = times.map(|time| format!(", {time} after its start")).unwrap_or_default();
-            screen.line(&format!("\nUnder way{since}  ({})\n  held by {holder}", state.run));
+            let run = &state.run;
+            screen.line(&format!("\n{}{since}  ({run})\n  held by {holder}", capital(&course.words(state))));
+            open(screen, state, now);
         }
-        None => {
+        (holder, _) => {
             if let Some(words) = incident::overdue(state) {
                 screen.line(&format!("\n{}", screen.paint().of(Tone::Bad, &words)));
             }
             let directory = store.directory(&state.run);
             let report = Some(directory.join("report.md")).filter(|path| path.is_file());
-            let end = stored.records.last().map_or_else(clock::now, |record| record.at);
-            screen.text(&terminal::summary(screen, state, &Places { report, directory }, end));
+            let last = stored.records.last().map_or(now, |record| record.at);
+            screen.text(&terminal::summary(
+                screen,
+                state,
+                &Places { report, directory },
+                Times { last, now },
+            ));
+            if let Some(holder) = holder {
+                screen.line(&format!("  {holder} still delivers its notifications; any command may take it"));
+            }
         }
     }
+    let untold = telling::untold(state);
+    if !untold.is_empty() {
+        let words = "Not told yet; whoever takes the run up tries again:";
+        screen.line(&format!("\n{}", screen.paint().of(Tone::Caution, words)));
+        untold.iter().for_each(|line| screen.line(&format!("  {line}")));
+    }
+}
+
+/// What its process waits for, and what is closed meanwhile.
+fn open(screen: &Screen, state: &State, now: Timestamp) {
+    let asked = terminal::asked(screen, state, now);
+    let doubts = terminal::doubts(state);
+    for block in asked.iter().chain(&doubts) {
+        let lines: Vec<String> = block.lines().map(|line| format!("  {line}")).collect();
+        screen.line(&format!("\n{}", lines.join("\n")));
+    }
+    for window in report::windows(state).into_iter().filter(|window| window.closed_at.is_none()) {
+        let time = amount::span(amount::between(window.opened_at, now));
+        let words = format!("CLOSED to traffic for {time} so far (window {})", window.window);
+        screen.line(&format!("\n  {}", screen.paint().of(Tone::Caution, &words)));
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn as_json(state: &State, holder: Option<&Holder>) -> Value {
@@ -172,6 +210,8 @@ fn as_json(state: &State, holder: Option<&Holder>) -> Value {
         })
         .collect();
     let started = state.started.as_deref();
+    let now = clock::now();
+    let course = Course::of(state, holder.is_some(), now);
     json!({
         "format": 1,
         "run": state.run.as_str(),
@@ -181,16 +221,57 @@ fn as_json(state: &State, holder: Option<&Holder>) -> Value {
         "moved": state.moved.as_ref().map(|moved| json!({
             "to": moved.to, "by": moved.by.name, "host": moved.by.host, "at": moved.at.to_string(),
         })),
-        "parked": standing(state).map(|why| json!({ "why": why.words, "command": why.command })),
+        "parked": standing(state, now).map(|why| json!({ "why": why.words, "command": why.command })),
+        "state": course.words(state),
+        "command": course.command(&state.run),
+        "asked": asked(state, now),
+        "untold": telling::untold(state),
         "result": state.result.map(Finish::word),
         "started_at": state.started_at.map(|at| at.to_string()),
         "finished_at": state.finished_at.map(|at| at.to_string()),
         "held_by": holder.map(ToString::to_string),
-        "downtime": report::windows(state),
+        "downtime": downtime(state, now),
         "kept": report::kept(state),
         "overdue": incident::overdue(state),
         "warnings": state.warnings,
         "head": state.head,
         "steps": steps,
     })
+}
+
+/// What waits for people: who may decide, and until when.
+fn asked(state: &State, now: Timestamp) -> Vec<Value> {
+    let requester = state.requester.as_ref().map(|actor| actor.name.as_str());
+    let one = |step: &StepId| {
+        let entry = state.entry(step)?;
+        let ask = entry.ask.as_ref()?;
+        let is_expired = expired_at(state, step, now).is_some();
+        let run = &state.run;
+        Some(json!({
+            "step": step.as_str(),
+            "question": ask.message,
+            "who": ask.who(requester),
+            "count": ask.count,
+            "approved": entry.decisions.iter().filter(|decision| decision.approved).count(),
+            "expires_at": ask.expires_at.map(|at| at.to_string()),
+            "expired": is_expired,
+            "command": match is_expired {
+                true => format!("runplan resume {run}"),
+                false => format!("runplan approve {run} {step}"),
+            },
+        }))
+    };
+    state.awaiting().filter_map(one).collect()
+}
+
+/// The stretches without traffic; the clock of an open one runs until now.
+fn downtime(state: &State, now: Timestamp) -> Vec<Value> {
+    let one = |window: report::Downtime| {
+        let elapsed = amount::between(window.opened_at, window.closed_at.unwrap_or(now));
+        json!({
+            "window": window.window, "opened_at": window.opened_at, "closed_at": window.closed_at,
+            "elapsed_ms": elapsed,
+        })
+    };
+    report::windows(state).into_iter().map(one).collect()
 }

@@ -4,15 +4,15 @@ use super::command::Globals;
 use super::error::Error;
 use super::exit::Exit;
 use super::past::Past;
-use super::state_dir::{self, Meant};
+use super::state_dir;
 use super::stored;
 use super::{launch, progress};
-use crate::clock::{self, Timestamp};
+use crate::clock::{self, Stopwatch, Timestamp};
 use crate::drive::Observer;
 use crate::plan::{RunId, StepId};
-use crate::run::{Phase, Record, State};
+use crate::run::{Course, Phase, Record, State};
 use crate::store::Store;
-use crate::terminal::{self, Board, Places, Screen, View};
+use crate::terminal::{self, Board, Places, Screen, Times, View};
 use clap::Args;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,6 +21,8 @@ use std::time::{Duration, SystemTime};
 
 /// How often the run is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// A run that stands still says within that time what belongs to its end.
+const STILL: Duration = Duration::from_secs(2);
 /// Lines of its past that are shown above a live view.
 const PAST: usize = 40;
 
@@ -50,20 +52,14 @@ pub struct Watch {
 impl Watch {
     pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
         let store = state_dir::open_to_read(globals)?;
-        let run = match state_dir::meant(&store, self.run.as_deref())? {
-            Meant::One(run) => run,
-            Meant::None => match store.list()?.pop() {
-                Some(last) => last.run,
-                None => return Err(Error::usage("there are no runs yet")),
-            },
-            Meant::Several(briefs) => return Err(several(&briefs)),
-        };
+        let run = state_dir::meant_or_last(&store, self.run.as_deref(), "watch")?;
         wait_for_the_beginning(screen, &store, &run)?;
         let mut watched = Watched::begin(screen, &store, &run, self.stay)?;
         loop {
             // Asked before the reading, so that nothing written by a holder who leaves in between is missed.
             let is_held = store.holder(&run).map_or(true, |holder| holder.is_some());
             watched.look()?;
+            watched.notice(is_held);
             if watched.is_over(is_held) {
                 break;
             }
@@ -90,12 +86,6 @@ fn wait_for_the_beginning(screen: &Screen, store: &Store, run: &RunId) -> Result
     }
 }
 
-fn several(briefs: &[crate::store::Brief]) -> Error {
-    let names: Vec<&str> = briefs.iter().map(|brief| brief.run.as_str()).collect();
-    let help = format!("name one: runplan watch RUN; they are {}", names.join(", "));
-    Error::usage_with("several runs are not over", help)
-}
-
 /// A run that is followed.
 struct Watched<'w> {
     screen: &'w Screen,
@@ -109,6 +99,10 @@ struct Watched<'w> {
     /// The journal's files when they were read last.
     seen: Vec<(u64, Option<SystemTime>)>,
     told: HashMap<StepId, Timestamp>,
+    /// Its process has died, and that was said.
+    is_orphaned: bool,
+    /// Since it was seen to stand still.
+    still: Option<Stopwatch>,
 }
 
 impl<'w> Watched<'w> {
@@ -140,6 +134,8 @@ impl<'w> Watched<'w> {
             stay,
             seen: Vec::new(),
             told: HashMap::new(),
+            is_orphaned: false,
+            still: None,
         };
         watched.tell(&records)?;
         Ok(watched)
@@ -185,8 +181,34 @@ impl<'w> Watched<'w> {
         found.flatten().map(|file| (file.len(), file.modified().ok())).collect()
     }
 
+    fn time_the_stillness(&mut self) {
+        let is_still = self.state.parked.is_some() || self.state.phase == Phase::Finished;
+        match (is_still, &self.still) {
+            (true, None) => self.still = Some(Stopwatch::start()),
+            (false, Some(_)) => self.still = None,
+            _ => {}
+        }
+    }
+
+    /// Whoever stays is told when the run's process dies: no line of the journal says so.
+    fn notice(&mut self, is_held: bool) {
+        self.time_the_stillness();
+        let is_orphaned = Course::of(&self.state, is_held, clock::now()) == Course::Interrupted;
+        if self.stay && is_orphaned != self.is_orphaned {
+            self.is_orphaned = is_orphaned;
+            self.view.orphan(is_orphaned, &self.state);
+        }
+    }
+
     fn is_over(&self, is_held: bool) -> bool {
-        !is_held && (!self.stay || self.state.phase == Phase::Finished || self.state.moved.is_some())
+        // Whoever holds one that stands still for longer only delivers its last messages.
+        let is_left = !is_held || self.still.as_ref().is_some_and(|still| still.elapsed() >= STILL);
+        match Course::of(&self.state, is_held, clock::now()) {
+            Course::Over(_) | Course::Moved | Course::Killed => is_left,
+            Course::Parked(_) | Course::Interrupted | Course::Waits(_) | Course::UnderWay => {
+                !self.stay && is_left
+            }
+        }
     }
 
     fn end(self) -> Exit {
@@ -199,10 +221,11 @@ impl<'w> Watched<'w> {
             _ => launch::exit_of(&state),
         };
         if screen.is_json() {
-            screen.json(&terminal::summary_json(&state, exit.code()));
+            screen.json(&terminal::summary_json(&state, exit.code(), clock::now()));
         } else {
             let report = Some(directory.join("report.md")).filter(|path| path.is_file());
-            screen.text(&terminal::summary(screen, &state, &Places { report, directory }, last));
+            let times = Times { last, now: clock::now() };
+            screen.text(&terminal::summary(screen, &state, &Places { report, directory }, times));
         }
         exit
     }

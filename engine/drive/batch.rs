@@ -80,6 +80,7 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
         for effect in records.iter().flat_map(|record| Effect::of(&record.event)) {
             self.effect(effect);
         }
+        self.telling.begin(&self.state, &self.jobs);
     }
 
     fn teach(&mut self, event: &Event) {
@@ -123,6 +124,6 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
     }
 
     fn handle(&mut self, occasion: Occasion) {
-        self.handling += self.jobs.handle(occasion, &self.state);
+        self.handling += usize::from(self.jobs.handle(occasion, &self.state));
     }
 }

@@ -2,8 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "the steps' tasks are spawned here")]
 
 use crate::clock;
-use crate::plan::{Bare, Duration, StepId};
-use crate::run::{Failure, Occasion, Outcome, Post, State, notices};
+use crate::plan::{Duration, StepId};
+use crate::run::{Failure, Occasion, Outcome, Post, State, Untold, handlers_of};
 use crate::steps::{Hands, Job, Sender, Sent, Verb, Work};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,10 +12,31 @@ use tokio_util::sync::CancellationToken;
 
 /// What reaches the loop.
 pub enum Message {
-    Outcome { verb: Verb, step: StepId, attempt: u32, outcome: Outcome },
-    Sent { step: StepId, attempt: u32, sent: Sent },
+    Outcome {
+        verb: Verb,
+        step: StepId,
+        attempt: u32,
+        outcome: Outcome,
+    },
+    Sent {
+        step: StepId,
+        attempt: u32,
+        sent: Sent,
+    },
     Reply(Post),
-    Handled { occasion: Occasion, index: u32, failure: Option<Failure>, last: bool },
+    Handled {
+        occasion: Occasion,
+        index: u32,
+        failure: Option<Failure>,
+        last: bool,
+    },
+    /// A channel was told of that line of the journal, or was not.
+    Told {
+        occasion: Occasion,
+        index: u32,
+        failure: Option<Failure>,
+        line: u64,
+    },
 }
 
 pub struct Jobs<H> {
@@ -89,29 +110,21 @@ impl<H: Hands> Jobs<H> {
         self.tokens.remove(step);
     }
 
-    /// Runs the plan's handlers of an occasion one after the other, and tells the site's channels beside them. How many
-    /// of these are under way.
-    pub fn handle(&self, occasion: Occasion, state: &State) -> usize {
-        self.notify(occasion, state) + usize::from(self.run_handlers(occasion, state))
+    /// Tells a channel of the site what it was not told yet.
+    pub fn tell(&self, untold: &Untold) {
+        let Untold { line, occasion, index, notice, .. } = untold;
+        // The same name whoever tells it: a receiver that has it already knows it again.
+        let name = format!("notice_{}_{index}_{line}", notice.subject);
+        let work = self.hands.notice(name, notice.clone(), self.tell.clone());
+        let (out, line, occasion, index) = (self.sender.clone(), *line, *occasion, *index);
+        tokio::spawn(async move {
+            let failure = work.await;
+            let _ = out.send(Message::Told { occasion, index, failure, line });
+        });
     }
 
-    fn notify(&self, occasion: Occasion, state: &State) -> usize {
-        let all = notices(state, occasion);
-        let count = all.len();
-        for (index, notice) in all.into_iter().enumerate() {
-            let name = format!("notice_{}_{index}_{}", notice.subject, state.seq);
-            let work = self.hands.notice(name, notice, self.tell.clone());
-            let out = self.sender.clone();
-            let index = u32::try_from(index + handlers_of(state, occasion).len()).unwrap_or(u32::MAX);
-            tokio::spawn(async move {
-                let failure = work.await;
-                let _ = out.send(Message::Handled { occasion, index, failure, last: true });
-            });
-        }
-        count
-    }
-
-    fn run_handlers(&self, occasion: Occasion, state: &State) -> bool {
+    /// Runs the plan's handlers of an occasion one after the other. Whether there are any.
+    pub fn handle(&self, occasion: Occasion, state: &State) -> bool {
         let actions = handlers_of(state, occasion);
         let name = occasion.word();
         let seq = state.seq;
@@ -134,18 +147,6 @@ impl<H: Hands> Jobs<H> {
             }
         });
         count > 0
-    }
-}
-
-/// What the plan does on an occasion.
-fn handlers_of(state: &State, occasion: Occasion) -> &[Bare] {
-    let handlers = &state.shape.plan.handlers;
-    match occasion {
-        Occasion::Started | Occasion::Deadline | Occasion::BreakGlass => &[],
-        Occasion::Waiting => &handlers.waiting,
-        Occasion::Parked => &handlers.parked,
-        Occasion::Failed => &handlers.failed,
-        Occasion::Finished => &handlers.finished,
     }
 }
 

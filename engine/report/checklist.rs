@@ -99,7 +99,7 @@ fn told(state: &State) -> Option<Proof> {
 fn heard(state: &State, records: &[Record]) -> Option<Proof> {
     let all = notices(state, Occasion::Started);
     records.iter().find_map(|record| {
-        let Event::HandlerFinished { occasion: Occasion::Started, index, failure: None } = &record.event
+        let Event::HandlerFinished { occasion: Occasion::Started, index, failure: None, .. } = &record.event
         else {
             return None;
         };

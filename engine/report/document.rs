@@ -8,7 +8,7 @@ use super::evidence::{
 use super::kept::{Kept, kept};
 use super::telling::{Mark, tell};
 use crate::plan::StepId;
-use crate::run::{Effects, Event, Failure, Finish, Record, State, effects, reversed};
+use crate::run::{Effects, Event, Failure, Finish, Record, State, effects, reversed, standing};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -148,10 +148,10 @@ impl Report {
             result: state.result.map(Finish::word),
             asked: asked(state),
             reversed: (state.result == Some(Finish::Undone)).then(|| reversed(state)),
-            parked: state
-                .parked
-                .as_ref()
-                .map(|why| Parked { why: why.words(), command: why.command(&state.run) }),
+            parked: records
+                .last()
+                .and_then(|record| standing(state, record.at))
+                .map(|standing| Parked { why: standing.words, command: standing.command }),
             started_at: state.started_at,
             finished_at: state.finished_at,
             last_at: records.last().map(|record| record.at),
@@ -182,9 +182,11 @@ impl Report {
 
 fn asked(state: &State) -> Vec<String> {
     let asks = state.awaiting().filter_map(|step| Some((step, state.entry(step)?.ask.as_ref()?)));
-    asks.map(|(step, ask)| match ask.people.is_empty() {
-        true => format!("{step}: {}", ask.message),
-        false => format!("{step}, by {}: {}", ask.people.join(", "), ask.message),
+    let requester = state.requester.as_ref().map(|actor| actor.name.as_str());
+    asks.map(|(step, ask)| {
+        let who = ask.who(requester).map(|who| format!(", by {who}")).unwrap_or_default();
+        let until = ask.expires_at.map(|at| at.strftime(", until %Y-%m-%d %H:%M:%S UTC").to_string());
+        format!("{step}{who}{}: {}", until.unwrap_or_default(), ask.message)
     })
     .collect()
 }

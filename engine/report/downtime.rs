@@ -2,7 +2,7 @@
 
 use super::outcome::number;
 use crate::plan::{Action, Made, StepId};
-use crate::run::State;
+use crate::run::{Entry, State, StepState};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -15,18 +15,28 @@ pub struct Downtime {
     pub closed_at: Option<Timestamp>,
 }
 
-/// The windows that were opened, the first to be opened first.
+/// The stretches in which windows were open, the first to be opened first. On the way back the undo of a closing closes the
+/// application anew, and the undo of an opening opens it: both are stretches of the same window.
 pub fn windows(state: &State) -> Vec<Downtime> {
     let mut found = Vec::new();
     // Asked at every event of a run that is watched: only the windows are looked at, not the steps.
     for (id, made) in state.shape.flow.made_steps() {
         let (Made::Open(name), Some(entry)) = (made, state.entry(id)) else { continue };
-        // An undone opening: the undo closed it, at a time the journal alone knows.
-        let Some(opened_at) = entry.finished_at.filter(|_| entry.state.stands()) else { continue };
-        let close = StepId::new(format!("{name}.close"));
-        let closed = state.entry(&close).filter(|entry| entry.state.stands());
-        let closed_at = closed.and_then(|entry| entry.finished_at);
-        found.push(Downtime { window: name.to_string(), opened_at, closed_at });
+        let is_undone = |entry: &&Entry| entry.state == StepState::Undone;
+        let was_done = entry.state.stands() || is_undone(&entry);
+        let Some(opened_at) = entry.finished_at.filter(|_| was_done) else { continue };
+        let back_at = Some(entry).filter(is_undone).and_then(|entry| entry.undone_at);
+        let close = state.entry(&StepId::new(format!("{name}.close")));
+        let close = close.filter(|entry| entry.state.stands() || is_undone(entry));
+        let one = |opened_at, closed_at| Downtime { window: name.to_string(), opened_at, closed_at };
+        match close.and_then(|entry| Some((entry, entry.finished_at?))) {
+            None => found.push(one(opened_at, back_at)),
+            Some((close, closed_at)) => {
+                found.push(one(opened_at, Some(closed_at)));
+                let again = Some(close).filter(is_undone).and_then(|entry| entry.undone_at);
+                found.extend(again.map(|again| one(again, back_at)));
+            }
+        }
     }
     found.sort_by(|a, b| (a.opened_at, &a.window).cmp(&(b.opened_at, &b.window)));
     found

@@ -71,10 +71,11 @@ pub fn tell(record: &Record, state: &State) -> Told {
             told(Mark::Note, format!("was interrupted in attempt {attempt}; finding out what became of it"))
         }
         Event::ApprovalRequested { ask, .. } => {
-            let who = match (ask.people.is_empty(), ask.confirm) {
+            let requester = state.requester.as_ref().map(|actor| actor.name.as_str());
+            let who = match (ask.who(requester), ask.confirm) {
                 (_, true) => "waits until somebody has done this".to_owned(),
-                (true, false) => "waits for an approval".to_owned(),
-                (false, false) => format!("waits for an approval by {}", ask.people.join(", ")),
+                (None, false) => "waits for an approval".to_owned(),
+                (Some(who), false) => format!("waits for an approval by {who}"),
             };
             let mut told = told(Mark::Waiting, who);
             told.more.extend(ask.message.lines().map(str::to_owned));
@@ -128,7 +129,7 @@ pub fn tell(record: &Record, state: &State) -> Told {
             let mut told = told(Mark::Waiting, format!("parked: {}", why.words()));
             // A rehearsal cannot go on: its server goes with it.
             if !state.started.as_ref().is_some_and(|started| started.rehearsal) {
-                let now = standing(state).filter(|_| state.parked.as_ref() == Some(why));
+                let now = standing(state, record.at).filter(|_| state.parked.as_ref() == Some(why));
                 let (command, others) = match now {
                     Some(standing) => (standing.command, standing.others),
                     None => (why.command(&record.run), why.others(&record.run)),
@@ -150,6 +151,11 @@ pub fn tell(record: &Record, state: &State) -> Told {
         Event::UndoDone { note, .. } => told(Mark::Done, format!("undone{}", after_colon(note))),
         Event::UndoFailed { failure, .. } => {
             with_help(told(Mark::Failed, format!("could not be undone: {}", failure.message)), failure)
+        }
+        Event::HandlerFinished { failure: None, line: Some(_), .. } => minor("a channel was told".to_owned()),
+        Event::HandlerFinished { failure: Some(failure), line: Some(_), .. } => {
+            let left = if failure.permanent { "" } else { "; it is tried again when the run is taken up" };
+            with_help(told(Mark::Caution, format!("not delivered to {}{left}", failure.message)), failure)
         }
         Event::HandlerFinished { failure: None, .. } => minor("a handler finished".to_owned()),
         Event::HandlerFinished { failure: Some(failure), .. } => {

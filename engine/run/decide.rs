@@ -49,8 +49,8 @@ pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec
         },
         Input::Amend(amended) => amend(state, *amended),
         Input::Warning { step, message } => vec![Event::Warned { step, message }],
-        Input::HandlerFinished { occasion, index, failure } => {
-            vec![Event::HandlerFinished { occasion, index, failure }]
+        Input::HandlerFinished { occasion, index, failure, line } => {
+            vec![Event::HandlerFinished { occasion, index, failure, line }]
         }
         Input::Stop { hard, reason } => stop(state, hard, reason),
         Input::TellBroken => broken(state).into_iter().collect(),

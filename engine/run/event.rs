@@ -155,6 +155,9 @@ pub enum Event {
         occasion: Occasion,
         index: u32,
         failure: Option<Failure>,
+        /// The line that a channel was told of. None: it was a handler of the plan, or an older version told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line: Option<u64>,
     },
     /// Something a person should know that stops nothing.
     Warned {

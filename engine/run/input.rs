@@ -57,6 +57,8 @@ pub enum Input {
         occasion: Occasion,
         index: u32,
         failure: Option<Failure>,
+        /// As in the event.
+        line: Option<u64>,
     },
     /// `hard`: running steps are cancelled.
     Stop {

@@ -94,3 +94,24 @@ pub struct Ask {
     #[serde(default)]
     pub nonce: String,
 }
+
+impl Ask {
+    /// Who may answer: the roles with their people, without the one who started the run where that one may not. None: anyone.
+    pub fn who(&self, requester: Option<&str>) -> Option<String> {
+        if self.people.is_empty() {
+            return None;
+        }
+        let barred =
+            requester.filter(|name| !self.allow_requester && self.people.iter().any(|one| one == name));
+        let people: Vec<&str> =
+            self.people.iter().map(String::as_str).filter(|one| Some(*one) != barred).collect();
+        let not = barred.map(|name| format!("not {name}, who started the run")).unwrap_or_default();
+        let named = match (people.is_empty(), not.is_empty()) {
+            (false, true) => people.join(", "),
+            (false, false) => format!("{}; {not}", people.join(", ")),
+            (true, _) => format!("nobody else is in it; {not}"),
+        };
+        let roles: Vec<&str> = self.roles.iter().map(Name::as_str).collect();
+        Some(if roles.is_empty() { named } else { format!("{} ({named})", roles.join(", ")) })
+    }
+}

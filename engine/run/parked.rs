@@ -1,8 +1,12 @@
 //! Why a run stands still, and the command that makes it go on.
 
+use super::consent::is_expired;
+use super::event::Finish;
+use super::left::reversed;
 use super::state::State;
 use super::transition::StepState;
 use crate::plan::{RunId, StepId};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Why a run is parked.
@@ -81,8 +85,9 @@ pub struct Standing {
     pub others: Vec<String>,
 }
 
-/// None: it is not parked. What it was parked for may have been answered since, without anybody taking it up.
-pub fn standing(state: &State) -> Option<Standing> {
+/// None: it is not parked. What it was parked for may have been answered since, without anybody taking it up, and its time may
+/// be up, which no clock of a parked run says.
+pub fn standing(state: &State, now: Timestamp) -> Option<Standing> {
     let why = state.parked.as_ref()?;
     let is = |step: &StepId, wanted: StepState| state.entry(step).is_some_and(|entry| entry.state == wanted);
     let why = match why {
@@ -90,6 +95,7 @@ pub fn standing(state: &State) -> Option<Standing> {
         Why::Approval { step } if !is(step, StepState::AwaitingApproval) => {
             return Some(answered(state, step));
         }
+        Why::Approval { step } if expired_at(state, step, now).is_some() => return late(state, step, now),
         Why::Unknown { step } if !is(step, StepState::Unknown) => return Some(answered(state, step)),
         Why::UndoFailed { step } if !is(step, StepState::UndoFailed) => return Some(answered(state, step)),
         why => why,
@@ -107,4 +113,92 @@ pub fn standing(state: &State) -> Option<Standing> {
 fn answered(state: &State, step: &StepId) -> Standing {
     let words = format!("the question about step {step} is answered, nobody has taken the run up since");
     Standing { words, command: format!("runplan resume {}", state.run), others: Vec::new() }
+}
+
+/// When the time was up in which a question could be answered. None: it is not up, or nothing is asked.
+pub fn expired_at(state: &State, step: &StepId, now: Timestamp) -> Option<Timestamp> {
+    let entry = state.entry(step).filter(|entry| entry.state == StepState::AwaitingApproval)?;
+    entry.ask.as_ref()?.expires_at.filter(|_| is_expired(entry, now))
+}
+
+fn late(state: &State, step: &StepId, now: Timestamp) -> Option<Standing> {
+    let since = to_the_second(expired_at(state, step, now)?);
+    let words = format!(
+        "nobody decided about step {step} in time: expired since {since}, which counts as no; a resume asks again"
+    );
+    Some(Standing { words, command: format!("runplan resume {}", state.run), others: Vec::new() })
+}
+
+/// `2026-11-22 03:11:07 UTC`
+fn to_the_second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// How a run is getting on. Whatever lists a run, or shows one, takes it from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Course {
+    Over(Finish),
+    /// It goes on elsewhere.
+    Moved,
+    Parked(Standing),
+    /// Its process waits for people at these steps.
+    Waits(Vec<StepId>),
+    UnderWay,
+    /// Its process has died.
+    Interrupted,
+    /// A rehearsal whose process has died: it cannot go on.
+    Killed,
+}
+
+impl Course {
+    /// `is_held`: some process has the run.
+    pub fn of(state: &State, is_held: bool, now: Timestamp) -> Self {
+        if state.moved.is_some() {
+            return Self::Moved;
+        }
+        if let Some(result) = state.result {
+            return Self::Over(result);
+        }
+        if let Some(standing) = standing(state, now) {
+            return Self::Parked(standing);
+        }
+        let is_rehearsal = state.started.as_ref().is_some_and(|started| started.rehearsal);
+        match (is_held, is_rehearsal) {
+            (false, true) => return Self::Killed,
+            (false, false) => return Self::Interrupted,
+            (true, _) => {}
+        }
+        let asked: Vec<StepId> = state.awaiting().chain(state.unknown()).cloned().collect();
+        let is_idle = state.running().next().is_none() && state.retrying().next().is_none();
+        if is_idle && !asked.is_empty() { Self::Waits(asked) } else { Self::UnderWay }
+    }
+
+    /// A few words without a full stop, the same everywhere.
+    pub fn words(&self, state: &State) -> String {
+        match self {
+            Self::Over(Finish::Undone) => format!("undone: {}", reversed(state)),
+            Self::Over(result) => result.word().to_owned(),
+            Self::Moved => {
+                let to = state.moved.as_ref().map(|moved| format!(": {}", moved.to)).unwrap_or_default();
+                format!("moved, to go on elsewhere{to}")
+            }
+            Self::Parked(standing) => format!("parked: {}", standing.words),
+            Self::Waits(steps) => {
+                let names: Vec<&str> = steps.iter().map(StepId::as_str).collect();
+                format!("under way, waits for people: {}", names.join(", "))
+            }
+            Self::UnderWay => "under way".to_owned(),
+            Self::Interrupted => "interrupted: its process has died".to_owned(),
+            Self::Killed => "killed".to_owned(),
+        }
+    }
+
+    /// What makes it go on, when nothing goes on by itself.
+    pub fn command(&self, run: &RunId) -> Option<String> {
+        match self {
+            Self::Parked(standing) => Some(standing.command.clone()),
+            Self::Interrupted => Some(format!("runplan resume {run}")),
+            Self::Over(_) | Self::Moved | Self::Waits(_) | Self::UnderWay | Self::Killed => None,
+        }
+    }
 }

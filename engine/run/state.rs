@@ -11,6 +11,7 @@ use super::parked::Why;
 use super::record::Actor;
 use super::shape::Shape;
 use super::transition::StepState;
+use super::untold::Untold;
 use crate::plan::{Name, RunId, StepId};
 use jiff::Timestamp;
 use serde_json::Map;
@@ -79,6 +80,8 @@ pub struct State {
     pub told: Vec<Name>,
     /// An approval that went past those who should have given it, not told yet: the step, who, why.
     pub broken_glass: Option<(StepId, String, String)>,
+    /// What the site's channels are still to be told, the oldest first.
+    pub untold: Vec<Untold>,
     /// The last line of the journal.
     pub seq: u64,
     pub head: String,
@@ -120,6 +123,7 @@ impl State {
                 skipped_because: None,
                 resolved: None,
                 undo_note: None,
+                undone_at: None,
                 accepted_loss: None,
                 renewed: false,
                 is_ahead: false,
@@ -152,6 +156,7 @@ impl State {
             escalations: 0,
             told: Vec::new(),
             broken_glass: None,
+            untold: Vec::new(),
             seq: 0,
             head: String::new(),
             stopping: None,

@@ -57,6 +57,10 @@ pub trait Hands {
     fn flush(&self) -> Work<()> {
         Box::pin(async {})
     }
+    /// How many messages are under way.
+    fn under_way(&self) -> usize {
+        0
+    }
     /// The run is over: lets go of the targets. What could not be done, in words.
     fn release(&self) -> Work<Vec<String>>;
 }
@@ -119,6 +123,10 @@ impl Hands for Arc<World> {
     fn flush(&self) -> Work<()> {
         let world = self.clone();
         Box::pin(async move { world.courier.idle().await })
+    }
+
+    fn under_way(&self) -> usize {
+        self.courier.under_way()
     }
 
     fn release(&self) -> Work<Vec<String>> {

@@ -17,6 +17,7 @@ use crate::plan::action::notify::Level;
 use crate::plan::site::ChannelType;
 use crate::plan::{Text, template};
 use crate::run::{Failure, Notice, Outcome, Outputs};
+use deliver::Lost;
 use message::Message;
 use serde_json::Map;
 use std::time::Duration;
@@ -31,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 enum Arrival {
     Delivered,
     StillTried,
-    Lost(String),
+    Lost(Lost),
 }
 
 pub async fn act(attempt: &Attempt, action: &Notify) -> Outcome {
@@ -48,7 +49,7 @@ pub async fn act(attempt: &Attempt, action: &Notify) -> Outcome {
         match arrival {
             Arrival::Delivered => {}
             Arrival::StillTried => late.push((*channel).to_owned()),
-            Arrival::Lost(why) => lost.push(format!("{channel}: {why}")),
+            Arrival::Lost(Lost { why, .. }) => lost.push(format!("{channel}: {why}")),
         }
     }
     let mut outputs = Outputs::new();
@@ -72,8 +73,10 @@ pub async fn act(attempt: &Attempt, action: &Notify) -> Outcome {
 
 /// Tells a channel of the site what happened, however long it takes: nothing waits for it.
 pub async fn notice(attempt: &Attempt, notice: &Notice) -> Option<Failure> {
-    let failed =
-        |why: String| Failure::new("runplan::notify::undelivered", format!("{}: {why}", notice.channel));
+    let failed = |lost: Lost| Failure {
+        permanent: !lost.again,
+        ..Failure::new("runplan::notify::undelivered", format!("{}: {}", notice.channel, lost.why))
+    };
     let text = match &notice.template {
         Some(text) => match rendered(attempt, text).await {
             Ok(text) => text,
@@ -95,7 +98,7 @@ pub async fn notice(attempt: &Attempt, notice: &Notice) -> Option<Failure> {
     };
     let arrivals = tell(attempt, &[&notice.channel], &message, None).await;
     arrivals.into_iter().find_map(|arrival| match arrival {
-        Arrival::Lost(why) => Some(failed(why)),
+        Arrival::Lost(lost) => Some(failed(lost)),
         Arrival::Delivered | Arrival::StillTried => None,
     })
 }
@@ -163,8 +166,8 @@ async fn tell(
             biased;
             reply = reply => match reply {
                 Ok(Ok(())) => Arrival::Delivered,
-                Ok(Err(why)) => Arrival::Lost(why),
-                Err(_) => Arrival::Lost("the run ended before".to_owned()),
+                Ok(Err(lost)) => Arrival::Lost(lost),
+                Err(_) => Arrival::Lost(Lost { why: "the run ended before".to_owned(), again: true }),
             },
             () = limit => Arrival::StillTried,
             () = attempt.cancelled.cancelled() => Arrival::StillTried,

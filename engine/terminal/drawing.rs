@@ -4,7 +4,7 @@
 use super::cells::{Cells, wrapped};
 use super::line::clock;
 use super::paint::{Paint, Tone};
-use super::scene::{Deadline, Row, Scene, Sign, Wait};
+use super::scene::{Deadline, Late, Row, Scene, Sign, Wait};
 use crate::report::amount::{between, count};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -149,7 +149,10 @@ impl Easel<'_> {
             true => format!("waits until somebody has done it{by}"),
             false => format!("waits for people: {given} of {count} agreed{by}"),
         };
-        if let Some(expires) = expires {
+        if let Some(expires) = expires.filter(|expires| *expires <= self.now) {
+            let ago = span(between(expires, self.now));
+            text.push_str(&format!("; EXPIRED {ago} ago, at {}: counts as no", clock(expires, self.zone)));
+        } else if let Some(expires) = expires {
             let left = span(between(self.now, expires));
             text.push_str(&format!("; rejected in {left}, at {}", clock(expires, self.zone)));
         }
@@ -193,7 +196,8 @@ impl Easel<'_> {
         }
         lines.push((Tone::Plain, self.whole()));
         lines.extend(self.deadline());
-        if let Some(turn) = &self.scene.turn {
+        let turn = self.late().map_or(&self.scene.turn, |late| &late.turn);
+        if let Some(turn) = turn {
             lines.push((Tone::Caution, turn.clone()));
         }
         lines.push((Tone::Busy, self.next()));
@@ -261,9 +265,14 @@ impl Easel<'_> {
         })
     }
 
+    fn late(&self) -> Option<&Late> {
+        self.scene.late.as_ref().filter(|late| late.at <= self.now)
+    }
+
     /// The run by its end where there is no room for all of its name.
     fn next(&self) -> String {
-        let (next, run) = (&self.scene.next, &self.scene.run);
+        let next = self.late().map_or(&self.scene.next, |late| &late.next);
+        let run = &self.scene.run;
         let whole = Cells::of(Tone::Plain, next).width() + "  next: ".len();
         let next = match (whole <= self.columns, run.rsplit_once('-')) {
             (false, Some((_, end))) => next.replace(run.as_str(), end),

@@ -17,6 +17,7 @@ use crate::report::{self, amount};
 use crate::review::Usual;
 use crate::run::{Event, Phase, Record, State};
 use crate::steps::Progress;
+use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +34,8 @@ pub struct Live {
     easel: Arc<Easel>,
     gauges: HashMap<StepId, Gauge>,
     role: Role,
-    open: HashSet<String>,
+    /// Windows that are known to be open, and since when.
+    open: HashSet<(String, Timestamp)>,
     /// Ends the thread that keeps the clocks going.
     end: Option<(Sender<()>, JoinHandle<()>)>,
 }
@@ -74,7 +76,7 @@ impl Live {
             easel: Arc::new(easel),
             gauges: HashMap::new(),
             role,
-            open: report::windows(state).into_iter().map(|window| window.window).collect(),
+            open: open_now(state),
             end: None,
         };
         if state.started.is_some() {
@@ -126,6 +128,12 @@ impl Live {
         self.show(state);
     }
 
+    /// Whether its process has died, and nothing goes on.
+    pub fn orphan(&mut self, orphaned: bool, state: &State) {
+        self.scenes.orphan(orphaned);
+        self.show(state);
+    }
+
     pub fn said(&mut self, step: &StepId, level: Level, message: &str) {
         self.easel.board.print(&said(&self.lines, step, level, message));
     }
@@ -134,8 +142,8 @@ impl Live {
     fn tell_of_windows(&mut self, state: &State) {
         for window in report::windows(state) {
             match window.closed_at {
-                None => drop(self.open.insert(window.window)),
-                Some(closed) if self.open.remove(&window.window) => {
+                None => drop(self.open.insert((window.window, window.opened_at))),
+                Some(closed) if self.open.remove(&(window.window.clone(), window.opened_at)) => {
                     let time = amount::span(amount::between(window.opened_at, closed));
                     let text = format!("window {} open to traffic again after {time}", window.window);
                     self.easel.board.print(&self.lines.one(closed, Tone::Strong, "run", &text));
@@ -160,6 +168,12 @@ impl Live {
             self.end = thread.ok().map(|thread| (end, thread));
         }
     }
+}
+
+/// Stretches of windows that are not over.
+pub fn open_now(state: &State) -> HashSet<(String, Timestamp)> {
+    let open = report::windows(state).into_iter().filter(|window| window.closed_at.is_none());
+    open.map(|window| (window.window, window.opened_at)).collect()
 }
 
 impl Easel {

@@ -1,6 +1,7 @@
 //! How it looks: the only stdout and stderr. Text, tables, diagnostics, the live view and the prompts. Must never decide
 //! anything: what it shows was decided, and made durable, before.
 
+mod asked;
 mod asking;
 mod board;
 mod cells;
@@ -25,6 +26,7 @@ mod table;
 mod tame;
 mod view;
 
+pub use asked::{asked, doubts};
 pub use asking::{ask_value, confirm};
 pub use board::Board;
 pub use diagnostics::{error, findings, findings_json, findings_list};
@@ -38,6 +40,6 @@ pub use prompt::Prompts;
 pub use reviewed::{difference, review};
 pub use scene::{Scene, Scenes};
 pub use screen::{Color, Format, Look, Screen, print_error};
-pub use summary::{Places, summary, summary_json};
+pub use summary::{Places, Times, summary, summary_json};
 pub use table::{day, table};
 pub use view::View;

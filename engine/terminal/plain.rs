@@ -1,6 +1,7 @@
 //! A line an event, never drawn over: for logs, pipes and screen readers.
 
 use super::line::Lines;
+use super::live::open_now;
 use super::paint::Tone;
 use super::screen::Screen;
 use crate::clock::{self, Stopwatch};
@@ -9,6 +10,7 @@ use crate::plan::action::notify::Level;
 use crate::report::{self, Mark, amount};
 use crate::run::{Record, State};
 use crate::steps::{Progress, Unit};
+use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -20,14 +22,14 @@ pub struct Plain {
     screen: Screen,
     lines: Lines,
     told: HashMap<StepId, Stopwatch>,
-    /// Windows that are known to be open.
-    open: HashSet<String>,
+    /// Windows that are known to be open, and since when.
+    open: HashSet<(String, Timestamp)>,
 }
 
 impl Plain {
     pub fn new(screen: Screen, state: &State) -> Self {
         let lines = Lines::new(&screen, state);
-        let open = report::windows(state).into_iter().map(|window| window.window).collect();
+        let open = open_now(state);
         Self { screen, lines, told: HashMap::new(), open }
     }
 
@@ -49,10 +51,10 @@ impl Plain {
         for window in report::windows(state) {
             let name = &window.window;
             let text = match window.closed_at {
-                None if self.open.insert(name.clone()) => {
+                None if self.open.insert((name.clone(), window.opened_at)) => {
                     format!("the application is closed to traffic (window {name})")
                 }
-                Some(closed) if self.open.remove(name) => {
+                Some(closed) if self.open.remove(&(name.clone(), window.opened_at)) => {
                     let time = amount::span(amount::between(window.opened_at, closed));
                     format!("the application is open to traffic again after {time} (window {name})")
                 }
@@ -60,6 +62,12 @@ impl Plain {
             };
             self.screen.line(&self.lines.one(record.at, Tone::Caution, "run", &text));
         }
+    }
+
+    /// Its process has died.
+    pub fn orphan(&self, state: &State) {
+        let text = format!("its process has died; next: runplan resume {}", state.run);
+        self.screen.line(&self.lines.one(clock::now(), Tone::Bad, "run", &text));
     }
 
     pub fn progress(&mut self, step: &StepId, progress: &Progress) {

@@ -6,7 +6,7 @@ use super::safety::Safety;
 use crate::plan::StepId;
 use crate::report;
 use crate::review::Usual;
-use crate::run::{Phase, Shape, State, StepState, due_at, standing};
+use crate::run::{Phase, Shape, State, StepState, Why, due_at, standing};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 
@@ -29,6 +29,16 @@ pub struct Scene {
     pub coming: Vec<String>,
     pub stopping: String,
     /// What to type.
+    pub next: String,
+    /// What is so from a time on, without anything happening.
+    pub late: Option<Late>,
+}
+
+/// The time in which a parked run's question can be answered is up.
+#[derive(Debug, Clone)]
+pub struct Late {
+    pub at: Timestamp,
+    pub turn: Option<String>,
     pub next: String,
 }
 
@@ -83,18 +93,27 @@ pub struct Scenes {
     source: Option<String>,
     /// It is looked at from another process.
     watched: bool,
+    /// Its process has died.
+    orphaned: bool,
 }
 
 impl Scenes {
     pub fn new(shape: &Shape, usual: HashMap<StepId, Usual>, watched: bool) -> Self {
         let after = after(shape, &usual);
         let source = source(&usual);
-        Self { safety: Safety::of(shape), usual, after, source, watched }
+        Self { safety: Safety::of(shape), usual, after, source, watched, orphaned: false }
     }
 
     /// The plan is another one now.
     pub fn reshape(&mut self, shape: &Shape) {
+        let orphaned = self.orphaned;
         *self = Self::new(shape, std::mem::take(&mut self.usual), self.watched);
+        self.orphaned = orphaned;
+    }
+
+    /// Whether its process has died, and nothing goes on.
+    pub fn orphan(&mut self, orphaned: bool) {
+        self.orphaned = orphaned;
     }
 
     pub fn scene(&self, state: &State, gauges: &HashMap<StepId, Gauge>) -> Scene {
@@ -116,10 +135,14 @@ impl Scenes {
             began: state.started_at,
             source: self.source.clone().filter(|_| state.phase == Phase::Forward),
             deadline: due_at(state).map(|at| Deadline { severity, at, is_now: Some(at) == incident }),
-            turn: turn(state),
-            coming: coming(state),
-            stopping: self.safety.words(state),
-            next: self.next(state),
+            turn: self.turn(state, Timestamp::MIN),
+            coming: if self.orphaned { Vec::new() } else { coming(state) },
+            stopping: match self.orphaned {
+                true => "nothing runs".to_owned(),
+                false => self.safety.words(state),
+            },
+            next: self.next(state, Timestamp::MIN),
+            late: self.late(state),
         }
     }
 
@@ -148,17 +171,17 @@ impl Scenes {
             failure.and_then(|text| text.lines().next()).unwrap_or_default().to_owned()
         };
         let (sign, what, wait) = match entry.state {
+            StepState::Running | StepState::Undoing | StepState::Retrying { .. } if self.orphaned => {
+                let what = "its process has died: a resume finds out what became of it".to_owned();
+                (Sign::Unknown, what, Wait::Nothing)
+            }
             StepState::Running => (Sign::Running, what, Wait::Nothing),
             StepState::Undoing => (Sign::Undoing, format!("is being undone ({what})"), Wait::Nothing),
             StepState::AwaitingApproval => {
                 let ask = entry.ask.as_ref()?;
                 let question = ask.message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-                let roles: Vec<&str> = ask.roles.iter().map(|role| role.as_str()).collect();
-                let who = match (ask.people.is_empty(), roles.is_empty()) {
-                    (true, _) => String::new(),
-                    (false, true) => ask.people.join(", "),
-                    (false, false) => format!("{} ({})", roles.join(", "), ask.people.join(", ")),
-                };
+                let requester = state.requester.as_ref().map(|actor| actor.name.as_str());
+                let who = ask.who(requester).unwrap_or_default();
                 let people = Wait::People {
                     given: entry.decisions.iter().filter(|decision| decision.approved).count(),
                     count: ask.count.max(1),
@@ -199,7 +222,7 @@ impl Scenes {
         })
     }
 
-    fn next(&self, state: &State) -> String {
+    fn next(&self, state: &State, now: Timestamp) -> String {
         let run = &state.run;
         let leave = if self.watched { "; Ctrl-C leaves, the run goes on" } else { "" };
         let rehearsal = state.started.as_ref().is_some_and(|started| started.rehearsal);
@@ -207,8 +230,11 @@ impl Scenes {
             (false, _) => "Ctrl-C stops after what runs".to_owned(),
             (true, _) => format!("runplan stop {run} stops after what runs"),
         };
-        if let Some(why) = standing(state) {
+        if let Some(why) = standing(state, now) {
             return format!("{}{leave}", why.command);
+        }
+        if self.orphaned {
+            return format!("runplan resume {run}{}", if self.watched { "; Ctrl-C leaves" } else { "" });
         }
         if let Some(step) = state.awaiting().next() {
             return format!("runplan approve {run} {step} (or reject){leave}");
@@ -223,15 +249,22 @@ impl Scenes {
         }
         format!("{stop}{leave}")
     }
-}
 
-/// What is going on, when it is not simply going forward.
-fn turn(state: &State) -> Option<String> {
-    match (standing(state), state.phase, state.is_stopping()) {
-        (Some(why), ..) => Some(format!("PARKED: {}", why.words)),
-        (None, _, true) => Some("stopping: nothing new is started".to_owned()),
-        (None, Phase::Backward, false) => Some("going back, the newest step first".to_owned()),
-        (None, Phase::Forward | Phase::Finished, false) => None,
+    /// What is going on, when it is not simply going forward.
+    fn turn(&self, state: &State, now: Timestamp) -> Option<String> {
+        match (standing(state, now), state.phase, state.is_stopping()) {
+            (Some(why), ..) => Some(format!("PARKED: {}", why.words)),
+            _ if self.orphaned => Some("INTERRUPTED: its process has died".to_owned()),
+            (None, _, true) => Some("stopping: nothing new is started".to_owned()),
+            (None, Phase::Backward, false) => Some("going back, the newest step first".to_owned()),
+            (None, Phase::Forward | Phase::Finished, false) => None,
+        }
+    }
+
+    fn late(&self, state: &State) -> Option<Late> {
+        let Some(Why::Approval { step }) = &state.parked else { return None };
+        let at = state.entry(step)?.ask.as_ref()?.expires_at?;
+        Some(Late { at, turn: self.turn(state, at), next: self.next(state, at) })
     }
 }
 

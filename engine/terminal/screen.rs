@@ -128,6 +128,17 @@ impl Screen {
         }
     }
 
+    /// A line on stderr that takes the place of the one that was said this way before; empty: it goes away. Where nothing can be
+    /// drawn over it is a remark.
+    pub fn redraw(&self, text: &str) {
+        if !self.live {
+            return self.remark_unless_empty(text);
+        }
+        let mut err = std::io::stderr().lock();
+        let text: String = tame(text).chars().take(self.width.saturating_sub(1)).collect();
+        let _ = err.write_all(format!("\r\u{1b}[K{text}").as_bytes()).and_then(|()| err.flush());
+    }
+
     /// An empty screen, but for this text.
     pub(super) fn start_over(&self, text: &str) {
         print("\u{1b}[H\u{1b}[2J", false);

@@ -1,13 +1,14 @@
 //! The end of a run in words a newcomer understands: what was done, what is kept and how it goes away, how long the
 //! application was closed, where the report is, what to type next.
 
+use super::asked::asked;
 use super::cells::wrapped;
 use super::line::sentence;
 use super::paint::Tone;
 use super::screen::Screen;
 use crate::plan::StepId;
 use crate::report::{self, Kept, amount};
-use crate::run::{Finish, Phase, State, StepState, passed_over, reversed, standing};
+use crate::run::{Course, Finish, Phase, State, StepState, passed_over, standing};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -21,16 +22,23 @@ pub struct Places {
     pub directory: PathBuf,
 }
 
+/// When something happened last, and now: a window that is open stays open while nothing happens.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub last: Timestamp,
+    pub now: Timestamp,
+}
+
 /// The summary, for people.
-pub fn summary(screen: &Screen, state: &State, places: &Places, now: Timestamp) -> String {
+pub fn summary(screen: &Screen, state: &State, places: &Places, times: Times) -> String {
     let paint = screen.paint();
-    let (tone, headline) = headline(state, now);
+    let (tone, headline) = headline(state, times);
     if screen.quiet {
         return format!("{headline}\n");
     }
     let mut text = String::from("\n");
     text.push_str(&format!("{}\n", paint.of(tone, &headline)));
-    for (name, value) in rows(screen, state, places, now) {
+    for (name, value) in rows(screen, state, places, times.now) {
         // Commands and paths stay whole, to be copied.
         let is_prose = matches!(name, "Plan" | "Steps" | "Trouble" | "Downtime" | "Call");
         if screen.spoken {
@@ -62,23 +70,30 @@ fn folded(value: &str, columns: usize) -> String {
     lines.join("\n")
 }
 
-fn headline(state: &State, now: Timestamp) -> (Tone, String) {
-    let end = state.finished_at.unwrap_or(now);
+fn headline(state: &State, Times { last, now }: Times) -> (Tone, String) {
+    let end = state.finished_at.unwrap_or(last);
     let time = state.started_at.map(|began| format!(" after {}", amount::span(amount::between(began, end))));
     let time = time.unwrap_or_default();
     let run = &state.run;
-    match (standing(state), state.result) {
-        (Some(why), _) => (Tone::Caution, format!("Parked{time}: {}  ({run})", why.words)),
-        (None, Some(Finish::Done)) => (Tone::Good, format!("Done{time}  ({run})")),
-        (None, Some(Finish::Undone)) => {
-            (Tone::Caution, format!("Undone{time}: {}  ({run})", reversed(state)))
-        }
-        (None, Some(Finish::Failed)) => (Tone::Bad, format!("Failed{time}  ({run})")),
-        (None, None) if is_killed_rehearsal(state) => {
-            (Tone::Caution, format!("The rehearsal was killed{time}  ({run})"))
-        }
-        (None, None) => (Tone::Caution, format!("Interrupted{time}  ({run})")),
-    }
+    let course = Course::of(state, false, now);
+    let tone = match course {
+        Course::Over(Finish::Done) => Tone::Good,
+        Course::Over(Finish::Failed) => Tone::Bad,
+        _ => Tone::Caution,
+    };
+    let words = course.words(state);
+    let (head, rest) = words.split_once(": ").map_or((&*words, None), |(head, rest)| (head, Some(rest)));
+    let head = match course {
+        Course::Killed => "The rehearsal was killed".to_owned(),
+        _ => capital(head),
+    };
+    let rest = rest.map(|rest| format!(": {rest}")).unwrap_or_default();
+    (tone, format!("{head}{time}{rest}  ({run})"))
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn rows(screen: &Screen, state: &State, places: &Places, now: Timestamp) -> Vec<(&'static str, String)> {
@@ -87,6 +102,10 @@ fn rows(screen: &Screen, state: &State, places: &Places, now: Timestamp) -> Vec<
     rows.push(("Steps", steps(state)));
     if let Some(what) = troubles(state) {
         rows.push(("Trouble", what));
+    }
+    let asked = asked(screen, state, now);
+    if state.result.is_none() && !asked.is_empty() {
+        rows.push(("Asked", asked.join("\n")));
     }
     if let Some(closed) = downtime(state, now) {
         rows.push(("Downtime", closed));
@@ -111,7 +130,7 @@ fn rows(screen: &Screen, state: &State, places: &Places, now: Timestamp) -> Vec<
         rows.push(("Report", report.display().to_string()));
     }
     rows.push(("Logs", format!("runplan logs {}\nfiles in {}", state.run, places.directory.display())));
-    rows.push(("Next", next(state)));
+    rows.push(("Next", next(state, now)));
     rows
 }
 
@@ -229,10 +248,10 @@ fn contacts(state: &State) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-fn next(state: &State) -> String {
+fn next(state: &State, now: Timestamp) -> String {
     let run = &state.run;
     let rehearsal = state.started.as_ref().is_some_and(|started| started.rehearsal);
-    match (standing(state), state.result) {
+    match (standing(state, now), state.result) {
         (None, None) if rehearsal => {
             "the next `runplan rehearse`, of any plan, removes what is left; this one cannot go on".to_owned()
         }
@@ -279,7 +298,7 @@ fn is_shut(state: &State) -> bool {
 }
 
 /// The last line of a run's output for programs.
-pub fn summary_json(state: &State, exit: u8) -> Value {
+pub fn summary_json(state: &State, exit: u8, now: Timestamp) -> Value {
     let failed = state.failed().next().or_else(|| state.unknown().next());
     json!({
         "format": 1,
@@ -290,6 +309,6 @@ pub fn summary_json(state: &State, exit: u8) -> Value {
         "exit": exit,
         "not_undone": passed_over(state).map(StepId::as_str).collect::<Vec<_>>(),
         "failed_step": failed.map(StepId::as_str),
-        "parked": standing(state).map(|why| json!({ "why": why.words, "command": why.command })),
+        "parked": standing(state, now).map(|why| json!({ "why": why.words, "command": why.command })),
     })
 }

@@ -10,6 +10,7 @@ use crate::plan::action::notify::Level;
 use crate::review::Usual;
 use crate::run::{Record, State};
 use crate::steps::Progress;
+use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -52,6 +53,22 @@ impl View {
                 Self::Live(Box::new(Live::new(board, screen, state, usual, role)))
             }
             None => Self::new(screen, None, state, usual),
+        }
+    }
+}
+
+impl View {
+    /// Whether its process has died, and nothing goes on.
+    pub fn orphan(&mut self, orphaned: bool, state: &State) {
+        match self {
+            Self::Live(live) => live.orphan(orphaned, state),
+            Self::Plain(plain) if orphaned => plain.orphan(state),
+            // No line of the journal says so: nobody was there to write it.
+            Self::Lines(screen) if orphaned => screen.json(&json!({
+                "format": 1, "kind": "interrupted", "run": state.run.as_str(),
+                "command": format!("runplan resume {}", state.run),
+            })),
+            Self::Plain(_) | Self::Lines(_) | Self::Silent => {}
         }
     }
 }

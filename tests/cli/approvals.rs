@@ -135,7 +135,7 @@ fn a_deadline_that_has_passed_is_told_to_the_next_role_once() {
     let line = "plan.yaml --reason r --override 'the release train is closed' --incident-started";
     sandbox.run(&format!("{line} tomorrow")).code(2).complains("does not say when the incident began");
     let ran = sandbox.run(&format!("{line} 90m")).code(4);
-    ran.says("has passed; head is told").says("waits for an approval by nobody_here");
+    ran.says("has passed; head is told").says("waits for an approval by lead (nobody_here)");
     let told = sandbox.read("told");
     assert!(told.contains("is late: the deadline of medium (1h) has passed"), "{told}");
     assert!(told.contains("it is now for: head (zoe)"), "{told}");
@@ -210,4 +210,82 @@ severities:
     assert_eq!(late.read("boss").matches("is late").count(), 1, "once");
     late.run("resume plan").code(4);
     assert_eq!(late.read("chief").matches("is late").count(), 1, "once");
+}
+
+/// How the only run is getting on, by the list of runs.
+fn listed(sandbox: &Sandbox) -> String {
+    sandbox.run("runs --format json").json()["runs"][0]["state"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn who_looks_at_a_run_that_waits_elsewhere_is_told_the_question_and_the_command() {
+    let sandbox = Sandbox::new();
+    sandbox.write("runplan.yaml", "runplan: 1\nroles: { lead: { people: [ann, bob] } }\n");
+    sandbox.plan(
+        "steps:\n  - { id: go, approve: { message: \"Swap it?\", roles: [lead], count: 2, expires: 2h } }\n",
+    );
+    let _started = sandbox.start("plan.yaml --wait");
+    sandbox.until("the question", |sandbox| {
+        sandbox.exists("state/runs") && sandbox.run("status").stdout.contains("go: Swap it?")
+    });
+    let run = sandbox.only_run();
+    let status = sandbox.run("status").code(0);
+    status
+        .says("Under way, waits for people: go")
+        .says("who: lead (ann, bob); 0 of 2 agreed")
+        .says("until: ")
+        .says(&format!("yes: runplan approve {run} go"))
+        .says(&format!("no: runplan reject {run} go --reason"));
+    assert_eq!(listed(&sandbox), "under way, waits for people: go");
+    let json = sandbox.run("status --format json").json();
+    assert_eq!(
+        (&json["asked"][0]["who"], &json["asked"][0]["expired"]),
+        (&"lead (ann, bob)".into(), &false.into())
+    );
+    sandbox.run("stop plan").code(0);
+}
+
+#[test]
+fn who_may_not_approve_is_not_named_as_who_is_waited_for() {
+    let sandbox = Sandbox::new();
+    sandbox.plan("steps:\n  - { id: told, notify: { channels: [console], message: m } }\n");
+    sandbox.run("plan.yaml").code(0);
+    let me = sandbox.run("runs --format json").json()["runs"][0]["operator"].as_str().unwrap().to_owned();
+    sandbox.plan("steps:\n  - { id: go, approve: { message: \"Swap it?\", roles: [lead] } }\n");
+    let site = format!("runplan: 1\nroles: {{ lead: {{ people: [{me}, bob] }} }}\n");
+    sandbox.write("runplan.yaml", &site);
+    sandbox
+        .run("plan.yaml")
+        .code(4)
+        .says(&format!("waits for an approval by lead (bob; not {me}, who started the run)"));
+}
+
+#[test]
+fn an_approval_whose_time_is_up_is_not_called_open() {
+    let sandbox = Sandbox::new();
+    sandbox.plan("steps:\n  - { id: go, approve: { message: \"Swap it?\", expires: 2s } }\n");
+    sandbox.run("plan.yaml").code(4).says("then it counts as no");
+    let run = sandbox.only_run();
+    let mut watching = sandbox.terminal("watch --stay", 24, 100);
+    sandbox.until("the time is up", |sandbox| sandbox.run("status").stdout.contains("expired since"));
+    let status = sandbox.run("status").code(0);
+    status.says("EXPIRED").says("a resume asks again").says(&format!("Next       runplan resume {run}"));
+    let shown = sandbox.run("status").stdout;
+    assert!(!shown.contains("runplan approve"), "{shown}");
+    let runs = listed(&sandbox);
+    assert!(runs.starts_with("parked: nobody decided about step go in time: expired since"), "{runs}");
+    let json = sandbox.run("runs --format json").json();
+    assert_eq!(json["runs"][0]["parked"]["command"], format!("runplan resume {run}"));
+    // Nothing happened: only the clock went on.
+    watching.until("expired since");
+    watching.until("next: runplan resume");
+    watching.press("\u{3}");
+    watching.wait();
+    sandbox.run("resume").code(4).says("Swap it?");
+    sandbox.run("approve plan go").code(0);
+    // Answered, and nobody has taken it up: both say the same.
+    let words = "the question about step go is answered, nobody has taken the run up since";
+    sandbox.run("status").says("Parked after").says(words);
+    assert_eq!(listed(&sandbox), format!("parked: {words}"));
+    sandbox.run("runs --result parked").says("taken the run up since");
 }

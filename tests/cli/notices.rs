@@ -5,8 +5,11 @@ use crate::support::sandbox::Sandbox;
 use crate::support::server::{Asked, Server};
 use hmac::{Hmac, KeyInit, Mac};
 use runplan::clock::Stopwatch;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const APPROVED: &str = "title: Data corruption\nseverity: critical\nsteps:\n  \
@@ -298,8 +301,93 @@ fn a_parked_run_that_still_delivers_hears_a_yes_and_is_let_go_of() {
     assert!(!holder.ends_within(Duration::ZERO), "it still delivers");
     sandbox.run("approve plan go").code(2).complains("does not wait for an approval");
     sandbox.run("stop plan").code(0).says("nothing to stop");
-    sandbox.run("resume").code(0).complains("is asked to let go of it").says("Done after");
-    holder.wait().code(4).says("were delivered when the run was let go");
+    let resumed = sandbox.start("resume");
+    holder
+        .wait()
+        .code(4)
+        .says("Parked after")
+        .complains("still telling deaf: 0 of 1 done")
+        .complains("not told yet");
+    // Nobody waits for the receiver: the run is over, and what it has to say stays for whoever takes it up.
+    sandbox.until("the run is done", |sandbox| sandbox.run("status").stdout.contains("Done after"));
+    resumed.signal(Signal::INT);
+    resumed.wait().code(0).complains("is asked to let go of it").says("Done after").complains("not told yet");
+    sandbox.run("status").code(0).says("Not told yet").says("deaf: waiting of");
+}
+
+/// A receiver that is away until it is woken, and a run that waits for a yes.
+fn asleep(events: &str) -> (Arc<AtomicBool>, Server, Sandbox) {
+    let awake = Arc::new(AtomicBool::new(false));
+    let is_awake = awake.clone();
+    let server = Server::start(move |asked| {
+        let is_there = asked.method != "POST" || is_awake.load(Ordering::SeqCst);
+        Some(if is_there { (200, "ok".to_owned()) } else { (503, "asleep".to_owned()) })
+    });
+    let sandbox = Sandbox::new().variable("HOOK", &server.url).variable("KEY", "hunter2-long");
+    let channel = format!("  hook: {{ type: webhook, url: \"{{{{ secrets.HOOK }}}}\", events: [{events}] }}");
+    sandbox.write("runplan.yaml", &site(&channel));
+    sandbox.plan(APPROVED);
+    (awake, server, sandbox)
+}
+
+#[test]
+fn what_was_left_undelivered_is_told_once_by_the_next_command() {
+    let (awake, server, sandbox) = asleep("waiting");
+    let holder = sandbox.start("plan.yaml --reason r");
+    sandbox.until("the run is parked", is_parked);
+    holder.signal(Signal::INT);
+    holder.wait().code(4).complains("Ctrl-C leaves it for the next command").complains("not told yet");
+    let status = sandbox.run("status").code(0);
+    status.says("Parked after").says("Not told yet").says("hook: waiting of");
+    let before = told(&server);
+    awake.store(true, Ordering::SeqCst);
+    sandbox.run("approve plan go --comment yes").code(0).says("approved by").says("told: hook");
+    let after = told(&server);
+    assert_eq!(after.len(), before.len() + 1, "{after:?}");
+    assert!(after.iter().all(|one| one.header("idempotency-key") == after[0].header("idempotency-key")));
+    let status = sandbox.run("status --format json").code(0).json();
+    assert_eq!(status["untold"], json!([]));
+    sandbox.run("resume").code(0).says("Done after");
+    assert_eq!(told(&server).len(), after.len(), "once");
+}
+
+#[test]
+fn broken_glass_of_a_parked_run_is_told_at_once_and_once() {
+    let (awake, server, sandbox) = asleep("done");
+    sandbox.run("plan.yaml --reason r").code(4);
+    assert_eq!(told(&server).len(), 0);
+    // Nobody is there to hear it: it stays in the outbox, and is not lost with the process.
+    let breaking = sandbox.start("approve plan go --break-glass 'the lead is on a plane'");
+    sandbox.until("it is tried", |_| !told(&server).is_empty());
+    breaking.signal(Signal::KILL);
+    drop(breaking);
+    sandbox.run("status").code(0).says("Not told yet").says("hook: break-glass of");
+    awake.store(true, Ordering::SeqCst);
+    sandbox.run("resume").code(0).says("Done after");
+    let texts = |part: &str| {
+        let all = told(&server);
+        let messages = all.iter().map(|asked| asked.json()["message"].as_str().unwrap().to_owned());
+        messages.filter(|message| message.contains(part)).count()
+    };
+    let keys: std::collections::BTreeSet<String> = told(&server)
+        .iter()
+        .filter(|asked| asked.body.contains("BREAK-GLASS"))
+        .map(|asked| asked.header("idempotency-key").unwrap().to_owned())
+        .collect();
+    assert!(texts("BREAK-GLASS") >= 2 && keys.len() == 1, "tried twice, the same message: {keys:?}");
+    assert_eq!(texts("is done"), 1);
+
+    let (awake, server, sandbox) = asleep("done");
+    awake.store(true, Ordering::SeqCst);
+    sandbox.run("plan.yaml --reason r").code(4);
+    sandbox
+        .run("approve plan go --break-glass fire")
+        .code(0)
+        .says("told: hook")
+        .complains("every channel is told");
+    assert_eq!(told(&server).len(), 1);
+    sandbox.run("resume").code(0);
+    assert_eq!(told(&server).len(), 2, "then that it is done, and nothing twice");
 }
 
 #[test]

@@ -129,12 +129,19 @@ fn who_gives_a_run_up_is_told_what_stays_closed() {
     sandbox.run("plan.yaml").code(4);
     let stopped = sandbox.run("stop plan --for-good").code(0);
     stopped.complains("window calm is still open").says("next: runplan undo plan-");
+    let closed_for = || {
+        let status = sandbox.run("status --format json").json();
+        status["downtime"][0]["elapsed_ms"].as_u64().expect("a window")
+    };
+    let before = closed_for();
+    sandbox.until("the clock of an open window goes on", |_| closed_for() > before);
     sandbox.run("status").says("CLOSED to traffic").says("opens again what is closed");
     sandbox.run("runs prune --older-than 0s --yes").code(0).says("window calm is still open");
     sandbox.run("undo plan --yes").code(1);
     assert!(!sandbox.exists("closed"));
     let status = sandbox.run("status").stdout;
     assert!(!status.contains("CLOSED"), "{status}");
+    assert!(status.contains("(window calm)"), "what it took stays known: {status}");
 }
 
 #[test]

@@ -225,6 +225,28 @@ fn a_run_that_was_killed_is_said_to_be_interrupted() {
 }
 
 #[test]
+fn who_stays_is_told_that_the_process_has_died() {
+    let sandbox = Sandbox::new();
+    let terminal = held(&sandbox, "", 24, 80);
+    terminal.until("checking");
+    let mut watching = sandbox.terminal("watch --stay", 24, 80);
+    let plain = sandbox.start("watch --stay --plain");
+    watching.until("▸ held");
+    drop(terminal);
+    watching.until("INTERRUPTED: its process has died");
+    watching.until("next: runplan resume plan-");
+    assert!(!watching.text().contains("▸ held"), "{}", watching.text());
+    let runs = sandbox.run("runs --format json").json();
+    assert_eq!(runs["runs"][0]["state"], "interrupted: its process has died");
+    sandbox.run("status").code(0).says("Interrupted after").says("its process has died");
+    sandbox.write("flag", "");
+    sandbox.run("resume").code(0);
+    assert_eq!(watching.wait(), 0, "{}", watching.text());
+    assert!(watching.text().contains("Done after"), "{}", watching.text());
+    plain.wait().code(0).says("its process has died; next: runplan resume plan-").says("Done after");
+}
+
+#[test]
 fn a_screen_reader_hears_sentences() {
     let windows = "windows: { maintenance: { open: { shell: { argv: [\"true\"], repeatable: true, changes: none } }, close: { shell: { argv: [\"true\"], repeatable: true, changes: none } } } }\n";
     let sandbox = Sandbox::new();

@@ -7,8 +7,8 @@ use runplan::graph::Graph;
 use runplan::plan::{Name, RunId, StepId, load};
 use runplan::run::approval::{Verdict, canonical, decision};
 use runplan::run::{
-    Actor, Ask, Effect, Event, Input, Occasion, Outcome, Outputs, Phase, Post, Record, Shape, Signed,
-    Started, State, StepState, decide, next_wakeup, notices,
+    Actor, Ask, Effect, Event, Failure, Input, Occasion, Outcome, Outputs, Phase, Post, Record, Shape,
+    Signed, Started, State, StepState, decide, next_wakeup, notices,
 };
 use serde_json::Value;
 use ssh_key::private::{Ed25519Keypair, PrivateKey};
@@ -413,6 +413,42 @@ fn glass_that_was_broken_while_nobody_drove_the_run_is_told_before_it_goes_on() 
     let said = core.give_as(&actor("ann"), Input::Resume { attended: false, wait: false });
     let kinds: Vec<&str> = said.iter().map(Event::kind).collect();
     assert_eq!(kinds, ["run_resumed", "glass_broken", "step_started"]);
+}
+
+#[test]
+fn what_a_channel_was_not_told_is_known_until_it_is() {
+    let mut core = Core::asked("r-1", "ann", ask(1, None));
+    let glass = Post::BreakGlass { step: StepId::from("go"), reason: "fire".to_owned() };
+    core.give_as(&actor("ann"), Input::Post(glass));
+    let left = |core: &Core| -> Vec<(String, u32)> {
+        let glass = core.state.untold.iter().filter(|one| one.occasion == Occasion::BreakGlass);
+        glass.map(|one| (one.notice.channel.clone(), one.rounds)).collect()
+    };
+    assert_eq!(left(&core), [("ops".to_owned(), 0), ("leads".to_owned(), 0), ("bosses".to_owned(), 0)]);
+    let line = core.state.untold.iter().find(|one| one.occasion == Occasion::BreakGlass).unwrap().line;
+    let end = |core: &mut Core, index, line, failure: Option<Failure>| {
+        let occasion = Occasion::BreakGlass;
+        core.take(&Actor::engine(), Input::HandlerFinished { occasion, index, failure, line });
+        left(core)
+    };
+    let away = || Failure::new("test::away", "it is away");
+    assert_eq!(end(&mut core, 0, Some(line + 1), None).len(), 3, "of another time");
+    assert_eq!(end(&mut core, 0, Some(line), None), [("leads".to_owned(), 0), ("bosses".to_owned(), 0)]);
+    assert_eq!(
+        end(&mut core, 1, Some(line), Some(away())),
+        [("leads".to_owned(), 1), ("bosses".to_owned(), 0)]
+    );
+    assert_eq!(end(&mut core, 2, Some(line), Some(away().permanent())), [("leads".to_owned(), 1)]);
+    // It is not tried for ever; and what an older version told is told.
+    for _ in 0..3 {
+        end(&mut core, 1, Some(line), Some(away()));
+    }
+    assert_eq!(left(&core), []);
+    let waiting = core.state.untold.iter().find(|one| one.occasion == Occasion::Waiting).unwrap().index;
+    let before = core.state.untold.len();
+    let (occasion, failure) = (Occasion::Waiting, Some(away()));
+    core.take(&Actor::engine(), Input::HandlerFinished { occasion, index: waiting, failure, line: None });
+    assert_eq!(core.state.untold.len(), before - 1);
 }
 
 #[test]

@@ -225,3 +225,46 @@ fn an_older_line_says_nothing_of_what_is_left() {
     assert!(matches!(event, Event::UndoDone { left: false, .. }));
     assert_eq!(serde_json::to_value(&event).unwrap(), line);
 }
+
+/// Seconds of the clock here, which goes on by one with every event.
+fn windows(run: &Run) -> Vec<(i64, Option<i64>)> {
+    let all = report::windows(&run.state).into_iter();
+    all.map(|one| (one.opened_at.as_second(), one.closed_at.map(Timestamp::as_second))).collect()
+}
+
+#[test]
+fn a_window_that_was_opened_and_undone_was_downtime() {
+    let step = "shell: { argv: [\"true\"], changes: none, repeatable: true }";
+    let text = format!(
+        "  - {{ id: inside, window: calm, {step} }}\n  - {{ id: after, {step} }}\n\
+         windows: {{ calm: {{ open: {{ {step} }}, close: {{ {step} }} }} }}\n"
+    );
+    let mut run = Run::begin(&text);
+    run.done("calm.open", json!({}));
+    let opened = windows(&run)[0].0;
+    run.end("inside", Outcome::Failed(Failure::new("test::failed", "no")));
+    assert_eq!(windows(&run), [(opened, None)], "the clock runs while it stands still");
+    run.undo();
+    assert_eq!(windows(&run), [(opened, None)], "until the undo has opened it again");
+    run.undone("calm.open", Outcome::Done(Outputs::new()));
+    assert_eq!(run.state.result, Some(Finish::Undone));
+    let ended = windows(&run)[0].1.expect("closed by the undo");
+    assert_eq!(windows(&run), [(opened, Some(ended))]);
+    assert!(ended > opened);
+
+    // One that was closed, and is undone, is closed to traffic once more.
+    let mut run = Run::begin(&text);
+    for step in ["calm.open", "inside", "calm.close"] {
+        run.done(step, json!({}));
+    }
+    let first = windows(&run);
+    assert!(matches!(first.as_slice(), [(_, Some(_))]), "{first:?}");
+    run.end("after", Outcome::Failed(Failure::new("test::failed", "no")));
+    run.undo();
+    run.undone("calm.close", Outcome::Done(Outputs::new()));
+    let again = windows(&run);
+    assert!(again.len() == 2 && again[0] == first[0] && again[1].1.is_none(), "{again:?}");
+    run.undone("calm.open", Outcome::Done(Outputs::new()));
+    let ended = windows(&run);
+    assert!(ended.len() == 2 && ended[1].1.is_some_and(|at| at > again[1].0), "{ended:?}");
+}

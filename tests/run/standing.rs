@@ -3,10 +3,11 @@
 use crate::support::script::{Absent, Blind, Script};
 use crate::support::shape::{shape, started};
 use jiff::{SignedDuration, Timestamp};
+use runplan::clock;
 use runplan::drive::{self, Setup, Start};
 use runplan::plan::{RunId, StepId};
 use runplan::run::{
-    Actor, Ask, Event, Failure, Finish, Input, Outcome, Outputs, Phase, Post, Record, Shape, State,
+    Actor, Ask, Course, Event, Failure, Finish, Input, Outcome, Outputs, Phase, Post, Record, Shape, State,
     StepState, Why, decide, next_wakeup, standing,
 };
 use runplan::store::MemoryJournal;
@@ -89,7 +90,7 @@ fn a_refused_undo_starts_nothing() {
     });
     assert!(said.as_ref().is_some_and(|said| said.contains(resolve)), "{said:?}");
     assert!(matches!(state.parked, Some(Why::Stopped { .. })), "{:?}", state.parked);
-    let standing = standing(&state).unwrap();
+    let standing = standing(&state, clock::now()).unwrap();
     assert!(standing.others.iter().any(|other| other.contains(resolve)), "{standing:?}");
     // Now it can be told, so the undo goes through.
     script.unclear.lock().unwrap().clear();
@@ -190,8 +191,17 @@ fn a_yes_after_the_time_is_up_is_no_yes() {
     };
     core.end("go", Outcome::Asked(Box::new(ask)));
     assert!(matches!(core.state.parked, Some(Why::Approval { .. })));
-    // Nobody holds the run, so no tick comes.
+    let stands = |core: &Core| runplan::run::standing(&core.state, core.now).unwrap();
+    assert_eq!(stands(&core).command, "runplan approve test-1 go");
+    // Nobody holds the run, so no tick comes; whoever looks is told all the same.
     core.pass(3600);
+    let late = stands(&core);
+    assert_eq!(late.command, "runplan resume test-1");
+    assert!(
+        late.words.contains("expired since 1970-01-01 01:00:00 UTC") && late.words.contains("asks again"),
+        "{late:?}"
+    );
+    assert_eq!(Course::of(&core.state, false, core.now), Course::Parked(late));
     let yes = Input::Post(Post::Approve { step: StepId::from("go"), comment: String::new() });
     let said = core.say(yes);
     assert!(matches!(said.as_slice(), [Event::DecisionRefused { .. }]), "{said:?}");

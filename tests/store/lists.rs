@@ -21,7 +21,7 @@ fn only(state: &State) -> Summary {
 }
 
 fn handled(occasion: Occasion) -> Event {
-    Event::HandlerFinished { occasion, index: 0, failure: None }
+    Event::HandlerFinished { occasion, index: 0, failure: None, line: None }
 }
 
 #[test]

@@ -64,6 +64,8 @@ pub struct Entry {
     pub skipped_because: Option<String>,
     pub resolved: Option<(Resolution, String)>,
     pub undo_note: Option<String>,
+    /// When it was undone, or left on the way back.
+    pub undone_at: Option<Timestamp>,
     /// What the undo may lose, as it said itself and a person agreed.
     pub accepted_loss: Option<String>,
     /// What it proved is proved anew.
@@ -148,6 +150,10 @@ impl Entry {
                     }
                     // What came of the attempt is said, by a person.
                     Resolution::Retry => self.failure = None,
+                    // Backward it was undone by hand.
+                    Resolution::Done if self.state == StepState::UndoFailed => {
+                        self.undone_at = Some(record.at)
+                    }
                     Resolution::Done => {}
                 }
             }
@@ -156,7 +162,10 @@ impl Entry {
                 self.attempt_at = Some(record.at);
                 self.cancelled = false;
             }
-            Event::UndoDone { note, .. } => self.undo_note = Some(note.clone()),
+            Event::UndoDone { note, .. } => {
+                self.undo_note = Some(note.clone());
+                self.undone_at = Some(record.at);
+            }
             Event::UndoFailed { failure, .. } => self.failure = Some(failure.clone()),
             _ => {}
         }

@@ -4,6 +4,7 @@ use super::super::event::Event;
 use super::super::record::Record;
 use super::super::shape::Shape;
 use super::super::transition::{Impossible, StepState, transition};
+use super::super::untold;
 use super::{Entry, Moved, Phase, State};
 use crate::plan::StepId;
 use std::collections::BTreeMap;
@@ -30,6 +31,9 @@ impl State {
         }
         self.seq = record.seq;
         self.head.clone_from(&record.hash);
+        let mut untold = std::mem::take(&mut self.untold);
+        untold::fold(&mut untold, record, self);
+        self.untold = untold;
         Ok(())
     }
 

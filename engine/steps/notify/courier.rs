@@ -2,7 +2,7 @@
 //! pace, and never holds up a step. Must never be waited for without a limit.
 #![allow(clippy::disallowed_methods, reason = "each channel's queue is a task of its own")]
 
-use super::deliver::deliver;
+use super::deliver::{Lost, deliver};
 use super::message::Message;
 use crate::clock::{self, Stopwatch};
 use crate::steps::attempt::Attempt;
@@ -19,7 +19,7 @@ const MOST_JOINED: usize = 20;
 /// A message on its way, and who is told what became of it.
 struct Letter {
     message: Message,
-    reply: oneshot::Sender<Result<(), String>>,
+    reply: oneshot::Sender<Result<(), Lost>>,
     /// Told when nobody waits for the reply any more.
     sender: Attempt,
 }
@@ -39,7 +39,7 @@ impl Courier {
         attempt: &Attempt,
         channel: &str,
         message: Message,
-    ) -> oneshot::Receiver<Result<(), String>> {
+    ) -> oneshot::Receiver<Result<(), Lost>> {
         let (reply, replied) = oneshot::channel();
         self.under_way.fetch_add(1, Ordering::SeqCst);
         let letter = Letter { message, reply, sender: attempt.clone() };
@@ -66,6 +66,11 @@ impl Courier {
             }
         });
         sender
+    }
+
+    /// How many messages are under way.
+    pub fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::SeqCst)
     }
 
     /// Waits until nothing is under way any more.
@@ -111,8 +116,8 @@ impl Queue {
         let (Some(world), Some(message)) = (world.upgrade(), Message::joined(messages)) else { return };
         let result = deliver(&world, &self.channel, &message).await;
         for (reply, sender) in rest {
-            if let Err(Err(why)) = reply.send(result.clone()) {
-                sender.warn(format!("the notification was not delivered: {}: {why}", self.channel));
+            if let Err(Err(lost)) = reply.send(result.clone()) {
+                sender.warn(format!("the notification was not delivered: {}: {}", self.channel, lost.why));
             }
         }
     }

@@ -42,10 +42,19 @@ impl Refused {
     }
 }
 
-/// Delivers, or says in a few words why not.
-pub async fn deliver(world: &Arc<World>, name: &str, message: &Message) -> Result<(), String> {
+/// A message that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// In a few words.
+    pub why: String,
+    /// The receiver was away or busy: another time it may take it.
+    pub again: bool,
+}
+
+/// Delivers, or says why not.
+pub async fn deliver(world: &Arc<World>, name: &str, message: &Message) -> Result<(), Lost> {
     let Some(channel) = world.shape.site.as_ref().and_then(|site| site.channels.get(name)) else {
-        return Err("the site file has no such channel".to_owned());
+        return Err(Lost { why: "the site file has no such channel".to_owned(), again: false });
     };
     let mut pause = PAUSE;
     for number in 1..=TRIES {
@@ -55,7 +64,7 @@ pub async fn deliver(world: &Arc<World>, name: &str, message: &Message) -> Resul
         };
         let wait = refused.after.unwrap_or(pause);
         if !refused.again || number == TRIES || wait > LONGEST_WAIT {
-            return Err(refused.why);
+            return Err(Lost { why: refused.why, again: refused.again });
         }
         clock::sleep(wait).await;
         pause *= 2;

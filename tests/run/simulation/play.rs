@@ -260,7 +260,7 @@ impl<'m> Play<'m> {
     fn edge(&mut self) {
         if let Some(occasion) = self.handlers.pop() {
             let failure = self.chance.one_in(3).then(|| Failure::new("test::handler", "nobody heard"));
-            self.give(&Actor::engine(), Input::HandlerFinished { occasion, index: 0, failure });
+            self.give(&Actor::engine(), Input::HandlerFinished { occasion, index: 0, failure, line: None });
         }
         if self.release && self.state.phase == Phase::Finished {
             self.release = false;
