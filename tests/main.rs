@@ -24,6 +24,7 @@ mod terminal;
 mod support {
     pub mod app;
     pub mod authority;
+    pub mod backup;
     pub mod bouncer;
     pub mod chance;
     pub mod cluster;

@@ -116,6 +116,16 @@ pub enum Error {
         )
     )]
     ClaimGone { name: String, run: RunId },
+    #[error("the server of `{name}` was set back to before what {run} did there last: {why}")]
+    #[diagnostic(
+        code(runplan::cli::set_back),
+        help(
+            "nothing was done. What came after that moment is gone from it, whatever the journal says. Bring the server back as it \
+             was; or look whether what `runplan status {run}` says was done is there: if all of it is, `runplan resume {run} \
+             --reclaim REASON`; if it is not, `runplan stop {run} --for-good`"
+        )
+    )]
+    SetBack { name: String, run: RunId, why: String },
     #[error("the rehearsal was stopped while it was prepared")]
     #[diagnostic(
         code(runplan::cli::rehearsal_stopped),
@@ -173,6 +183,7 @@ impl Error {
             | Self::System { .. }
             | Self::OtherServer { .. }
             | Self::ClaimGone { .. }
+            | Self::SetBack { .. }
             | Self::Stage(_)
             | Self::Unfit { .. } => Exit::Preflight,
             Self::Store(error) | Self::Post(drive::PostError::Journal(error)) => of_store(error),

@@ -6,7 +6,7 @@ use super::error::Error;
 use super::exit::Exit;
 use super::resume::GoOn;
 use super::stored::Stored;
-use super::{launch, state_dir};
+use super::{launch, reason, state_dir};
 use crate::drive;
 use crate::run::Input;
 use crate::store::Store;
@@ -39,9 +39,7 @@ pub struct Import {
 
 impl Import {
     pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
-        if self.takeover.trim().is_empty() {
-            return Err(Error::usage_with("a reason is wanted", "say why it goes on here, for the report"));
-        }
+        reason::prove("--takeover", &self.takeover)?;
         let store = state_dir::open(globals)?;
         let (run, was_here) = store.import(&self.file)?;
         let taken = self.take_over(screen, &store, &run);

@@ -39,6 +39,7 @@ mod post;
 mod preflight;
 mod progress;
 mod prune;
+mod reason;
 mod rehearse;
 mod report;
 mod resume;

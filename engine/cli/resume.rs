@@ -9,7 +9,7 @@ use super::state_dir::{self, Meant};
 use super::stored::Stored;
 use super::surroundings::{self, Given, Missing};
 use super::values::ValueArgs;
-use super::{actor, amend, difference, runs};
+use super::{actor, amend, difference, reason, runs};
 use crate::drive::{self, Start};
 use crate::plan::RunId;
 use crate::run::{Input, Phase, Started, State};
@@ -53,13 +53,15 @@ pub struct GoOn {
     /// Wait for approvals instead of parking
     #[arg(long)]
     wait: bool,
-    /// Go on although the run's mark on a database is gone: somebody has looked that what it did is there; what they saw
+    /// Go on although the run's mark on a database is gone, or its server was set back: somebody has looked that what the run
+    /// did is there; what they saw
     #[arg(long, value_name = "REASON")]
     reclaim: Option<String>,
     /// Where PostgreSQL's client programs are
     #[arg(long, value_name = "DIR")]
     pg_bin: Option<PathBuf>,
-    /// The file that tells which line of the journal was the last is gone, and nothing was cut off: how you know, for the report
+    /// The file that tells which line of the journal was the last is gone or unusable, and nothing was cut off: how you know,
+    /// for the report
     #[arg(long, value_name = "REASON")]
     without_head: Option<String>,
     /// Whether the plan as it is now takes the place of the stored one, and its site file.
@@ -90,30 +92,27 @@ impl Resume {
     }
 }
 
-/// A person answers for it that the journal is whole: said and journalled, and the head is there again.
-fn go_on_without_head(screen: &Screen, store: &Store, run: &RunId, reason: &str) -> Result<(), Error> {
-    if reason.trim().is_empty() {
-        return Err(Error::usage_with(
-            "a reason is wanted",
-            "say how you know that nothing was cut off, for the report",
-        ));
-    }
-    let (held, is_headless) = store.take_headless(run)?;
-    if !is_headless {
+/// A person answers for it that the journal is whole: said and journalled, and with that line the head is there again.
+fn go_on_without_head(
+    screen: &Screen,
+    store: &Store,
+    run: &RunId,
+    state: &mut State,
+    reason: &str,
+) -> Result<(), Error> {
+    let (held, head) = store.take_headless(run)?;
+    let Some(fault) = head else {
         screen.remark("the head of the journal is there: --without-head changes nothing");
         return Ok(());
-    }
-    let mut state = Stored::read(store, run)?.state;
-    super::post::stay(&state)?;
-    super::post::prove_open(&state, reason)?;
+    };
     let by = actor::whoami();
     let message = format!(
-        "the head of the journal was gone, so a cut end would not be noticed; {} answers for it: {reason}",
+        "the head of the journal was {fault}, so a cut end would not be noticed; {} answers for it: {reason}",
         by.name
     );
     screen.warn(&message);
     let warning = Input::Warning { step: None, message };
-    launch::runtime()?.block_on(drive::record(held.journal(), &mut state, &by, warning))?;
+    launch::runtime()?.block_on(drive::record(held.journal(), state, &by, warning))?;
     Ok(())
 }
 
@@ -129,9 +128,7 @@ impl GoOn {
         run: &RunId,
         start: impl FnOnce(bool, bool) -> Start,
     ) -> Result<Exit, Error> {
-        if let Some(reason) = &self.without_head {
-            go_on_without_head(screen, store, run, reason)?;
-        }
+        self.prove_words(screen, store, run)?;
         let held = super::post::take(screen, store, run)?;
         let stored = Stored::read(store, run)?;
         super::post::stay(&stored.state)?;
@@ -174,7 +171,18 @@ impl GoOn {
         launch.drive(runtime, start)
     }
 
-    /// Takes the targets. Who takes it on that a claim is gone is written down.
+    /// What people answer for is looked at before anything is done; for a journal without its head, that is the first thing.
+    fn prove_words(&self, screen: &Screen, store: &Store, run: &RunId) -> Result<(), Error> {
+        let mut state = Stored::read(store, run)?.state;
+        reason::given("--reclaim", self.reclaim.as_deref(), &state)?;
+        let without_head = reason::given("--without-head", self.without_head.as_deref(), &state)?;
+        let Some(reason) = without_head else { return Ok(()) };
+        super::post::stay(&state)?;
+        go_on_without_head(screen, store, run, &mut state, reason)
+    }
+
+    /// Takes the targets. Who takes it on that a claim is gone, or a server was set back, is written down, with where the
+    /// servers stand now.
     fn take_targets(
         &self,
         held: &Held,
@@ -185,13 +193,9 @@ impl GoOn {
         let Some(reason) = &self.reclaim else {
             return runtime.block_on(surroundings::hold_again(world, state, Missing::Stops));
         };
-        if reason.trim().is_empty() {
-            return Err(Error::usage_with("`--reclaim` has no reason", "say what you looked at"));
-        }
-        surroundings::prove_open(&state.shape, &world.directory, reason)?;
         runtime.block_on(surroundings::hold_again(world, state, Missing::IsTakenOn))?;
-        let message = format!("the run's marks on its databases are put there anew: {reason}");
-        let input = Input::Warning { step: None, message };
+        let positions = runtime.block_on(surroundings::positions(world, state))?;
+        let input = Input::Reclaim { reason: reason.clone(), positions };
         runtime.block_on(drive::record(held.journal(), state, &actor::whoami(), input))?;
         Ok(())
     }

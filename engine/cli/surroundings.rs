@@ -5,7 +5,9 @@ use super::error::Error;
 use crate::drive;
 use crate::plan::{Action, Changes, Name, RunId, Sp, Span, Step, StepId, Table, expand};
 use crate::postgres::{Programs, Settings};
-use crate::run::{Actor, Effects, Input, Phase, Replacement, Shape, State, StepState, effects, replacement};
+use crate::run::{
+    Actor, Effects, Input, Phase, Replacement, Shape, State, StepState, claims, effects, replacement,
+};
 use crate::secret::Secret;
 use crate::steps::{Refused, Secrets, Targets, World, WorldOptions};
 use crate::store::Held;
@@ -153,21 +155,26 @@ fn changed_name(changes: Option<&Changes>) -> Option<String> {
 pub async fn hold(world: &World) -> Result<BTreeMap<String, String>, Error> {
     let mut servers = BTreeMap::new();
     for name in changed(&world.shape) {
-        let server = hold_one(world, &name).await?;
+        let server = hold_one(world, &name, Missing::IsTakenOn).await?;
         servers.insert(name, server);
     }
     Ok(servers)
 }
 
-/// Takes one lock, and says on which server it is.
-async fn hold_one(world: &World, name: &str) -> Result<String, Error> {
-    let hold = world.targets.hold(world, name).await.map_err(|refused| match refused {
+/// Takes one lock, and says on which server it is. `Stops`: a claim must stand there.
+async fn hold_one(world: &World, name: &str, missing: Missing) -> Result<String, Error> {
+    let held = match missing {
+        Missing::Stops => world.targets.hold_claimed(world, name).await,
+        Missing::IsTakenOn => world.targets.hold(world, name).await,
+    };
+    let hold = held.map_err(|refused| match refused {
         Refused::Held(holder) => Error::TargetHeld {
             message: holder.message,
             help: holder.help,
             run: holder.run.as_deref().and_then(RunId::parse),
         },
         Refused::Failed(failure) => Error::Unready { failure },
+        Refused::Unclaimed(name) => Error::ClaimGone { name, run: world.run.clone() },
     })?;
     Ok(hold.server.clone())
 }
@@ -201,11 +208,6 @@ fn has_claimed(state: &State, name: &str) -> bool {
     {
         return false;
     }
-    let claims = |step: &Step| match &step.action.value {
-        Action::Backup(_) => false,
-        Action::Sql(sql) => !sql.read_only,
-        _ => effects(step) != Effects::Reads,
-    };
     let is_done = |step: &Step| {
         state
             .entry(&step.id.value)
@@ -215,20 +217,15 @@ fn has_claimed(state: &State, name: &str) -> bool {
     steps.any(|step| claims(step) && is_done(step) && named(step).as_deref() == Some(name))
 }
 
-/// As `hold`, for a run that has begun: it goes on where it began, or nowhere. Where a step replaces the server, that is
-/// the new one; while nobody knows which it is, the next step that needs it takes it.
+/// As `hold`, for a run that has begun: it goes on where it began, and not before what it did there, or nowhere. Where a step
+/// replaces the server, that is the new one; while nobody knows which it is, the next step that needs it takes it.
 ///
 /// # Errors
-/// As `hold`; another server answers under the same address; the run's claim is gone, and nobody took that on.
+/// As `hold`; another server answers under the same address; the run's claim is gone, or the server was set back, and
+/// nobody took that on.
 pub async fn hold_again(world: &World, state: &State, missing: Missing) -> Result<(), Error> {
     let started = state.started.as_deref();
     for name in changed(&world.shape) {
-        if missing == Missing::Stops && has_claimed(state, &name) {
-            let is_claimed = world.targets.is_claimed(world, &name).await;
-            if !is_claimed.map_err(|failure| Error::Unready { failure })? {
-                return Err(Error::ClaimGone { name, run: state.run.clone() });
-            }
-        }
         let wanted = match replacement(state, &name) {
             Replacement::Never => started.and_then(|started| started.targets.get(&name)).cloned(),
             Replacement::Taken(server) => Some(server),
@@ -237,10 +234,29 @@ pub async fn hold_again(world: &World, state: &State, missing: Missing) -> Resul
                 continue;
             }
         };
-        let found = hold_one(world, &name).await?;
+        let must_stand = if has_claimed(state, &name) { missing } else { Missing::IsTakenOn };
+        let found = hold_one(world, &name, must_stand).await?;
         if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
             return Err(Error::OtherServer { name, wanted, found });
         }
+        if missing == Missing::Stops
+            && let Some(noted) = state.position(&name)
+        {
+            let why = world.targets.set_back(world, &name, noted).await;
+            if let Some(why) = why.map_err(|failure| Error::Unready { failure })? {
+                return Err(Error::SetBack { name, run: state.run.clone(), why });
+            }
+        }
     }
     Ok(())
+}
+
+/// Where the servers stand on which the run has changed something, as far as it was noted before.
+///
+/// # Errors
+/// One of them cannot be written to.
+pub async fn positions(world: &World, state: &State) -> Result<BTreeMap<String, Value>, Error> {
+    let names: Vec<String> = state.positioned().map(str::to_owned).collect();
+    let found = world.targets.positions(world, &names).await.map_err(|failure| Error::Unready { failure })?;
+    Ok(found.into_iter().collect())
 }

@@ -25,6 +25,22 @@ pub struct Claim {
     /// The step that is changing it now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doing: Option<String>,
+    /// Whose account it is on that host; older claims do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The state directory there, where the run is found; older claims do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+}
+
+impl Claim {
+    /// Who put it there: the account, where it is known, and the host.
+    pub fn by(&self) -> String {
+        match self.uid {
+            Some(uid) => format!("{} (uid {uid}) on {}", self.operator, self.host),
+            None => format!("{} on {}", self.operator, self.host),
+        }
+    }
 }
 
 /// Where a claim stands, or will.

@@ -1,4 +1,4 @@
-//! PostgreSQL: connections and TLS, errors with a class, a server's identity, the commit witness, the lock and the
+//! PostgreSQL: connections and TLS, errors with a class, a server's identity and its position in time, the commit witness, the lock and the
 //! claim on a target, a pooler's console, client programs, and the throw-away cluster. Must never know what a plan or a run is.
 
 mod accounts;
@@ -9,6 +9,7 @@ mod error;
 pub mod identity;
 mod lock;
 mod pooler;
+pub mod position;
 mod programs;
 mod result;
 mod settings;
@@ -22,6 +23,7 @@ pub use error::{Class, Error, Kind};
 pub use identity::Identity;
 pub use lock::{Acquired, TargetLock};
 pub use pooler::{Pool, Pooler};
+pub use position::Position;
 pub use postgres_protocol::escape::{escape_identifier, escape_literal};
 pub use programs::{Program, Programs, ServerPrograms};
 pub use result::{ResultSet, Row};

@@ -81,7 +81,11 @@ async fn flush(other: &Connection) -> Result<(), Error> {
 /// Asks what became of the transaction. While it is still in progress it is waited for; after `grace` its backend
 /// is ended, if it is still the same one.
 pub async fn ask(connection: &Connection, witness: &Witness, grace: Duration) -> Result<Verdict, Error> {
-    if let Some(evidence) = other_history(&identity::read(connection).await?, &witness.identity) {
+    let now = identity::read(connection).await?;
+    if let Some(evidence) = other_history(&now, &witness.identity) {
+        return Ok(Verdict::Unknown(evidence));
+    }
+    if let Some(evidence) = other_database(connection, &now, &witness.identity).await? {
         return Ok(Verdict::Unknown(evidence));
     }
     if let Some(verdict) = wait(connection, witness, grace).await? {
@@ -115,6 +119,30 @@ fn other_history(now: &Identity, then: &Identity) -> Option<String> {
         (Some(now), Some(then)) if now >= then => None,
         _ => Some(format!("the server went back in time: WAL ends at {}, it was at {}", now.lsn, then.lsn)),
     }
+}
+
+/// Whether the database in which the transaction ran is gone. A swap gives it another name, and it is the same one; one that was
+/// dropped took along what was committed, and the server remembers the transaction all the same.
+async fn other_database(
+    connection: &Connection,
+    now: &Identity,
+    then: &Identity,
+) -> Result<Option<String>, Error> {
+    if now.database_oid == then.database_oid {
+        return Ok(None);
+    }
+    let sql = format!(
+        "SELECT count(*) FROM pg_catalog.pg_database WHERE oid OPERATOR(pg_catalog.=) {}::pg_catalog.oid",
+        then.database_oid
+    );
+    if connection.one(&sql).await? != "0" {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "the database {} in which it ran (OID {}) was dropped: what is called {} now has OID {}, so what the server remembers \
+         of the transaction says nothing about it",
+        then.database, then.database_oid, now.database, now.database_oid
+    )))
 }
 
 /// Polls until the transaction is over; `None` when it is not within the limit.

@@ -5,7 +5,7 @@ use super::amount::{between, span};
 use super::outcome::details;
 use super::{evidence, rows};
 use crate::plan::{Action, StepId};
-use crate::run::{Event, Failure, Finish, Record, State, reversed, standing};
+use crate::run::{Event, Failure, Finish, Record, State, reclaimed, reversed, standing};
 
 /// How a line is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +162,7 @@ pub fn tell(record: &Record, state: &State) -> Told {
             with_help(told(Mark::Caution, format!("a handler failed: {}", failure.message)), failure)
         }
         Event::Warned { message, .. } => told(Mark::Caution, message.clone()),
+        Event::TargetsReclaimed { reason, .. } => told(Mark::Caution, reclaimed(reason)),
         Event::TargetsReleased => minor("its targets are let go".to_owned()),
         Event::RunExported { to } => {
             told(Mark::Caution, format!("written to {to}, to go on elsewhere: here nothing more is done"))

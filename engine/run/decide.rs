@@ -38,6 +38,7 @@ pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec
             true => vec![Event::TargetsReleased],
             false => Vec::new(),
         },
+        Input::Reclaim { reason, positions } => vec![Event::TargetsReclaimed { reason, positions }],
         // Also with something interrupted: it is settled where the run goes on.
         Input::Export { to } => match state.moved.is_none() {
             true => vec![Event::RunExported { to }],
@@ -69,7 +70,8 @@ fn drives(input: &Input) -> bool {
         | Input::Undone { .. }
         | Input::Note { .. }
         | Input::Stop { .. }
-        | Input::Amend(_) => true,
+        | Input::Amend(_)
+        | Input::Reclaim { .. } => true,
         Input::Released
         | Input::Export { .. }
         | Input::TakeOver { .. }

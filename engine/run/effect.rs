@@ -83,6 +83,7 @@ impl Effect {
             | Event::UndoFailed { .. }
             | Event::HandlerFinished { .. }
             | Event::TargetsReleased
+            | Event::TargetsReclaimed { .. }
             | Event::RunExported { .. }
             | Event::RunTakenOver { .. }
             | Event::PlanAmended(_)

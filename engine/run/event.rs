@@ -169,6 +169,13 @@ pub enum Event {
     },
     /// The run is over, and its claims and locks are let go.
     TargetsReleased,
+    /// Somebody answers for it that what the run did is on the servers of its databases, as they are now.
+    TargetsReclaimed {
+        reason: String,
+        /// Where these stand, by the plan's names of their databases.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        positions: BTreeMap<String, Value>,
+    },
     /// The run was written to a file, to go on elsewhere: here nothing more is done.
     RunExported {
         to: String,
@@ -261,6 +268,11 @@ pub struct StoredSource {
     pub text: String,
 }
 
+/// What `TargetsReclaimed` is, in words.
+pub fn reclaimed(reason: &str) -> String {
+    format!("the run's marks on its databases are put there anew: {reason}")
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -343,6 +355,7 @@ impl Event {
             Self::Warned { .. } => "warned",
             Self::RunFinished { .. } => "run_finished",
             Self::TargetsReleased => "targets_released",
+            Self::TargetsReclaimed { .. } => "targets_reclaimed",
             Self::RunExported { .. } => "run_exported",
             Self::RunTakenOver { .. } => "run_taken_over",
             Self::PlanAmended(_) => "plan_amended",
@@ -383,6 +396,7 @@ impl Event {
             | Self::HandlerFinished { .. }
             | Self::RunFinished { .. }
             | Self::TargetsReleased
+            | Self::TargetsReclaimed { .. }
             | Self::RunExported { .. }
             | Self::RunTakenOver { .. }
             | Self::PlanAmended(_) => None,

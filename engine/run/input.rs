@@ -5,6 +5,8 @@ use super::outcome::{Fact, Failure, Outcome};
 use super::signature::Signed;
 use crate::plan::StepId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// One thing that reached the run.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +38,11 @@ pub enum Input {
     },
     /// The targets of a run that is over are let go.
     Released,
+    /// Somebody answers for what is on the servers of the databases, which stand there now.
+    Reclaim {
+        reason: String,
+        positions: BTreeMap<String, Value>,
+    },
     /// The run is written to that file, and goes on elsewhere.
     Export {
         to: String,

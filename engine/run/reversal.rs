@@ -104,6 +104,15 @@ pub fn effects(step: &Step) -> Effects {
     }
 }
 
+/// Whether a step puts the run's mark on the database that it names before it acts. A backup only reads there.
+pub fn claims(step: &Step) -> bool {
+    match &step.action.value {
+        Action::Backup(_) => false,
+        Action::Sql(sql) => !sql.read_only,
+        _ => effects(step) != Effects::Reads,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use super::transition::StepState;
 use super::untold::Untold;
 use crate::plan::{Name, RunId, StepId};
 use jiff::Timestamp;
-use serde_json::Map;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -82,6 +82,8 @@ pub struct State {
     pub broken_glass: Option<(StepId, String, String)>,
     /// What the site's channels are still to be told, the oldest first.
     pub untold: Vec<Untold>,
+    /// Where the servers of its databases stood when it last changed something there.
+    pub(super) positions: BTreeMap<String, Value>,
     /// The last line of the journal.
     pub seq: u64,
     pub head: String,
@@ -157,6 +159,7 @@ impl State {
             told: Vec::new(),
             broken_glass: None,
             untold: Vec::new(),
+            positions: BTreeMap::new(),
             seq: 0,
             head: String::new(),
             stopping: None,

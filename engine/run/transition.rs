@@ -124,6 +124,7 @@ pub fn transition(state: StepState, event: &Event) -> Result<StepState, Impossib
         | Event::HandlerFinished { .. }
         | Event::RunFinished { .. }
         | Event::TargetsReleased
+        | Event::TargetsReclaimed { .. }
         | Event::RunExported { .. }
         | Event::RunTakenOver { .. }
         | Event::PlanAmended(_) => Ok(state),

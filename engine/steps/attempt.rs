@@ -87,10 +87,21 @@ impl Attempt {
     /// Makes a fact durable. Nothing that follows from it may happen before this returns `Ok`.
     pub async fn note(&self, name: &str, data: Value) -> Noted {
         let (done, durable) = tokio::sync::oneshot::channel();
-        let name = if self.undoing { format!("undo.{name}") } else { name.to_owned() };
-        let fact = Fact { name, data };
+        let fact = self.fact_of(name, data);
         (self.send)(&self.step.id.value, self.number, Sent::Fact { fact, done });
         durable.await.map_err(|_| Ending)
+    }
+
+    /// A fact that is durable no later than what follows it; nobody waits for it.
+    pub fn mention(&self, name: &str, data: Value) {
+        let (done, _) = tokio::sync::oneshot::channel();
+        let fact = self.fact_of(name, data);
+        (self.send)(&self.step.id.value, self.number, Sent::Fact { fact, done });
+    }
+
+    fn fact_of(&self, name: &str, data: Value) -> Fact {
+        let name = if self.undoing { format!("undo.{name}") } else { name.to_owned() };
+        Fact { name, data }
     }
 
     /// The newest fact of a name.

@@ -26,6 +26,8 @@ pub struct Hold {
     pub epoch: u64,
     /// The server's system identifier: what tells it from every other.
     pub server: String,
+    /// Whether a claim stood there when the lock was had: ours, or one that ours may replace.
+    was_claimed: bool,
     run: String,
     /// Our claim as it stands, from the first effect on.
     claim: Mutex<Option<String>>,
@@ -39,6 +41,8 @@ pub enum Refused {
     Held(Holder),
     #[error("{}", .0.message)]
     Failed(Failure),
+    #[error("no run's mark stands on {0}")]
+    Unclaimed(String),
 }
 
 /// Who has it, and how to go on.
@@ -63,6 +67,7 @@ impl From<Refused> for Failure {
                 Self::new("runplan::target::held", holder.message).help(holder.help).permanent()
             }
             Refused::Failed(failure) => failure,
+            Refused::Unclaimed(_) => Self::new("runplan::target::lost", refused.to_string()).permanent(),
         }
     }
 }
@@ -130,19 +135,33 @@ impl Targets {
     /// # Errors
     /// Somebody else holds it, or the server cannot be asked.
     pub async fn hold(&self, world: &World, name: &str) -> Result<Arc<Hold>, Refused> {
+        self.hold_one(world, name, false).await
+    }
+
+    /// As `hold`, of a target on which a claim must stand: else nothing is taken, and nothing written.
+    ///
+    /// # Errors
+    /// As `hold`; `Unclaimed`.
+    pub async fn hold_claimed(&self, world: &World, name: &str) -> Result<Arc<Hold>, Refused> {
+        self.hold_one(world, name, true).await
+    }
+
+    async fn hold_one(&self, world: &World, name: &str, must_stand: bool) -> Result<Arc<Hold>, Refused> {
         let mut holds = self.holds.lock().await;
+        let unclaimed = || Refused::Unclaimed(name.to_owned());
         if let Some(hold) = holds.get(name) {
-            return Ok(hold.clone());
+            return if must_stand && !hold.was_claimed { Err(unclaimed()) } else { Ok(hold.clone()) };
         }
         let live = self.settings(world, name).await.map_err(Refused::Failed)?;
         if self.epoch > 1 {
-            self.take_over(world, name, &live).await?;
+            self.take_over(world, name, &live, must_stand).await?;
         }
         let own: Vec<Arc<Hold>> =
             holds.values().filter(|hold| hold.lock.target() == live.database()).cloned().collect();
         let lock = match self.take_lock(world, name, &live, &own).await? {
             Taken::Now(lock) => lock,
             // Two names of the plan for one database.
+            Taken::Before(hold) if must_stand && !hold.was_claimed => return Err(unclaimed()),
             Taken::Before(hold) => {
                 holds.insert(name.to_owned(), hold.clone());
                 return Ok(hold);
@@ -150,17 +169,23 @@ impl Targets {
         };
         let server =
             lock.session().one("SELECT system_identifier FROM pg_catalog.pg_control_system()").await?;
-        if let Some(claim) = claim::read(lock.session(), live.database()).await?
-            && !self.is_this(world, &claim)
-            && !self.is_earlier(world, &claim)
-            && !self.came_with(name, &claim)
-        {
-            return Err(Refused::Held(self.in_the_way(world, &claim, &live)));
+        let standing = claim::read(lock.session(), live.database()).await?;
+        match &standing {
+            None if must_stand => return Err(unclaimed()),
+            Some(claim)
+                if !self.is_this(world, claim)
+                    && !self.is_earlier(world, claim)
+                    && !self.came_with(name, claim) =>
+            {
+                return Err(Refused::Held(self.in_the_way(world, claim, &live)));
+            }
+            _ => {}
         }
         let hold = Arc::new(Hold {
             lock,
             epoch: self.epoch,
             server,
+            was_claimed: standing.is_some(),
             run: world.run.as_str().to_owned(),
             claim: Mutex::default(),
             claiming: tokio::sync::Mutex::default(),

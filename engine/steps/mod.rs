@@ -23,6 +23,7 @@ mod http;
 mod lost;
 mod mark;
 mod notify;
+mod position;
 mod preflight;
 mod probe;
 mod prune;
@@ -85,6 +86,7 @@ async fn act_with_servers(attempt: &Attempt) -> Outcome {
     };
     let outcome = act_as_written(attempt).await;
     replaced::conclude(attempt, &outcome, started.as_deref()).await;
+    position::note(attempt, &outcome).await;
     outcome
 }
 
@@ -113,6 +115,7 @@ pub async fn settle(attempt: &Attempt) -> Outcome {
         Standing::Skipped(outcome) => return outcome,
     };
     replaced::conclude(attempt, &outcome, None).await;
+    position::note(attempt, &outcome).await;
     redacted::redacted(attempt, outcome)
 }
 
@@ -149,6 +152,7 @@ pub async fn undo(attempt: &Attempt) -> Outcome {
         | Action::Approve(_)
         | Action::Notify(_) => Outcome::Skipped("nothing to undo".to_owned()),
     };
+    position::note(attempt, &outcome).await;
     redacted::redacted(attempt, outcome)
 }
 

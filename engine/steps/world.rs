@@ -88,6 +88,12 @@ impl World {
         Ok(path)
     }
 
+    /// The state directory, in which this run is one of many.
+    pub fn root(&self) -> &std::path::Path {
+        let runs = self.state.parent().filter(|_| self.state.ends_with(self.run.as_str()));
+        runs.and_then(std::path::Path::parent).unwrap_or(&self.state)
+    }
+
     /// Whom to call, for messages.
     fn contacts(&self) -> Value {
         let site = self.shape.site.as_ref();

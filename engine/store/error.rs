@@ -1,5 +1,6 @@
 //! What can go wrong about keeping a run, in words an operator can act on. Never shows a journal's content.
 
+use super::head::Headless;
 use super::load::Damage;
 use super::lock::Holder;
 use crate::plan::RunId;
@@ -81,9 +82,10 @@ pub enum Error {
     NoFile { path: PathBuf },
 
     #[error(
-        "the head of {run} is gone: {} is not there, so nobody could notice that the journal's end was cut off, \
+        "the head of {run} is {fault}: {} {}, so nobody could notice that the journal's end was cut off, \
          and a step that was done would be done again",
-        path.display()
+        path.display(),
+        fault.words()
     )]
     #[diagnostic(
         code(runplan::store::no_head),
@@ -92,7 +94,7 @@ pub enum Error {
              only if nothing is missing: runplan resume {run} --without-head \"how you know\""
         )
     )]
-    NoHead { run: RunId, path: PathBuf },
+    NoHead { run: RunId, path: PathBuf, fault: Headless },
 
     #[error("{} has vanished", path.display())]
     #[diagnostic(

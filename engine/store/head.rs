@@ -1,7 +1,8 @@
 //! The head: the number and hash of the last acknowledged line, kept beside the database. SQLite takes a damaged end
 //! of its log for a write that never finished and drops it in silence; the head says that there was more.
 //!
-//! It is written after each commit and never synced, so it may lag behind after a power cut, but never runs ahead.
+//! It is on disk before the first line is, and written after each commit. Only the first of a process is synced, so it may
+//! lag behind after a power cut, but is never empty, and never runs ahead.
 
 use crate::plan::digest::hex;
 use crate::run::Record;
@@ -20,20 +21,51 @@ pub(super) struct Head {
     pub hash: String,
 }
 
+/// Why there is no word of which line was the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Headless {
+    #[error("gone")]
+    Gone,
+    /// Empty, torn, or changed.
+    #[error("unusable")]
+    Unusable,
+}
+
+impl Headless {
+    /// What is wrong with the file.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Gone => "is not there",
+            Self::Unusable => "is empty or damaged",
+        }
+    }
+}
+
 impl Head {
     pub fn of(record: &Record) -> Self {
         Self { seq: record.seq, hash: record.hash.clone() }
     }
 
-    /// Whether there is a file of it, torn or not: it is made before the first line is written, and nobody removes it.
-    pub fn is_there(directory: &Path) -> bool {
-        std::fs::symlink_metadata(directory.join(FILE)).is_ok()
+    /// Of a journal that has no line yet.
+    fn none() -> Self {
+        Self { seq: 0, hash: "0".repeat(64) }
     }
 
-    /// Nothing if there is none, or if it is torn itself: it is a witness, and one that may be missing.
-    pub fn read(directory: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(directory.join(FILE)).ok()?;
-        let mut words = text.split_ascii_whitespace();
+    pub fn read(directory: &Path) -> Result<Self, Headless> {
+        // One that is just being written may be read half.
+        Self::read_once(directory).or_else(|_| Self::read_once(directory))
+    }
+
+    fn read_once(directory: &Path) -> Result<Self, Headless> {
+        let text = match std::fs::read(directory.join(FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Headless::Gone),
+            read => read.map_err(|_| Headless::Unusable)?,
+        };
+        Self::parse(&text).ok_or(Headless::Unusable)
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(text).ok()?.split_ascii_whitespace();
         let head = Self { seq: words.next()?.parse().ok()?, hash: words.next()?.to_owned() };
         (words.next()? == head.proof()).then_some(head)
     }
@@ -48,6 +80,13 @@ impl Head {
         let digest = Sha256::digest(format!("{} {}", self.seq, self.hash));
         hex(&digest[..8])
     }
+}
+
+/// The head of a new journal, durably; the directory is the caller's to sync.
+pub(super) fn create(directory: &Path) -> io::Result<()> {
+    let file = open(directory)?;
+    Head::none().write(&file)?;
+    file.sync_all()
 }
 
 pub(super) fn open(directory: &Path) -> io::Result<File> {

@@ -1,6 +1,6 @@
 //! Reads a journal back and proves it, line by line, whoever holds the run. It never mends anything.
 
-use super::head::Head;
+use super::head::{Head, Headless};
 use super::{Error, database};
 use crate::plan::RunId;
 use crate::run::{Record, RecordError};
@@ -47,9 +47,9 @@ pub enum Damage {
     #[error("line {seq} of the journal is not the one that was written: it was replaced")]
     Replaced { seq: u64 },
     #[error(
-        "the head that says which line was the last is gone: whether lines after line {last} were cut off is not known"
+        "the head that says which line was the last is {fault}: whether lines after line {last} were cut off is not known"
     )]
-    HeadGone { last: u64 },
+    Headless { last: u64, fault: Headless },
     #[error("the database is damaged after line {last} of the journal: {reason}")]
     Database { last: u64, reason: String },
 }
@@ -67,7 +67,7 @@ impl Damage {
             | Self::OtherRun { seq, .. }
             | Self::Missing { seq }
             | Self::Replaced { seq } => *seq,
-            Self::Cut { last, .. } | Self::HeadGone { last } | Self::Database { last, .. } => last + 1,
+            Self::Cut { last, .. } | Self::Headless { last, .. } | Self::Database { last, .. } => last + 1,
         }
     }
 
@@ -95,7 +95,7 @@ impl Loaded {
 /// Reads and proves the journal in that directory.
 pub(super) fn load(run: &RunId, directory: &Path) -> Result<Loaded, Error> {
     // Before the lines: it may only be older than they are.
-    let head = Head::read(directory);
+    let head = Head::read(directory).ok();
     let (lines, broken) = match database::read(directory, lines) {
         Ok(found) => found,
         Err(Error::Corrupt { reason, .. }) => (Vec::new(), Some(reason)),
@@ -121,23 +121,21 @@ pub(super) fn load(run: &RunId, directory: &Path) -> Result<Loaded, Error> {
 /// run without its head can be looked at, and is not taken.
 pub(super) fn verify(run: &RunId, directory: &Path) -> Result<Verdict, Error> {
     // Before the lines, as there: the head of a journal that is being begun is older than its first line.
-    let is_gone = !Head::is_there(directory);
+    let head = Head::read(directory);
     let loaded = load(run, directory)?;
-    let head = loaded.records.last().map(|record| record.hash.clone()).unwrap_or_default();
     let last = loaded.records.len() as u64;
-    let damage = loaded.damage.or_else(|| (is_gone && last > 0).then_some(Damage::HeadGone { last }));
-    Ok(Verdict { lines: last, head, damage })
+    let headless = head.err().filter(|_| last > 0).map(|fault| Damage::Headless { last, fault });
+    let head = loaded.records.last().map(|record| record.hash.clone()).unwrap_or_default();
+    Ok(Verdict { lines: last, head, damage: loaded.damage.or(headless) })
 }
 
-/// Whether there are lines and no word of which was the last.
-pub(super) fn is_headless(directory: &Path) -> Result<bool, Error> {
-    if Head::is_there(directory) {
-        return Ok(false);
-    }
+/// Why there is no word of which line was the last, of a journal that has lines.
+pub(super) fn headless(directory: &Path) -> Result<Option<Headless>, Error> {
+    let Err(fault) = Head::read(directory) else { return Ok(None) };
     let some = |connection: &Connection| {
-        connection.query_row("SELECT EXISTS (SELECT 1 FROM journal)", [], |row| row.get(0))
+        connection.query_row("SELECT EXISTS (SELECT 1 FROM journal)", [], |row| row.get::<_, bool>(0))
     };
-    database::read(directory, some)
+    Ok(database::read(directory, some)?.then_some(fault))
 }
 
 type Lines = (Vec<(u64, Vec<u8>)>, Option<String>);

@@ -33,6 +33,7 @@ mod runway;
 mod sqlite;
 
 pub use error::Error;
+pub use head::Headless;
 pub use history::{Estimates, Median, Timing};
 pub use journal::{Journal, PostId, Posted};
 pub use list::{Brief, Summary};
@@ -180,6 +181,7 @@ impl Store {
         directory::make(&unborn.path().join(FILES))?;
         let lock = Lock::take(run, unborn.path())?;
         database::create(unborn.path())?;
+        head::create(unborn.path()).map_err(|error| Error::io(&unborn.path().join(head::FILE), &error))?;
         directory::sync(unborn.path())?;
         if target.exists() {
             return Err(Error::Exists { run: run.clone() });
@@ -203,21 +205,22 @@ impl Store {
     pub fn take(&self, run: &RunId) -> Result<Held, Error> {
         let place = self.there(run)?;
         let lock = Lock::take(run, &place)?;
-        if load::is_headless(&place)? {
-            return Err(Error::NoHead { run: run.clone(), path: place.join(head::FILE) });
+        if let Some(fault) = load::headless(&place)? {
+            return Err(Error::NoHead { run: run.clone(), path: place.join(head::FILE), fault });
         }
         self.hold(run, lock)
     }
 
-    /// As `take`, by the word of a person also without a head; whether there was none. The next line that is written makes it anew.
+    /// As `take`, by the word of a person also without a head; why there was none. The next line that is written makes it anew,
+    /// and nothing before that.
     ///
     /// # Errors
     /// As `take`, but for `NoHead`.
-    pub fn take_headless(&self, run: &RunId) -> Result<(Held, bool), Error> {
+    pub fn take_headless(&self, run: &RunId) -> Result<(Held, Option<Headless>), Error> {
         let place = self.there(run)?;
         let lock = Lock::take(run, &place)?;
-        let is_headless = load::is_headless(&place)?;
-        Ok((self.hold(run, lock)?, is_headless))
+        let headless = load::headless(&place)?;
+        Ok((self.hold(run, lock)?, headless))
     }
 
     fn hold(&self, run: &RunId, lock: Lock) -> Result<Held, Error> {

@@ -52,6 +52,7 @@ impl SqliteJournal {
         let writer = Writer {
             connection,
             head,
+            is_head_synced: false,
             place: place.clone(),
             log: None,
             runway: None,
@@ -111,6 +112,7 @@ impl Drop for SqliteJournal {
 struct Writer {
     connection: Connection,
     head: File,
+    is_head_synced: bool,
     place: Place,
     /// Known from the first commit on.
     log: Option<Place>,
@@ -165,7 +167,11 @@ impl Writer {
         done?;
         if let Some(head) = head {
             // It is a second witness; what it testifies to is durable without it.
-            let _ = head.write(&self.head);
+            let written = head.write(&self.head);
+            // Once: what is written over it later has the same length, and a disk writes so little whole.
+            if written.is_ok() && !std::mem::replace(&mut self.is_head_synced, true) {
+                let _ = self.head.sync_data();
+            }
         }
         failpoint::reached("after_append", numbers);
         Ok(())

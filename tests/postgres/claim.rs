@@ -12,6 +12,8 @@ fn claim(epoch: u64) -> Claim {
         since: "2026-11-22T03:11:00Z".to_owned(),
         epoch,
         doing: Some("restored".to_owned()),
+        uid: Some(1000),
+        state: Some("/var/lib/o'brien's \"runs\"\nand more".to_owned()),
     }
 }
 

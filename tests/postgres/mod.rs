@@ -6,6 +6,7 @@ mod cluster;
 mod connection;
 mod identity;
 mod lock;
+mod position;
 mod settings;
 mod silence;
 mod tls;

@@ -230,3 +230,45 @@ async fn a_server_stopped_at_once_reuses_an_id_unless_the_wal_was_flushed_past_i
 async fn a_server_killed_with_its_postmaster_reuses_an_id_unless_the_wal_was_flushed_past_it() {
     an_id_is_reused_unless_flushed(Death::Killed).await;
 }
+
+/// The server remembers the transaction; what it did went with its database.
+#[tokio::test]
+async fn a_database_that_was_made_anew_makes_its_transactions_unknown() {
+    let settings = with_table("made_anew").await;
+    let (one, two) = (connect(&settings).await, connect(&settings).await);
+    one.execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    let witness = prepare(&one, &two).await.unwrap();
+    one.execute("COMMIT").await.unwrap();
+    drop((one, two));
+    let name = settings.database();
+    let admin = connect(&settings.with_database("postgres")).await;
+    // Asked from another database of the server, it is still the one that counts.
+    assert_eq!(ask(&admin, &witness, GRACE).await.unwrap(), Verdict::Committed);
+    admin.execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
+    admin.execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let verdict = ask(&connect(&settings).await, &witness, GRACE).await.unwrap();
+    let Verdict::Unknown(why) = verdict else { panic!("{verdict:?}") };
+    let told =
+        format!("the database {name} in which it ran (OID {}) was dropped", witness.identity.database_oid);
+    assert!(why.contains(&told) && why.contains(&format!("what is called {name} now has OID")), "{why}");
+}
+
+/// A swap puts another one in the place of the database, and that one keeps what was committed in it.
+#[tokio::test]
+async fn a_database_that_was_swapped_out_still_tells() {
+    let settings = with_table("swapped_out").await;
+    let (one, two) = (connect(&settings).await, connect(&settings).await);
+    one.execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    let witness = prepare(&one, &two).await.unwrap();
+    one.execute("COMMIT").await.unwrap();
+    drop((one, two));
+    let name = settings.database();
+    let admin = connect(&settings.with_database("postgres")).await;
+    admin
+        .execute(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"))
+        .await
+        .unwrap();
+    admin.execute(&format!("ALTER DATABASE {name} RENAME TO {name}_old")).await.unwrap();
+    admin.execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    assert_eq!(ask(&connect(&settings).await, &witness, GRACE).await.unwrap(), Verdict::Committed);
+}

@@ -6,5 +6,6 @@ mod crash;
 mod left;
 mod moved;
 mod refusals;
+mod setback;
 mod simulation;
 mod standing;

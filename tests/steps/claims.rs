@@ -2,10 +2,10 @@
 
 use super::backup::sample;
 use super::swap::stage as swap_stage;
-use crate::support::cluster::{connect, database, shared};
+use crate::support::cluster::{connect, database, options, shared};
 use crate::support::stage::{Stage, done, failed, plan};
 use runplan::plan::Text;
-use runplan::postgres::{Settings, claim};
+use runplan::postgres::{Cluster, ClusterOptions, Settings, claim};
 use runplan::steps::{Hold, Refused};
 use std::sync::Arc;
 
@@ -119,7 +119,10 @@ async fn two_maintenance_databases_are_no_way_round_the_lock() {
     let Err(Refused::Held(holder)) = second.world.targets.hold(&second.world, "app").await else {
         panic!("both have it");
     };
-    assert!(holder.message.contains("alice on laptop"), "{holder:?}");
+    assert!(
+        holder.message.contains("of alice (uid 1000) on laptop") && holder.message.contains("its state in "),
+        "{holder:?}"
+    );
     assert_eq!(holder.run.as_deref(), Some("test-20261122-0311-k7f3"));
     first.end().await;
     connect(&settings).await.execute("DROP TABLE made").await.unwrap();
@@ -139,7 +142,68 @@ async fn two_names_for_one_database_are_held_once() {
     .set();
     stage.done("one").await;
     stage.done("two").await;
+    assert_eq!(stage.world.targets.held().await.len(), 1, "and asked once");
     stage.end().await;
     let admin = connect(&shared().settings("postgres").unwrap()).await;
     assert_eq!(claim::read(&admin, settings.database()).await.unwrap(), None);
+}
+
+/// Whether the claim stands is asked in the session that holds the lock; where none does, nothing is taken.
+#[tokio::test]
+async fn a_target_is_taken_with_no_more_sessions_than_its_lock_needs() {
+    let settings = vec![("log_connections".to_owned(), "on".to_owned())];
+    let cluster = Cluster::start(ClusterOptions { settings, ..options() }).unwrap();
+    let admin = connect(&cluster.settings("postgres").unwrap()).await;
+    admin.execute("CREATE DATABASE app").await.unwrap();
+    let app = cluster.settings("app").unwrap();
+    let mut stage = every(&app);
+    let sessions = || {
+        let log = std::fs::read_to_string(cluster.directory().join("server.log")).unwrap();
+        log.lines().filter(|line| line.contains("connection authorized")).count()
+    };
+    let before = sessions();
+    let refused = stage.world.targets.hold_claimed(&stage.world, "app").await;
+    assert!(matches!(refused, Err(Refused::Unclaimed(_))));
+    assert!(stage.world.targets.held().await.is_empty());
+    assert_eq!(sessions() - before, 2, "to find the place, and to hold the lock there");
+    claimed(&stage, "app").await;
+    stage.restart().await;
+    let before = sessions();
+    assert!(stage.world.targets.hold_claimed(&stage.world, "app").await.is_ok());
+    assert_eq!(sessions() - before, 2);
+}
+
+/// The claim says where its run is found: whose account, on which host, in which state directory.
+#[tokio::test]
+async fn a_claim_says_whose_it_is_and_where_its_state_is() {
+    let settings = database("claim_says").await;
+    let stage = every(&settings);
+    claimed(&stage, "app").await;
+    let admin = connect(&settings.with_database("postgres")).await;
+    let claim = claim::read(&admin, settings.database()).await.unwrap().expect("a claim");
+    assert_eq!(claim.by(), "alice (uid 1000) on laptop");
+    let state = stage.path("state").display().to_string();
+    assert_eq!(claim.state.as_deref(), Some(state.as_str()));
+    let second = plan("databases: { app: { url: unused } }\nsteps:\n  - { id: s, sql: { database: app, statement: SELECT 1 } }\n")
+        .database("app", &settings)
+        .run("test-20261122-0312-m2p8")
+        .set();
+    let pid = stage.world.targets.held().await[0].lock.pid();
+    drop(stage);
+    while admin.one(&format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}")).await.unwrap() != "0"
+    {
+        tokio::task::yield_now().await;
+    }
+    let Err(Refused::Held(holder)) = second.world.targets.hold(&second.world, "app").await else {
+        panic!("both have it");
+    };
+    assert!(
+        holder.message.contains("which alice (uid 1000) on laptop began to change it with"),
+        "{holder:?}"
+    );
+    assert!(holder.message.ends_with(&format!("its state in {state}")), "{holder:?}");
+    assert!(
+        holder.help.contains(&format!("runplan resume test-20261122-0311-k7f3 --state {state}")),
+        "{holder:?}"
+    );
 }

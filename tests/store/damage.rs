@@ -3,7 +3,7 @@
 use super::support::{Chain, Helper, State, block, run_id, started, warned};
 use runplan::plan::RunId;
 use runplan::run::{Actor, Event, Record, RecordError};
-use runplan::store::{Damage, Error, Journal, Verdict};
+use runplan::store::{Damage, Error, Headless, Journal, Verdict};
 
 /// A journal of that many lines, closed.
 fn journal(lines: usize) -> (State, Vec<Record>) {
@@ -297,6 +297,7 @@ fn a_torn_head_accuses_nobody() {
     for length in 0..head.len() - 1 {
         std::fs::write(state.file("head"), &head[..length]).unwrap();
         assert_eq!(state.store.load(&run_id()).unwrap().damage, None, "{length}");
+        prove_unusable(&state, &format!("{length} bytes"));
     }
     for at in 0..head.len() - 1 {
         let mut bytes = head.clone();
@@ -304,7 +305,51 @@ fn a_torn_head_accuses_nobody() {
         std::fs::write(state.file("head"), &bytes).unwrap();
         assert_eq!(state.store.load(&run_id()).unwrap().records, records);
         assert_eq!(state.store.load(&run_id()).unwrap().damage, None, "{at}");
+        prove_unusable(&state, &format!("byte {at}"));
     }
+}
+
+/// It can be looked at, is not gone on with, and looking does not mend it.
+#[track_caller]
+fn prove_unusable(state: &State, what: &str) {
+    let before = std::fs::read(state.file("head")).unwrap();
+    let fault = Some(Damage::Headless { last: 5, fault: Headless::Unusable });
+    assert_eq!(state.store.verify(&run_id()).unwrap().damage, fault, "{what}");
+    let error = state.store.take(&run_id()).expect_err(what);
+    assert!(error.to_string().contains("head is empty or damaged"), "{what}: {error}");
+    assert_eq!(std::fs::read(state.file("head")).unwrap(), before, "{what}");
+}
+
+/// Killed between the word of a person and the line that keeps it: the word is wanted again.
+#[test]
+fn a_head_is_not_made_anew_before_the_line_that_says_why() {
+    let (state, records) = journal(5);
+    for empty in [false, true] {
+        std::fs::remove_file(state.file("head")).unwrap();
+        if empty {
+            std::fs::write(state.file("head"), "").unwrap();
+        }
+        let (held, headless) = state.store.take_headless(&run_id()).unwrap();
+        assert_eq!(headless, Some(if empty { Headless::Unusable } else { Headless::Gone }));
+        drop(held);
+        let error = state.store.take(&run_id()).unwrap_err();
+        assert!(matches!(error, Error::NoHead { .. }), "{error}");
+    }
+    let (held, _) = state.store.take_headless(&run_id()).unwrap();
+    block(held.journal().append(5, &Chain::after(&records).take(1))).unwrap();
+    drop(held);
+    assert_eq!(state.store.verify(&run_id()).unwrap().damage, None);
+}
+
+/// Nothing of the first lines is acknowledged before there is a head that can be read.
+#[test]
+fn a_new_run_has_its_head_before_its_first_line() {
+    let state = State::new();
+    drop(state.store.create(&run_id()).unwrap());
+    let head = std::fs::read_to_string(state.file("head")).unwrap();
+    assert!(head.starts_with(&"0".repeat(20)), "{head}");
+    change(&state, "INSERT INTO journal SELECT 1, 'x'");
+    assert!(!matches!(state.store.take(&run_id()), Err(Error::NoHead { .. })));
 }
 
 #[test]
@@ -317,13 +362,16 @@ fn a_head_that_is_gone_is_told_and_the_run_not_taken() {
     assert_eq!((loaded.records.as_slice(), loaded.damage), (&records[..3], None));
     for _ in 0..2 {
         let verdict = state.store.verify(&run_id()).unwrap();
-        assert_eq!((verdict.lines, verdict.damage), (3, Some(Damage::HeadGone { last: 3 })));
+        assert_eq!(
+            (verdict.lines, verdict.damage),
+            (3, Some(Damage::Headless { last: 3, fault: Headless::Gone }))
+        );
         let error = state.store.take(&run_id()).unwrap_err();
         assert!(matches!(error, Error::NoHead { .. }), "{error}");
         assert!(!state.file("head").exists(), "it was made anew by looking");
     }
-    let (held, is_headless) = state.store.take_headless(&run_id()).unwrap();
-    assert!(is_headless);
+    let (held, headless) = state.store.take_headless(&run_id()).unwrap();
+    assert_eq!(headless, Some(Headless::Gone));
     let mut chain = Chain::new();
     let mut again = vec![chain.event(started("scenario_2"))];
     again.extend(chain.take(3));

@@ -1,6 +1,6 @@
 //! The fold: a line of the journal changes the state. Nothing else does.
 
-use super::super::event::Event;
+use super::super::event::{Event, reclaimed};
 use super::super::record::Record;
 use super::super::shape::Shape;
 use super::super::transition::{Impossible, StepState, transition};
@@ -85,6 +85,10 @@ impl State {
                 self.was_released = true;
             }
             Event::Warned { message, .. } => self.warnings.push(message.clone()),
+            Event::TargetsReclaimed { reason, positions } => {
+                self.positions.extend(positions.clone());
+                self.warnings.push(reclaimed(reason));
+            }
             Event::RunExported { to } => {
                 self.moved = Some(Moved { to: to.clone(), by: record.actor.clone(), at: record.at });
             }
@@ -112,6 +116,9 @@ impl State {
         let satisfied_before = self.is_satisfied(at);
         self.entries[at].remember(record);
         self.note_broken_glass(&record.event);
+        if let Event::FactNoted { fact, .. } = &record.event {
+            self.note_position(fact);
+        }
         if before != after {
             self.leave(at, before);
             self.entries[at].state = after;

@@ -30,20 +30,15 @@ impl Targets {
         Ok(hold)
     }
 
-    /// Whether any run's claim stands on a target.
-    ///
-    /// # Errors
-    /// The server cannot be asked.
-    pub async fn is_claimed(&self, world: &World, name: &str) -> Result<bool, Failure> {
-        let live = self.settings(world, name).await?;
-        let failed = |error: postgres::Error| failure_of(&error);
-        let look = self.at_place(name, &live, &application_name(world, "look")).await.map_err(failed)?;
-        match claim::read(&look, live.database()).await {
-            Ok(claim) => Ok(claim.is_some()),
-            // Taking the lock tells what is to be said of it.
-            Err(error) if error.kind() == Kind::NoDatabase => Ok(true),
-            Err(error) => Err(failed(error)),
+    /// Every target that is held, once, however many names the plan has for it.
+    pub async fn held(&self) -> Vec<Arc<Hold>> {
+        let mut held: Vec<Arc<Hold>> = Vec::new();
+        for hold in self.holds.lock().await.values() {
+            if !held.iter().any(|known| Arc::ptr_eq(known, hold)) {
+                held.push(hold.clone());
+            }
         }
+        held
     }
 
     /// Proves that every target that is held is ours still; to be asked before an effect outside of them.
@@ -51,8 +46,7 @@ impl Targets {
     /// # Errors
     /// A lock is lost, or a claim is gone or another's.
     pub async fn prove(&self) -> Result<(), Failure> {
-        let holds: Vec<Arc<Hold>> = self.holds.lock().await.values().cloned().collect();
-        for hold in holds {
+        for hold in self.held().await {
             hold.check().await?;
         }
         Ok(())
@@ -108,6 +102,8 @@ impl Targets {
             since: self.since.clone().unwrap_or_else(|| clock::now().to_string()),
             epoch: self.epoch,
             doing: None,
+            uid: Some(world.operator.uid),
+            state: Some(world.root().display().to_string()),
         }
     }
 
@@ -152,7 +148,13 @@ impl Targets {
 
     /// A run that was moved here claims its targets at once: whoever goes on with it elsewhere is stopped before the next
     /// effect, and what it still has on the server is ended. The lock may be the other machine's: the epoch is what fences it.
-    pub async fn take_over(&self, world: &World, name: &str, live: &Settings) -> Result<(), Refused> {
+    pub async fn take_over(
+        &self,
+        world: &World,
+        name: &str,
+        live: &Settings,
+        must_stand: bool,
+    ) -> Result<(), Refused> {
         let connection = self.at_place(name, live, &application_name(world, "takeover")).await?;
         let standing = claim::read(&connection, live.database()).await?;
         if standing.as_ref().is_some_and(|claim| self.is_this(world, claim)) {
@@ -160,6 +162,7 @@ impl Targets {
         }
         let held = |claim: &Claim| Refused::Held(self.in_the_way(world, claim, live));
         match &standing {
+            None if must_stand => return Err(Refused::Unclaimed(name.to_owned())),
             Some(claim) if !self.is_earlier(world, claim) && !self.came_with(name, claim) => {
                 return Err(held(claim));
             }

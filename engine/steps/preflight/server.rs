@@ -373,12 +373,14 @@ pub async fn held(world: &World, server: &Server, uses: &[&Use]) -> Found {
         server.ask("its claim", claim::read(&standing, server.database()), &mut found).await
         && claim.run != world.run.as_str()
     {
-        let claim::Claim { run, operator, host, since, doing, .. } = &claim;
+        let claim::Claim { run, host, since, doing, state, .. } = &claim;
         let doing = doing.as_ref().map(|step| format!(", at step {step}")).unwrap_or_default();
+        let state = state.as_ref().map(|state| format!(", its state in {state}")).unwrap_or_default();
         let message = format!(
-            "{}: database {} is in the middle of run {run} (started by {operator} on {host} at {since}{doing})",
+            "{}: database {} is in the middle of run {run} (started by {} at {since}{doing}{state})",
             server.name,
-            server.database()
+            server.database(),
+            claim.by()
         );
         found.add(Concern::error("target_held", message).help(format!(
             "go on with `runplan resume {run}` on {host}, or go back with `runplan undo {run}`"

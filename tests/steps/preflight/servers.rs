@@ -117,6 +117,8 @@ async fn another_run_has_the_database() {
         since: "2026-11-22T03:11:00Z".to_owned(),
         epoch: 1,
         doing: Some("switched".to_owned()),
+        uid: None,
+        state: None,
     };
     claim::write(&connect(&settings).await, settings.database(), None, &theirs, "true").await.unwrap();
     let all = ask(&stage).await;
