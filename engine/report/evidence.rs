@@ -1,8 +1,9 @@
 //! What a run proved and did, out of the outputs of its steps: checks, approvals, backups, statements.
 
 use super::outcome::{number, text};
-use crate::plan::{Action, Question, Step, StepId};
-use crate::run::{Ask, Decision, Entry, Event, Record, Signed, State, StepState, keys_of};
+use crate::plan::template::{Piece, pieces};
+use crate::plan::{Action, Question, Step, StepId, action};
+use crate::run::{Ask, Decision, Entry, Event, Record, SentSql, Signed, State, StepState, keys_of};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -83,10 +84,36 @@ pub struct Backup {
 #[derive(Debug, Clone, Serialize)]
 pub struct Statement {
     pub step: StepId,
-    /// As the author wrote it.
+    /// As it was sent, with its values; secrets by their names.
     pub sql: String,
+    /// Values stand in it that are not recorded (the journal is of an older version): `sql` is what the author wrote.
+    pub as_written: bool,
+    /// Of the text as it was sent, where values stand in it and no secret does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Its end is not shown.
+    pub cut: bool,
+    /// It took the step back.
+    pub undo: bool,
     pub rows: Option<u64>,
     pub read_only: bool,
+}
+
+impl Statement {
+    /// What a reader must know of the text.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.as_written {
+            notes.push(
+                "as the plan has it: this journal does not hold the values that were put in".to_owned(),
+            );
+        }
+        if self.cut {
+            notes.push("its end is left out".to_owned());
+        }
+        notes.extend(self.sha256.as_ref().map(|digest| format!("SHA-256 as sent: {digest}")));
+        notes
+    }
 }
 
 /// Steps that gave results, with what they gave.
@@ -231,22 +258,69 @@ pub fn backups(state: &State) -> Vec<Backup> {
 pub fn statements(state: &State) -> Vec<Statement> {
     let mut found = Vec::new();
     for step in state.shape.flow.steps() {
-        let Action::Sql(sql) = &step.action.value else { continue };
         let Some(entry) = state.entry(&step.id.value) else { continue };
-        let done = matches!(entry.state, StepState::Undone) || entry.state.stands();
-        let written = match (&sql.statement, &sql.file) {
-            (Some(statement), _) => Some(statement.raw.clone()),
-            (None, Some(file)) => state.shape.loaded.files.get(&file.raw).map(ToString::to_string),
-            (None, None) => None,
+        let undone = matches!(entry.state, StepState::Undone);
+        if !(undone || entry.state.stands()) {
+            continue;
+        }
+        let told = |action: &Action, undo: bool| {
+            let Action::Sql(sql) = action else { return None };
+            let told = told(written(state, sql)?, SentSql::of(entry, undo));
+            Some(Statement { step: step.id.value.clone(), read_only: sql.read_only, undo, ..told })
         };
-        if let Some(sql_text) = written.filter(|_| done) {
-            found.push(Statement {
-                step: step.id.value.clone(),
-                sql: sql_text,
-                rows: number(&entry.outputs, "row_count"),
-                read_only: sql.read_only,
-            });
+        let rows = number(&entry.outputs, "row_count");
+        found.extend(told(&step.action.value, false).map(|told| Statement { rows, ..told }));
+        if let Some(undo) = step.undo.as_ref().filter(|_| undone) {
+            found.extend(told(&undo.action.value, true));
         }
     }
     found
+}
+
+/// The text as the author wrote it.
+fn written(state: &State, sql: &action::Sql) -> Option<String> {
+    match (&sql.statement, &sql.file) {
+        (Some(statement), _) => Some(statement.raw.clone()),
+        (None, Some(file)) => Some(state.shape.loaded.files.get(&file.raw)?.to_string()),
+        (None, None) => None,
+    }
+}
+
+/// What was noted; else what the author wrote, which is the same where no value stands in it.
+fn told(written: String, sent: Option<SentSql>) -> Statement {
+    let is_value = |piece: &Piece<'_>| matches!(piece, Piece::Expression(..));
+    let as_written = sent.is_none() && pieces(&written).is_ok_and(|pieces| pieces.iter().any(is_value));
+    let sent = sent.unwrap_or(SentSql { sql: written, sha256: None, cut: false });
+    Statement {
+        step: StepId::new(""),
+        sql: sent.sql,
+        as_written,
+        sha256: sent.sha256,
+        cut: sent.cut,
+        undo: false,
+        rows: None,
+        read_only: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A journal of before has the plan's text alone: said, where values stand in it.
+    #[test]
+    fn what_was_sent_is_told_and_what_is_not_recorded_is_said() {
+        let older = told("DELETE FROM t WHERE id = {{ params.id }}".to_owned(), None);
+        assert!(older.as_written && older.notes()[0].contains("does not hold the values"));
+        let plain = told("DELETE FROM t".to_owned(), None);
+        assert!(!plain.as_written && plain.notes().is_empty());
+        let sent = SentSql {
+            sql: "DELETE FROM t WHERE id = 7".to_owned(),
+            sha256: Some("ab".to_owned()),
+            cut: true,
+        };
+        let now = told("DELETE FROM t WHERE id = {{ params.id }}".to_owned(), Some(sent));
+        assert_eq!(now.sql, "DELETE FROM t WHERE id = 7");
+        assert_eq!(now.notes(), ["its end is left out", "SHA-256 as sent: ab"]);
+    }
 }

@@ -248,7 +248,10 @@ impl Page {
                 .rows
                 .map(|rows| format!(", {}", count(usize::try_from(rows).unwrap_or(usize::MAX), "row")));
             let kind = if statement.read_only { " (read only)" } else { "" };
-            self.line(&format!("`{}`{kind}{}:", statement.step, rows.unwrap_or_default()));
+            let undo = if statement.undo { ", taken back by" } else { "" };
+            let notes = statement.notes();
+            let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+            self.line(&format!("`{}`{kind}{}{undo}{notes}:", statement.step, rows.unwrap_or_default()));
             self.fence("sql", &statement.sql);
         }
     }

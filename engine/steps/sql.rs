@@ -5,6 +5,7 @@ mod alone;
 mod isolation;
 mod orphan;
 pub mod rows;
+mod sent;
 pub mod session;
 pub mod settle;
 pub mod text;
@@ -42,15 +43,19 @@ pub async fn act(attempt: &Attempt, action: &Sql) -> Outcome {
 }
 
 async fn prepare(attempt: &Attempt, action: &Sql) -> Result<(Target, Vec<Statement>), Failure> {
-    let statements = match (&action.statement, &action.file) {
-        (Some(text), None) => text::statements(attempt, text).await?,
-        (None, Some(file)) => text::statements_of_file(attempt, file).await?,
+    let text = match (&action.statement, &action.file) {
+        (Some(text), None) => text.clone(),
+        (None, Some(file)) => text::of_file(attempt, file)?,
         _ => {
             let message = "give either `statement` or `file`";
             return Err(Failure::new("runplan::sql::text", message).permanent());
         }
     };
+    let (rendered, statements) = text::rendered(attempt, &text).await?;
     let target = attempt.world.targets.find(&attempt.world, &action.database).await?;
+    if sent::note(attempt, &text.raw, &rendered).await.is_err() {
+        return Err(session::cancelled("the run ended before anything was sent"));
+    }
     Ok((target, statements))
 }
 

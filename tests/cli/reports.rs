@@ -111,3 +111,61 @@ fn a_damaged_journal_is_named_and_not_resumed() {
         sandbox.run(line).code(6).complains("is damaged");
     }
 }
+
+/// The SQL of a report is what the server got, without secrets, and not the plan's template of it.
+#[tokio::test]
+async fn the_sql_that_was_sent_is_told_with_its_values() {
+    let settings = database("sent").await;
+    let url = shared().url(settings.database());
+    // A short secret is found nowhere by its text.
+    let sandbox = Sandbox::new()
+        .variable("APP_URL", url.expose())
+        .variable("PIN", "4711")
+        .variable("TOKEN", "it's-a-long-token");
+    sandbox.write(
+        "mark.sql",
+        "INSERT INTO t VALUES ({{ steps.made.row_count }}, {{ params.who }});\n-- the end\n",
+    );
+    sandbox.plan(
+        "secrets: { APP_URL: { env: APP_URL }, PIN: { env: PIN }, TOKEN: { env: TOKEN } }\n\
+         params: { who: { type: string, required: true } }\n\
+         databases: { app: { url: \"{{ secrets.APP_URL }}\" } }\n\
+         steps:\n\
+         \x20 - { id: made, sql: { database: app, statement: 'CREATE TABLE t (a int, b text)' }, undo: { sql: { database: app, statement: DROP TABLE t } } }\n\
+         \x20 - id: marked\n\
+         \x20   sql: { database: app, file: mark.sql }\n\
+         \x20   undo: { sql: { database: app, statement: \"DELETE FROM t WHERE b = {{ params.who }}\" } }\n\
+         \x20 - { id: hidden, sql: { database: app, statement: \"INSERT INTO t SELECT 1, 'x' WHERE {{ secrets.PIN }} = {{ secrets.TOKEN }}\" }, undo: { sql: { database: app, statement: DELETE FROM t WHERE a = 1 } } }\n\
+         \x20 - { id: go, approve: { message: Go on? } }\n\
+         \x20 - { id: last, sql: { database: app, statement: SELECT 1, read_only: true } }\n",
+    );
+    sandbox.run("plan.yaml --reason r -p \"who=O'Brien\"").code(4);
+    let report = sandbox.run("report --format json").code(0).json();
+    let of = |report: &serde_json::Value, step: &str, undo: bool| {
+        let all = report["statements"].as_array().unwrap().clone();
+        all.into_iter().find(|one| one["step"] == step && one["undo"] == undo).unwrap_or_default()
+    };
+    let marked = of(&report, "marked", false);
+    assert_eq!(marked["sql"], "INSERT INTO t VALUES (0, 'O''Brien');\n-- the end\n", "{marked}");
+    assert_eq!(marked["rows"], 1);
+    let digest = runplan::plan::digest::hex(&sha2::Digest::finalize(sha2::Digest::chain_update(
+        <sha2::Sha256 as sha2::Digest>::new(),
+        marked["sql"].as_str().unwrap(),
+    )));
+    assert_eq!(marked["sha256"], digest);
+    let hidden = of(&report, "hidden", false);
+    assert_eq!(hidden["sql"], "INSERT INTO t SELECT 1, 'x' WHERE ‹secret PIN› = ‹secret TOKEN›");
+    assert!(hidden["sha256"].is_null(), "a short secret could be guessed from it: {hidden}");
+    assert_eq!(of(&report, "made", false)["as_written"], false);
+    let text = sandbox.run("report").code(0).stdout;
+    assert!(text.contains("VALUES (0, 'O''Brien')") && !text.contains("{{ params.who }}"), "{text}");
+    let journal = sandbox.run("logs plan -v").code(0).stdout;
+    assert!(
+        journal.contains("sql_sent") && !journal.contains("4711") && !journal.contains("long-token"),
+        "{journal}"
+    );
+    sandbox.run("undo plan --yes").code(1);
+    let report = sandbox.run("report --format json").code(0).json();
+    let undo = of(&report, "marked", true);
+    assert_eq!(undo["sql"], "DELETE FROM t WHERE b = 'O''Brien'", "{report}");
+}

@@ -34,6 +34,11 @@ pub enum Changes {
 /// # Errors
 /// The template, a value that does not stay in its place, transaction control, psql meta-commands, nothing to run.
 pub async fn statements(attempt: &Attempt, text: &Text) -> Result<Vec<Statement>, Failure> {
+    Ok(rendered(attempt, text).await?.1)
+}
+
+/// As [`statements`], with the whole text that they are cut from.
+pub async fn rendered(attempt: &Attempt, text: &Text) -> Result<(SqlText, Vec<Statement>), Failure> {
     let scope = attempt.scope([text]).await?;
     let raw = match &text.raw {
         raw if raw.contains('\0') => return Err(refused("the SQL holds NUL, which PostgreSQL cannot take")),
@@ -42,16 +47,18 @@ pub async fn statements(attempt: &Attempt, text: &Text) -> Result<Vec<Statement>
     render(raw, &scope, text)
 }
 
-/// As [`statements`], for the text of a file.
-pub async fn statements_of_file(attempt: &Attempt, file: &Text) -> Result<Vec<Statement>, Failure> {
-    let Some(content) = attempt.world.shape.loaded.files.get(&file.raw) else {
-        return Err(refused(format!("the text of `{}` is not part of the plan that was read", file.raw)));
-    };
-    let text = Text::made(content.to_string());
-    statements(attempt, &text).await
+/// The text of a file.
+///
+/// # Errors
+/// The plan was read without it.
+pub fn of_file(attempt: &Attempt, file: &Text) -> Result<Text, Failure> {
+    match attempt.world.shape.loaded.files.get(&file.raw) {
+        Some(content) => Ok(Text::made(content.to_string())),
+        None => Err(refused(format!("the text of `{}` is not part of the plan that was read", file.raw))),
+    }
 }
 
-fn render(raw: &str, scope: &Scope, text: &Text) -> Result<Vec<Statement>, Failure> {
+fn render(raw: &str, scope: &Scope, text: &Text) -> Result<(SqlText, Vec<Statement>), Failure> {
     let rendered = template::sql(raw, scope).map_err(|error| broken(text, &error))?;
     if rendered.text.contains('\0') {
         return Err(refused("the SQL holds NUL, which PostgreSQL cannot take"));
@@ -60,7 +67,7 @@ fn render(raw: &str, scope: &Scope, text: &Text) -> Result<Vec<Statement>, Failu
     let statements = cut(&rendered.text)?;
     match statements.is_empty() {
         true => Err(refused("there is no statement to run")),
-        false => Ok(statements),
+        false => Ok((rendered, statements)),
     }
 }
 
@@ -170,7 +177,7 @@ mod tests {
 
     fn statements_of(sql: &str, params: Value) -> Result<Vec<Statement>, Failure> {
         let scope = Scope::new([("params".to_owned(), template::value_of(&params))]);
-        render(sql, &scope, &Text::made(sql))
+        render(sql, &scope, &Text::made(sql)).map(|(_, statements)| statements)
     }
 
     #[test]
