@@ -20,6 +20,9 @@ pub const LOOK: Duration = Duration::from_millis(400);
 /// Of a program's complaint, so many characters are told; its whole output is in a file.
 const COMPLAINT: usize = 900;
 
+/// The only one of the PG* variables that is a secret.
+const PASSWORD: &str = "PGPASSWORD";
+
 /// A client program with its arguments, which connects where `settings` say and nowhere else.
 pub fn command(
     attempt: &Attempt,
@@ -28,7 +31,11 @@ pub fn command(
     settings: &Settings,
 ) -> Command {
     let argv = std::iter::once(program.display().to_string()).chain(arguments).collect();
-    Command { argv, env: quiet(), secret_env: environment(attempt, settings), ..Command::default() }
+    // What is no secret must not be taken out of what the program says.
+    let (secret_env, known): (Vec<_>, Vec<_>) =
+        environment(attempt, settings).into_iter().partition(|(name, _)| name == PASSWORD);
+    let known = known.into_iter().map(|(name, value)| (name, value.expose().to_owned()));
+    Command { argv, env: quiet().into_iter().chain(known).collect(), secret_env, ..Command::default() }
 }
 
 /// The PG* variables for a client program of this attempt.

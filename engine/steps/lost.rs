@@ -5,6 +5,7 @@
 mod compare;
 mod difference;
 mod objects;
+mod rows;
 mod sheet;
 mod table;
 
@@ -97,8 +98,14 @@ async fn run(attempt: &Attempt, live: &Target, side: &Target, wish: &Wish<'_>) -
                 let work = difference::of(&both, live, side, wish.most_rows, &mut sheet);
                 stop::unless_cancelled(attempt, work).await?
             }
-            (Some(live), None) => difference::alone(&both.live, live, Difference::OnlyLive).await?,
-            (None, Some(side)) => difference::alone(&both.side, side, Difference::OnlySide).await?,
+            (Some(live), None) => {
+                let work = difference::alone(&both.live, live, Difference::OnlyLive, &mut sheet);
+                stop::unless_cancelled(attempt, work).await?
+            }
+            (None, Some(side)) => {
+                let work = difference::alone(&both.side, side, Difference::OnlySide, &mut sheet);
+                stop::unless_cancelled(attempt, work).await?
+            }
             (None, None) => continue,
         };
         report.tables.push(loss);

@@ -209,3 +209,54 @@ steps:
     assert!(sheet.contains("\"public.users\",\"changed back\",\"5\"") && sheet.contains("***"), "{sheet}");
     assert_eq!(sheet.matches("\"public.people\",\"changed back\",\"***\"").count(), 2, "{sheet}");
 }
+
+#[tokio::test]
+async fn the_file_has_the_rows_of_every_table_that_differs() {
+    let settings = sample("lost_file").await;
+    let app = connect(&settings).await;
+    app.execute(
+        "CREATE TABLE bare (n int, note text); INSERT INTO bare VALUES (1, 'kept'), (2, 'twice'), (2, 'twice');
+         CREATE TABLE going (n int); INSERT INTO going VALUES (41)",
+    )
+    .await
+    .unwrap();
+    let stage = stage(&settings);
+    stage.done("saved").await;
+    stage.done("restored").await;
+    app.execute(
+        "CREATE TABLE later (id int PRIMARY KEY, word text); INSERT INTO later VALUES (7, 'new table');
+         INSERT INTO bare VALUES (3, 'written, twice'), (3, 'written, twice'); DELETE FROM bare WHERE n = 2;
+         ALTER TABLE users ADD COLUMN phone text; UPDATE users SET phone = '555-0100' WHERE id = 5; DROP TABLE going",
+    )
+    .await
+    .unwrap();
+    let found = report(&stage, None).await;
+    let sheet = std::fs::read_to_string(found.file.as_ref().unwrap()).unwrap();
+    let has =
+        |line: &str| assert!(sheet.lines().any(|found| found.starts_with(line)), "{line} is not in {sheet}");
+    has(r#""public.later","lost","7","{""id"":7,""word"":""new table""}","""#);
+    has(r#""public.going","brought back","","","{""n"":41}""#);
+    has(r#""public.bare","lost","no key; 2 such rows","{""n"":3,""note"":""written, twice""}","""#);
+    has(r#""public.bare","brought back","no key; 2 such rows","","{""n"":2,""note"":""twice""}""#);
+    has(r#""public.users","values lost: phone","5","{"#);
+    assert!(sheet.contains("555-0100"), "{sheet}");
+    assert_eq!(sheet.matches("values lost").count(), 1, "{sheet}");
+}
+
+#[tokio::test]
+async fn tables_whose_names_have_dots_are_each_compared() {
+    let settings = sample("lost_dots").await;
+    let app = connect(&settings).await;
+    app.execute(
+        "CREATE SCHEMA a; CREATE SCHEMA \"a.b\"; CREATE TABLE a.\"b.c\" (n int PRIMARY KEY);
+         CREATE TABLE \"a.b\".c (n int PRIMARY KEY)",
+    )
+    .await
+    .unwrap();
+    let stage = stage(&settings);
+    stage.done("saved").await;
+    stage.done("restored").await;
+    app.execute("INSERT INTO a.\"b.c\" VALUES (1); INSERT INTO \"a.b\".c VALUES (1), (2)").await.unwrap();
+    let found = report(&stage, None).await;
+    assert_eq!((of(&found, "a.\"b.c\"").only_live, of(&found, "\"a.b\".c").only_live), (1, 2));
+}

@@ -385,6 +385,18 @@ async fn the_first_error_ends_it_in_words_with_its_statement() {
     assert_eq!(super::damage::sides(&settings).await, "0");
 }
 
+/// Where a program connects is in its environment, as its password is; only that one is a secret.
+#[tokio::test]
+async fn what_a_program_says_is_whole_but_for_secrets() {
+    let settings = sample("whole_words").await;
+    let stage = foreign(&settings, "");
+    let host = settings.client_environment().into_iter().find(|(name, _)| name == "PGHOST").unwrap();
+    let name = format!("{} {} {}", settings.user(), settings.database(), host.1.expose());
+    std::fs::write(stage.path("backup"), format!("CREATE TABLE a (n \"{name}\");\n")).unwrap();
+    let failure = failed(stage.act("restored").await);
+    assert!(failure.message.contains(&format!("type \"{name}\" does not exist")), "{}", failure.message);
+}
+
 /// A backup that says of itself that it needs more than any disk has.
 #[tokio::test]
 async fn a_disk_that_is_too_small_is_refused_before_anything_is_made() {

@@ -7,6 +7,7 @@ use super::backup::sample;
 use crate::support::cluster::{connect, database};
 use crate::support::server::Server;
 use crate::support::stage::{Stage, done, failed, plan};
+use runplan::plan::Text;
 use runplan::postgres::Settings;
 use runplan::run::{Outcome, Outputs};
 use runplan::steps;
@@ -230,6 +231,13 @@ async fn backups_counts_and_losses_are_checks() {
         failure.message.contains("does not hold nothing") && failure.message.contains("2 of 2"),
         "{failure:?}"
     );
+    // What nobody could look for is not what a person may decide by.
+    let side =
+        stage.world.targets.find(&stage.world, &Text::made("{{ steps.restored.database }}")).await.unwrap();
+    let gone = format!("DROP DATABASE \"{}\" WITH (FORCE)", side.database);
+    connect(&settings).await.execute(&gone).await.unwrap();
+    let failure = failed(stage.act("lost").await);
+    assert!(failure.message.contains("does not exist"), "{failure:?}");
     stage.end().await;
 }
 

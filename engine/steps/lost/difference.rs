@@ -2,6 +2,7 @@
 
 use super::Both;
 use super::compare::{Line, Lines, Merge, Pair};
+use super::rows::By;
 use super::sheet::{Found, Sheet};
 use super::table::{ColumnLoss, Difference, Table, TableLoss};
 use crate::postgres::{Connection, escape_identifier};
@@ -11,7 +12,13 @@ use crate::steps::stop::Stop;
 const NUMBERS: [&str; 3] = ["smallint", "integer", "bigint"];
 
 /// A table that only one of the databases has.
-pub async fn alone(connection: &Connection, table: &Table, which: Difference) -> Result<TableLoss, Stop> {
+pub(super) async fn alone(
+    connection: &Connection,
+    table: &Table,
+    which: Difference,
+    sheet: &mut Sheet,
+) -> Result<TableLoss, Stop> {
+    sheet.alone(connection, table, which).await?;
     let rows = count(connection, table).await?;
     let mut loss = TableLoss { alone: true, ..TableLoss::new(&table.name) };
     match which {
@@ -43,6 +50,11 @@ pub(super) async fn of(
     let mut loss = TableLoss::new(&live.name);
     let shared = shared_columns(live, side, &mut loss);
     loss.columns = lost_columns(&both.live, live, &shared).await?;
+    let with: Vec<String> =
+        loss.columns.iter().filter(|one| one.values > 0).map(|one| one.column.clone()).collect();
+    if !with.is_empty() {
+        sheet.values(&both.live, live, &with).await?;
+    }
     if live.estimate.max(side.estimate) > i64::try_from(most_rows).unwrap_or(i64::MAX) {
         return counted(both, live, side, loss).await;
     }
@@ -51,14 +63,14 @@ pub(super) async fn of(
     let mut merge = Merge::new(from_live, from_side);
     let mut found = Vec::new();
     while let Some(pair) = merge.next().await? {
-        way.judge(pair, &mut loss, |difference, line| {
+        way.judge(pair, &mut loss, |difference, line, count| {
             if sheet.has_room(found.len()) {
-                found.push(Found { difference, shown: line.shown });
+                found.push(Found { difference, shown: line.shown, count });
             }
         });
     }
     drop(merge);
-    sheet.add(both, live, side, &way.key, &found).await?;
+    sheet.add(both, live, side, &By { key: &way.key, row: &way.row() }, &found).await?;
     Ok(loss)
 }
 
@@ -138,16 +150,21 @@ impl Way {
         Lines::open(connection, &self.query(table), self.key.len().max(1), self.numbers).await
     }
 
-    /// Text keys are ordered by the bytes of their UTF-8, which is the same everywhere.
-    fn query(&self, table: &Table) -> String {
-        let row = match self.columns.as_slice() {
+    /// A row of the shared columns as text.
+    fn row(&self) -> String {
+        match self.columns.as_slice() {
             [] => "''".to_owned(),
             columns => {
                 let list: Vec<String> =
                     columns.iter().map(|name| format!("t.{}", escape_identifier(name))).collect();
                 format!("ROW({})::text", list.join(", "))
             }
-        };
+        }
+    }
+
+    /// Text keys are ordered by the bytes of their UTF-8, which is the same everywhere.
+    fn query(&self, table: &Table) -> String {
+        let row = self.row();
         if self.key.is_empty() {
             return format!(
                 "SELECT h, h, count(*) FROM (SELECT md5({row}) AS h FROM ONLY {} t) q GROUP BY h ORDER BY h COLLATE \"C\"",
@@ -168,28 +185,32 @@ impl Way {
         )
     }
 
-    fn judge(&self, pair: Pair, loss: &mut TableLoss, mut tell: impl FnMut(Difference, Line)) {
+    fn judge(&self, pair: Pair, loss: &mut TableLoss, mut tell: impl FnMut(Difference, Line, u64)) {
         match pair {
             Pair::Live(line) => {
                 loss.only_live += line.count;
-                tell(Difference::OnlyLive, line);
+                let count = line.count;
+                tell(Difference::OnlyLive, line, count);
             }
             Pair::Side(line) => {
                 loss.only_side += line.count;
-                tell(Difference::OnlySide, line);
+                let count = line.count;
+                tell(Difference::OnlySide, line, count);
             }
             Pair::Both(live, side) if self.key.is_empty() => {
-                loss.only_live += live.count.saturating_sub(side.count);
-                loss.only_side += side.count.saturating_sub(live.count);
-                if live.count > side.count {
-                    tell(Difference::OnlyLive, live);
-                } else if side.count > live.count {
-                    tell(Difference::OnlySide, side);
+                let (lost, back) =
+                    (live.count.saturating_sub(side.count), side.count.saturating_sub(live.count));
+                loss.only_live += lost;
+                loss.only_side += back;
+                if lost > 0 {
+                    tell(Difference::OnlyLive, live, lost);
+                } else if back > 0 {
+                    tell(Difference::OnlySide, side, back);
                 }
             }
             Pair::Both(live, side) if live.hash != side.hash => {
                 loss.changed += 1;
-                tell(Difference::Changed, live);
+                tell(Difference::Changed, live, 1);
             }
             Pair::Both(..) => {}
         }

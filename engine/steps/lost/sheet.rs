@@ -3,13 +3,13 @@
 //! column: the server is not even asked for it.
 
 use super::Both;
+use super::rows::{self, BATCH, By, Rows};
 use super::table::{Difference, Table};
-use crate::postgres::{Connection, escape_identifier, escape_literal};
+use crate::postgres::{Connection, escape_identifier};
 use crate::run::Failure;
 use crate::steps::attempt::Attempt;
 use crate::steps::failures::file;
 use crate::steps::stop::Stop;
-use std::collections::HashMap;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -17,15 +17,12 @@ use std::path::PathBuf;
 /// Rows of one table, and in all.
 const MOST_OF_TABLE: usize = 1_000;
 const MOST: usize = 20_000;
-/// So many rows are fetched with one query.
-const BATCH: usize = 200;
-
-const MASK: &str = "***";
-
 /// A differing row by its key; by its hash where there is no key.
 pub struct Found {
     pub difference: Difference,
     pub shown: Vec<String>,
+    /// How many such rows there are, of the side that has more.
+    pub count: u64,
 }
 
 pub struct Sheet {
@@ -55,10 +52,11 @@ impl Sheet {
         both: &Both,
         live: &Table,
         side: &Table,
-        key: &[String],
+        by: &By<'_>,
         found: &[Found],
     ) -> Result<(), Stop> {
-        for batch in found.chunks(BATCH) {
+        // Each look for hashes reads the whole table.
+        for batch in found.chunks(if by.key.is_empty() { MOST_OF_TABLE } else { BATCH }) {
             let of = |skip: Difference| {
                 batch
                     .iter()
@@ -66,16 +64,70 @@ impl Sheet {
                     .map(|row| &row.shown)
                     .collect::<Vec<_>>()
             };
-            let here = self.read(&both.live, live, key, &of(Difference::OnlySide)).await?;
-            let there = self.read(&both.side, side, key, &of(Difference::OnlyLive)).await?;
+            let here = rows::find(&both.live, live, by, &self.mask, &of(Difference::OnlySide)).await?;
+            let there = rows::find(&both.side, side, by, &self.mask, &of(Difference::OnlyLive)).await?;
             for row in batch {
                 let text = |rows: &Rows| rows.get(&row.shown).cloned().unwrap_or_default();
-                let shown = self.key(key, &row.shown);
+                let shown = match (by.key, row.count) {
+                    ([], 1) => "no key".to_owned(),
+                    ([], many) => format!("no key; {many} such rows"),
+                    (key, _) => self.key(key, &row.shown),
+                };
                 self.write(&[&live.name, row.difference.word(), &shown, &text(&here), &text(&there)])?;
             }
         }
         self.rows += found.len();
         Ok(())
+    }
+
+    /// Writes down the rows of a table that the other database does not have.
+    pub async fn alone(
+        &mut self,
+        connection: &Connection,
+        table: &Table,
+        difference: Difference,
+    ) -> Result<(), Stop> {
+        for (shown, row) in self.first(connection, table, "true").await? {
+            let key = self.key(&table.key, &shown);
+            let (here, there) = match difference {
+                Difference::OnlySide => ("", row.as_str()),
+                Difference::OnlyLive | Difference::Changed => (row.as_str(), ""),
+            };
+            self.write(&[&table.name, difference.word(), &key, here, there])?;
+        }
+        Ok(())
+    }
+
+    /// Writes down the rows with values in columns that only the live table has.
+    pub async fn values(
+        &mut self,
+        connection: &Connection,
+        table: &Table,
+        columns: &[String],
+    ) -> Result<(), Stop> {
+        let any: Vec<String> =
+            columns.iter().map(|name| format!("t.{} IS NOT NULL", escape_identifier(name))).collect();
+        let word = format!("values lost: {}", columns.join(", "));
+        for (shown, row) in self.first(connection, table, &any.join(" OR ")).await? {
+            let key = self.key(&table.key, &shown);
+            self.write(&[&table.name, &word, &key, &row, ""])?;
+        }
+        Ok(())
+    }
+
+    /// As many rows as there is room for; whether there are more is remembered.
+    async fn first(
+        &mut self,
+        connection: &Connection,
+        table: &Table,
+        condition: &str,
+    ) -> Result<Vec<(Vec<String>, String)>, Stop> {
+        let room = MOST_OF_TABLE.min(MOST.saturating_sub(self.rows));
+        let mut found = rows::first(connection, table, &table.key, &self.mask, condition, room + 1).await?;
+        self.full |= found.len() > room;
+        found.truncate(room);
+        self.rows += found.len();
+        Ok(found)
     }
 
     /// Writes down what differs and has no row: its key only.
@@ -119,66 +171,7 @@ impl Sheet {
 
     /// A row's key, for people.
     fn key(&self, key: &[String], shown: &[String]) -> String {
-        let shown = key.iter().zip(shown).map(|(column, value)| match self.mask.contains(column) {
-            true => MASK,
-            false => value,
-        });
+        let shown = key.iter().zip(shown).map(|(column, value)| rows::shown(column, value, &self.mask));
         shown.collect::<Vec<_>>().join(",")
     }
-
-    /// The rows of these keys as JSON; without a key, those of these hashes are not looked for again.
-    async fn read(
-        &self,
-        connection: &Connection,
-        table: &Table,
-        key: &[String],
-        wanted: &[&Vec<String>],
-    ) -> Result<Rows, Stop> {
-        if key.is_empty() || wanted.is_empty() {
-            return Ok(Rows::new());
-        }
-        let found = connection.last(&self.query(table, key, wanted)).await?;
-        let row = |row: Vec<Option<String>>| {
-            let mut values: Vec<String> = row.into_iter().map(Option::unwrap_or_default).collect();
-            let text = values.pop()?;
-            Some((values, text))
-        };
-        Ok(found.rows.into_iter().filter_map(row).collect())
-    }
-
-    /// The key's columns, then the row.
-    fn query(&self, table: &Table, key: &[String], wanted: &[&Vec<String>]) -> String {
-        let columns: Vec<String> = key.iter().map(|name| format!("t.{}", escape_identifier(name))).collect();
-        let shown: Vec<String> = columns.iter().map(|column| format!("{column}::text")).collect();
-        // What compares values of an extension's type is not on the search path; its text always is.
-        let types: Vec<&str> = key.iter().map(|name| table.type_of(name)).collect();
-        let plain = types.iter().all(|of| !of.contains(['.', '"']));
-        let compared = if plain { &columns } else { &shown };
-        let value = |(value, of): (&String, &&str)| match plain {
-            true => format!("{}::{of}", escape_literal(value)),
-            false => escape_literal(value),
-        };
-        let tuple = |values: &&Vec<String>| {
-            format!("({})", values.iter().zip(&types).map(value).collect::<Vec<_>>().join(", "))
-        };
-        let row: Vec<String> = table
-            .columns
-            .iter()
-            .map(|(name, _)| match self.mask.contains(name) {
-                true => format!("'{MASK}'::text AS {}", escape_identifier(name)),
-                false => format!("t.{0} AS {0}", escape_identifier(name)),
-            })
-            .collect();
-        format!(
-            "SELECT {}, (SELECT row_to_json(r)::text FROM (SELECT {}) r) FROM ONLY {} t WHERE ({}) IN ({})",
-            shown.join(", "),
-            row.join(", "),
-            table.sql,
-            compared.join(", "),
-            wanted.iter().map(tuple).collect::<Vec<_>>().join(", ")
-        )
-    }
 }
-
-/// Rows as JSON, by the texts of their keys.
-type Rows = HashMap<Vec<String>, String>;

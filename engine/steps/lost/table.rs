@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     pub oid: u32,
-    /// `schema.table`, for people.
+    /// `schema.table`, for people; quoted where a name has a dot of its own, so that no two are called the same.
     pub name: String,
     /// Quoted, for SQL.
     pub sql: String,
@@ -49,7 +49,9 @@ pub async fn list(connection: &Connection) -> Result<BTreeMap<String, Table>, Er
     Ok(tables)
 }
 
-const TABLES: &str = "SELECT c.oid, concat(n.nspname, '.', c.relname), format('%I.%I', n.nspname, c.relname), \
+const TABLES: &str = "SELECT c.oid, \
+    CASE WHEN n.nspname ~ '[.]' OR c.relname ~ '[.]' THEN format('%I.%I', n.nspname, c.relname) \
+     ELSE concat(n.nspname, '.', c.relname) END, format('%I.%I', n.nspname, c.relname), \
     c.reltuples::int8, \
     (SELECT coalesce(json_agg(json_build_array(a.attname, format_type(a.atttypid, a.atttypmod)) ORDER BY a.attnum), '[]') \
      FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), \

@@ -3,7 +3,7 @@
 use super::super::expectation::{self, Answer, Verdict};
 use super::super::question::{Asker, Unanswered};
 use crate::clock;
-use crate::plan::{Check, Text};
+use crate::plan::{Check, Question, Text};
 use serde_json::{Map, Value, json};
 
 /// Rows that show what is wrong.
@@ -30,6 +30,8 @@ pub struct Finding {
     /// How many there are in all.
     pub row_count: Option<usize>,
     pub summary: Option<String>,
+    /// Nobody answered what a person is to decide by: what a swap would lose.
+    pub owed: bool,
     /// What the question itself adds to the record.
     pub details: Map<String, Value>,
 }
@@ -83,6 +85,7 @@ fn unanswered(check: &Check, why: String) -> Finding {
         rows: Vec::new(),
         row_count: None,
         summary: None,
+        owed: matches!(check.question.value, Question::Lost(_)),
         details: Map::new(),
     }
 }
@@ -107,6 +110,7 @@ fn found(check: &Check, answer: &Answer, verdict: Verdict) -> Finding {
         row_count: answer.rows.as_ref().map(|rows| rows.rows.len()),
         rows,
         summary: answer.summary.clone(),
+        owed: false,
         details: answer.details.clone(),
     }
 }
