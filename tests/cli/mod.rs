@@ -10,6 +10,7 @@ mod housekeeping;
 mod notices;
 mod pages;
 mod preflight;
+mod recovery;
 mod refusals;
 mod rehearsals;
 mod reports;

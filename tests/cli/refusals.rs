@@ -7,10 +7,12 @@ use crate::support::sandbox::Sandbox;
 use std::process::Command;
 
 /// What was complained of, without the word before it and what to do about it.
-fn why(sandbox: &Sandbox, line: &str) -> String {
+pub fn why(sandbox: &Sandbox, line: &str) -> String {
     let ran = sandbox.run(&format!("{line} --format json"));
+    // Warnings come before it.
+    let last = ran.stderr.lines().next_back().unwrap_or_default();
     let error: serde_json::Value =
-        serde_json::from_str(&ran.stderr).unwrap_or_else(|_| panic!("{line}: {}", ran.all()));
+        serde_json::from_str(last).unwrap_or_else(|_| panic!("{line}: {}", ran.all()));
     let message = error["error"]["message"].as_str().unwrap();
     message.strip_prefix("it was not accepted: ").unwrap_or(message).to_owned()
 }

@@ -1,8 +1,9 @@
-//! The tables of what is refused, in docs/approvals.md, and the texts of the sources that they must hold.
+//! The tables of what is refused, in docs/approvals.md and docs/recovery.md, and the texts of the sources that they must hold.
 
 use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../docs/approvals.md");
+const RECOVERY: &str = include_str!("../../docs/recovery.md");
 
 /// A row: its name, and the message, where `<...>` stands for something.
 pub struct Row {
@@ -19,23 +20,35 @@ impl Row {
 
 /// The rows of the first or the second table.
 pub fn table(number: usize) -> Vec<Row> {
-    let table = PAGE.split("| Row | When | What is said |").nth(number + 1).unwrap();
-    let rows = table.lines().skip(2).take_while(|line| line.starts_with("| "));
-    let rows: Vec<Row> = rows
-        .map(|line| {
-            let (name, rest) = line.trim_start_matches("| ").split_once(" | ").unwrap();
-            let message = rest.split_once("`` ").unwrap().1.split_once(" ``").unwrap().0;
-            Row { name, message }
-        })
-        .collect();
+    let rows = rows(PAGE, number);
     assert!(rows.len() > 15);
     rows
+}
+
+/// The rows of the table about what keeps a run from going on.
+pub fn recovery() -> Vec<Row> {
+    rows(RECOVERY, 0)
+}
+
+fn rows(page: &'static str, number: usize) -> Vec<Row> {
+    let table = page.split("| Row | When | What is said |").nth(number + 1).unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with("| "));
+    rows.map(|line| {
+        let (name, rest) = line.trim_start_matches("| ").split_once(" | ").unwrap();
+        let message = rest.split_once("`` ").unwrap().1.split_once(" ``").unwrap().0;
+        Row { name, message }
+    })
+    .collect()
 }
 
 /// What was really said belongs to exactly these rows, and no row is left over.
 #[track_caller]
 pub fn prove(number: usize, said: &[(&str, String)]) {
-    let rows = table(number);
+    prove_rows(&table(number), said);
+}
+
+#[track_caller]
+pub fn prove_rows(rows: &[Row], said: &[(&str, String)]) {
     for (name, text) in said {
         let row =
             rows.iter().find(|row| row.name == *name).unwrap_or_else(|| panic!("no row {name}: {text}"));

@@ -41,6 +41,12 @@ impl Sandbox {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
+    /// A variable that was given.
+    pub fn value(&self, name: &str) -> &str {
+        let found = self.variables.iter().rev().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
