@@ -20,6 +20,9 @@ const WRITTEN: [&str; 4] = [
     "runplan::swap::written",
 ];
 
+/// The same of a freeze that let nobody in: its database was opened.
+const REOPENED: [&str; 2] = ["runplan::restore::reopened", "runplan::swap::reopened"];
+
 /// What stands between a step and its start.
 pub enum Freshness {
     Fresh,
@@ -76,8 +79,8 @@ pub fn freshness(state: &State, at: usize) -> Freshness {
     }
 }
 
-/// The freeze that a step refused to rely on, and what was found and decided after it: proved anew by a resume. Not a freeze
-/// that lets nobody in: behind it nothing can be looked at again.
+/// The freeze that a step refused to rely on, and what was found and decided after it: proved anew by a resume. Behind a freeze
+/// that lets nobody in nothing can be looked at again, so what looked at its database before it is done again too, and first.
 fn written_through(state: &State, at: usize, behind: &[usize]) -> Vec<usize> {
     let steps = state.shape.flow.steps();
     let (Some(step), Some(entry)) = (steps.get(at), state.entry_at(at)) else { return Vec::new() };
@@ -86,14 +89,17 @@ fn written_through(state: &State, at: usize, behind: &[usize]) -> Vec<usize> {
         Action::Restore(restore) => restore.database.raw.trim(),
         _ => return Vec::new(),
     };
-    let refused = entry.failure.as_ref().is_some_and(|failure| WRITTEN.contains(&failure.code.as_str()));
+    let code = entry.failure.as_ref().map_or("", |failure| failure.code.as_str());
+    let was_opened = REOPENED.contains(&code);
+    let mode = if was_opened { Mode::NoConnections } else { Mode::ReadOnly };
+    let refused = was_opened || WRITTEN.contains(&code);
     let Some(refused_at) = entry.finished_at.filter(|_| refused) else { return Vec::new() };
     let is_older = |at: usize| {
         let finished = state.entry_at(at).and_then(|entry| entry.finished_at);
         finished.is_some_and(|finished| finished <= refused_at)
     };
     let is_freeze = |at: &usize| match &steps[*at].action.value {
-        Action::Freeze(freeze) => freeze.mode == Mode::ReadOnly && freeze.database.raw.trim() == database,
+        Action::Freeze(freeze) => freeze.mode == mode && freeze.database.raw.trim() == database,
         _ => false,
     };
     let frozen = behind.iter().rev().copied().find(|at| is_freeze(at));
@@ -103,8 +109,10 @@ fn written_through(state: &State, at: usize, behind: &[usize]) -> Vec<usize> {
             matches!(steps[*after].action.value, Action::Backup(_) | Action::Verify(_) | Action::Approve(_));
         looks && is_older(*after) && state.shape.graph.is_before(frozen, *after)
     };
-    let after: Vec<usize> = behind.iter().copied().filter(follows).collect();
-    std::iter::once(frozen).chain(after).collect()
+    let looked =
+        |before: &usize| was_opened && is_older(*before) && is_about(state, &steps[*before], database);
+    let others = behind.iter().copied().filter(|other| follows(other) || looked(other));
+    std::iter::once(frozen).chain(others).collect()
 }
 
 fn leads_to_danger(state: &State, at: usize) -> bool {

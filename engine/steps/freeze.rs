@@ -8,7 +8,7 @@ mod since;
 
 pub use counters::{Counters, Watch};
 pub use setting::{READ_ONLY, connections};
-pub use since::{REOPENED, Writes, counted, refusal, unwritten};
+pub use since::{Writes, counted, refusal, reopened, unwritten};
 
 use super::attempt::Attempt;
 use super::database::{self, Database};

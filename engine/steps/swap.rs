@@ -177,7 +177,7 @@ async fn refuse_opened(server: &Connection, live: &Database, frozen: Option<&Val
     } else {
         return Ok(());
     };
-    Err(Failure::new("runplan::swap::written", message).help(freeze::REOPENED).into())
+    Err(Failure::new("runplan::swap::reopened", message).help(freeze::reopened(&live.name, live.open)).into())
 }
 
 fn version_of(frozen: &Value) -> Option<&str> {

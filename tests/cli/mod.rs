@@ -11,6 +11,7 @@ mod notices;
 mod pages;
 mod preflight;
 mod recovery;
+mod refrozen;
 mod refusals;
 mod rehearsals;
 mod reports;

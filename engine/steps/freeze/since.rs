@@ -2,6 +2,7 @@
 //! server has forgotten what it counted.
 
 use super::Counters;
+use crate::postgres::escape_identifier;
 use crate::run::Failure;
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,9 +11,18 @@ use serde_json::Value;
 const AGAIN: &str = "look at what was written; then `runplan resume` freezes it again, makes the backups and comparisons \
                      that followed anew, and asks for approval again; or take the run back (`runplan undo`)";
 
-/// What mends a freeze that let nobody in, and was opened.
-pub const REOPENED: &str = "take this run back (`runplan undo`), or give it up (`runplan stop --for-good`), and run the \
-                            plan anew: it freezes and compares again";
+/// What mends a freeze that let nobody in, and was opened: what looked at the database before it must get in again.
+pub fn reopened(database: &str, open: bool) -> String {
+    const AGAIN: &str = "`runplan resume` looks at it again, makes its backups and comparisons anew, closes it and asks for \
+                         approval again; or take this run back (`runplan undo`)";
+    match open {
+        true => AGAIN.to_owned(),
+        false => format!(
+            "have it looked at: as its owner, in another database: ALTER DATABASE {} ALLOW_CONNECTIONS true; then {AGAIN}",
+            escape_identifier(database)
+        ),
+    }
+}
 
 /// Which writes are held against it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

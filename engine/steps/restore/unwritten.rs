@@ -40,7 +40,9 @@ impl Proof {
             .map_err(|error| Failure::new("runplan::restore::counters", error.to_string()))?;
         if counted.is_none() {
             let message = format!("{} was opened to connections again since the freeze", live.name);
-            return Err(Failure::new("runplan::restore::written", message).help(freeze::REOPENED).into());
+            return Err(Failure::new("runplan::restore::reopened", message)
+                .help(freeze::reopened(&live.name, live.open))
+                .into());
         }
         Ok(Self { counted, ..none })
     }

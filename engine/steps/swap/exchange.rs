@@ -215,8 +215,8 @@ impl Exchange<'_> {
         }
         let message =
             format!("{} was altered since the freeze; it may have been open for a while", self.leaves.from);
-        let failure = Failure::new("runplan::swap::written", message);
-        Err(Trouble::Final(failure.help(freeze::REOPENED).into()))
+        let failure = Failure::new("runplan::swap::reopened", message);
+        Err(Trouble::Final(failure.help(freeze::reopened(&self.leaves.from, false)).into()))
     }
 
     async fn expect_lock(&self) -> Result<(), Trouble> {

@@ -99,11 +99,13 @@ steps:
     let server = maintenance(&settings).await;
     server.execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await.unwrap();
     let failure = failed(stage.act("switched").await);
+    assert_eq!(failure.code, "runplan::swap::reopened");
     assert!(failure.message.contains("was opened to connections again"), "{}", failure.message);
     connect(&settings).await.execute("INSERT INTO messages (body) VALUES ('unseen')").await.unwrap();
     server.execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await.unwrap();
     let failure = failed(stage.act("switched").await);
-    assert_eq!(failure.code, "runplan::swap::written");
+    assert_eq!(failure.code, "runplan::swap::reopened");
+    assert!(failure.help.unwrap().contains("ALLOW_CONNECTIONS true; then `runplan resume`"));
     assert!(failure.message.contains("may have been open to connections for a while"), "{}", failure.message);
     // A setting, a comment and a vacuum let nobody in.
     stage.done("frozen").await;
