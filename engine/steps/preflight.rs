@@ -13,6 +13,7 @@ mod locks;
 mod pooled;
 mod privileges;
 mod programs;
+mod replaced;
 mod restores;
 mod room;
 mod scripts;
@@ -132,6 +133,7 @@ async fn database(
     found.extend(writable::look(world, &server, uses).await);
     found.extend(privileges::look(&server, uses).await);
     found.extend(blockers::look(&server, uses).await);
+    found.extend(replaced::look(world, options, &server, uses).await);
     found.extend(around::look(world, &server, uses).await);
     found.extend(sessions::look(world, &server, uses).await);
     found.extend(room::look(world, &server, uses).await);

@@ -11,6 +11,8 @@ mod room;
 mod side;
 mod unwritten;
 
+pub use in_place::standing;
+
 use super::archive::{self, Format, Inspection, Reading};
 use super::attempt::{Attempt, Unit};
 use super::stop::{self, Stop};
@@ -73,6 +75,14 @@ async fn source(attempt: &Attempt, action: &Restore) -> Result<Source, Stop> {
         attempt.warn(format!(
             "{} was not written by pg_dump: it can be read to its end, but nothing proves that this is all of it",
             path.display()
+        ));
+    }
+    let outside = found.needs.iter().filter_map(|needs| needs.made.as_ref()).flat_map(|made| &made.outside);
+    let outside: Vec<&str> = outside.map(String::as_str).collect();
+    if !outside.is_empty() {
+        attempt.warn(format!(
+            "the backup defines what can act outside the database when it is used: {}",
+            outside.join(", ")
         ));
     }
     if matches!(found.format, Format::Plain(_)) {

@@ -153,6 +153,33 @@ async fn what_is_no_backup_or_hostile_is_refused_before_anything_is_made() {
             "runplan::sql::dump_meta_command",
         ),
         ("COPY t FROM '/etc/passwd';\n".to_owned(), "runplan::sql::dump_program"),
+        ("COPY t FROM $$/etc/passwd$$;\n".to_owned(), "runplan::sql::dump_program"),
+        ("COPY t FROM U&'/etc/passwd';\n".to_owned(), "runplan::sql::dump_program"),
+        (format!("SELECT lo_export(1, '{}');\n", flag.display()), "runplan::sql::dump_outside"),
+        (
+            "CREATE TABLE t (a text);\nINSERT INTO t VALUES ('a'), (\"pg_read_file\"('PG_VERSION'));\n".to_owned(),
+            "runplan::sql::dump_outside",
+        ),
+        ("CREATE TABLE t AS SELECT pg_read_file('PG_VERSION');\n".to_owned(), "runplan::sql::dump_outside"),
+        ("COPY (SELECT pg_read_file('PG_VERSION')) TO STDOUT;\n".to_owned(), "runplan::sql::dump_outside"),
+        ("CREATE TABLE t ();\nLOAD '/tmp/evil.so';\n".to_owned(), "runplan::sql::dump_outside"),
+        (
+            format!("CREATE TABLE t ();\nDO $$BEGIN COPY t TO PROGRAM 'touch {}'; END$$;\n", flag.display()),
+            "runplan::sql::dump_outside",
+        ),
+        (
+            format!("CREATE TABLE t ();\nDO $$BEGIN EXECUTE 'COPY t TO PROGRAM ''touch {}'''; END$$;\n", flag.display()),
+            "runplan::sql::dump_outside",
+        ),
+        (
+            "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$SELECT pg_read_file('PG_VERSION')$$;\nSELECT f();\n"
+                .to_owned(),
+            "runplan::sql::dump_outside",
+        ),
+        (
+            "CREATE SUBSCRIPTION s CONNECTION 'host=h' PUBLICATION p WITH (create_slot = false);\n".to_owned(),
+            "runplan::sql::dump_outside",
+        ),
         ("-- PostgreSQL database cluster dump\nSET a.b = 1;\n".to_owned(), "runplan::archive::whole_server"),
         ("Dear all, the backup is on the other disk.\n".to_owned(), "runplan::archive::not_a_backup"),
     ] {
@@ -190,6 +217,61 @@ async fn a_foreign_backup_is_restored_and_a_failing_one_leaves_nothing() {
     let failure = failed(runplan::steps::act(&stage.attempt("restored", 2)).await);
     assert!(failure.message.contains("type \"nothing_of_this_name\" does not exist"), "{}", failure.message);
     assert_eq!(sides(&settings).await, "0");
+}
+
+/// A block that ends the transaction itself is refused by the server, and nothing of the dump is kept; one that works inside
+/// of it is as good as any statement. What only defines what could act outside is told, and restored.
+#[tokio::test]
+async fn blocks_cannot_commit_half_a_dump_and_honest_ones_are_restored() {
+    let settings = sample("blocks").await;
+    let place = plan(
+        "databases: { app: { url: unused } }
+steps:
+  - id: restored
+    restore: { from: foreign, database: app, into: in_place }
+    unguarded: test
+",
+    )
+    .database("app", &settings)
+    .set();
+    let head = "CREATE TABLE public.a (n int);\nINSERT INTO public.a VALUES (1);\n";
+    let mut attempts = 1..;
+    let mut next = || attempts.next().unwrap();
+    for block in [
+        "DO $$BEGIN COMMIT; END$$;",
+        "DO $$BEGIN INSERT INTO public.a VALUES (2); ROLLBACK; END$$;",
+        "CREATE PROCEDURE public.p() LANGUAGE plpgsql AS $$BEGIN COMMIT; END$$;\nCALL public.p();",
+    ] {
+        std::fs::write(place.path("foreign"), format!("{head}{block}\nCREATE TABLE public.b ();\n")).unwrap();
+        let failure = failed(runplan::steps::act(&place.attempt("restored", next())).await);
+        assert!(failure.message.contains("invalid transaction termination"), "{block}: {}", failure.message);
+        let app = connect(&settings).await;
+        assert_eq!(app.one("SELECT count(*) FROM messages").await.unwrap(), "100", "{block}");
+        assert_eq!(app.value("SELECT to_regclass('public.a')").await.unwrap(), None, "{block}");
+    }
+    let beside = sample("blocks_beside").await;
+    let stage = stage(&beside, "");
+    for (number, block) in (1..).zip(["DO $$BEGIN COMMIT; END$$;", "DO 'BEGIN COMMIT; END';"]) {
+        std::fs::write(stage.path("foreign"), format!("{head}{block}\n")).unwrap();
+        let failure = failed(runplan::steps::act(&stage.attempt("restored", number)).await);
+        assert!(failure.message.contains("invalid transaction termination"), "{block}: {}", failure.message);
+        assert_eq!(sides(&beside).await, "0");
+    }
+    let honest = "DO $x$BEGIN INSERT INTO public.a SELECT g FROM generate_series(2, 9) g;
+RAISE NOTICE '
+\\! \\connect x'; END$x$;
+CREATE FUNCTION public.peek() RETURNS text LANGUAGE sql AS $$SELECT pg_read_file('PG_VERSION')$$;
+CREATE VIEW public.far AS SELECT public.peek() AS one;
+";
+    std::fs::write(place.path("foreign"), format!("{head}{honest}")).unwrap();
+    done(runplan::steps::act(&place.attempt("restored", next())).await);
+    let app = connect(&settings).await;
+    assert_eq!(app.one("SELECT count(*) FROM public.a").await.unwrap(), "9");
+    let told = place.warnings().join("\n");
+    for text in ["act outside the database", "function public.peek (pg_read_file)", "view public.far (peek)"]
+    {
+        assert!(told.contains(text), "{told}");
+    }
 }
 
 /// How many side databases there are.

@@ -10,6 +10,7 @@ mod doubt;
 mod freeze;
 mod http;
 mod https;
+mod in_place;
 mod lost;
 mod notify;
 mod objects;

@@ -3,27 +3,33 @@
 
 use super::super::lex::{Kind, Token, tokens};
 use super::super::name::Object;
+use super::outside;
+use std::collections::BTreeSet;
 
 /// What to do with a statement of which only the beginning is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// More words are needed.
     More,
     Pass,
     /// Judge the whole statement when its semicolon has come.
     Whole,
+    /// A CREATE: what it makes is noted when its semicolon has come; it is never too long for that.
+    Definition,
     /// An INSERT: its table is named, and what comes now are the rows.
     Rows,
     Refuse(Why),
 }
 
 /// Why a statement is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Why {
     TransactionControl,
     Database,
     Server,
     Program,
+    /// What it would act on, in words.
+    Outside(String),
     CopyFormat,
     Quoting,
     Encoding,
@@ -40,6 +46,8 @@ pub(super) enum Whole {
     Commit,
     /// A call of one of the functions that write a large object.
     LargeObject,
+    /// The one that makes it.
+    NewLargeObject,
     Refuse(Why),
 }
 
@@ -49,14 +57,23 @@ pub(super) fn judge(words: &[Option<String>]) -> Verdict {
     match (word(0), word(1)) {
         (None, _) => Verdict::More,
         (Some("BEGIN" | "COMMIT" | "COPY" | "SET" | "SELECT" | "GRANT" | "REVOKE"), _) => Verdict::Whole,
+        // They run at once: what they call is looked at.
+        (
+            Some("DO" | "CALL" | "VALUES" | "WITH" | "UPDATE" | "DELETE" | "MERGE" | "EXECUTE" | "EXPLAIN"),
+            _,
+        )
+        | (Some("DECLARE" | "TABLE" | "("), _) => Verdict::Whole,
+        (Some("LOAD"), _) => Verdict::Refuse(Why::Outside("LOAD".to_owned())),
         (Some("END" | "ROLLBACK" | "ABORT" | "START" | "SAVEPOINT" | "RELEASE"), _) => {
             Verdict::Refuse(Why::TransactionControl)
         }
         (Some("PREPARE" | "CREATE" | "DROP" | "ALTER"), None) => Verdict::More,
         (Some("PREPARE"), Some("TRANSACTION")) => Verdict::Refuse(Why::TransactionControl),
+        (Some("PREPARE"), Some(_)) => Verdict::Whole,
         (Some("CREATE" | "DROP" | "ALTER"), Some("DATABASE")) => Verdict::Refuse(Why::Database),
         (Some("CREATE" | "DROP" | "ALTER"), Some("USER")) => match word(2) {
             None => Verdict::More,
+            Some("MAPPING") if word(0) == Some("CREATE") => Verdict::Definition,
             Some("MAPPING") => Verdict::Pass,
             Some(_) => Verdict::Refuse(Why::Server),
         },
@@ -67,7 +84,8 @@ pub(super) fn judge(words: &[Option<String>]) -> Verdict {
         (Some("DROP" | "REASSIGN"), Some("OWNED")) => Verdict::Refuse(Why::Server),
         // They may name roles; of what is created, only these do.
         (Some("ALTER"), _) => Verdict::Whole,
-        (Some("CREATE"), Some("POLICY" | "EXTENSION" | "SCHEMA")) => Verdict::Whole,
+        (Some("CREATE"), Some("POLICY" | "EXTENSION" | "SCHEMA" | "SUBSCRIPTION")) => Verdict::Whole,
+        (Some("CREATE"), Some(_)) => Verdict::Definition,
         (Some("INSERT"), _) => insert(words),
         _ => Verdict::Pass,
     }
@@ -105,8 +123,8 @@ pub(super) fn table(text: &str, skip: usize) -> Option<String> {
     Object::parse(text.get(start..end?)?, start).map(|object| object.to_string())
 }
 
-/// Judges a whole statement that starts with BEGIN, COMMIT, COPY, SET or SELECT; without its semicolon.
-pub(super) fn judge_whole(text: &str) -> Whole {
+/// Judges a whole statement, without its semicolon; `armed` are functions of the dump that act outside the database.
+pub(super) fn judge_whole(text: &str, armed: &BTreeSet<String>) -> Whole {
     let all = tokens(text);
     let spoken: Vec<&Token> = all.iter().filter(|token| !token.is_trivia()).collect();
     let words: Vec<String> = spoken.iter().map(|token| token.text(text).to_ascii_uppercase()).collect();
@@ -115,10 +133,60 @@ pub(super) fn judge_whole(text: &str) -> Whole {
         "BEGIN" if words.len() == 1 => Whole::Begin,
         "COMMIT" if words.len() == 1 => Whole::Commit,
         "BEGIN" | "COMMIT" => Whole::Refuse(Why::TransactionControl),
-        "COPY" => copy(text, &words),
+        "COPY" => match outside::acts(text, armed) {
+            Some(what) if !what.starts_with("COPY") => Whole::Refuse(Why::Outside(what)),
+            _ => copy(text, &words),
+        },
         "SET" => set(&words),
-        "SELECT" => select(&spoken, text),
-        _ => Whole::Pass,
+        "SELECT" => match outside::acts(text, armed) {
+            Some(what) => Whole::Refuse(Why::Outside(what)),
+            None => select(&spoken, text),
+        },
+        "GRANT" | "REVOKE" => Whole::Pass,
+        // The default of a column is only written down; rows of pg_dump bring their values.
+        "ALTER" if !words.iter().any(|word| word == "USING") => Whole::Pass,
+        "CREATE" if at(1) == "SUBSCRIPTION" && !stays_unconnected(&words) => {
+            Whole::Refuse(Why::Outside("it connects to another server".to_owned()))
+        }
+        "CREATE" => Whole::Pass,
+        _ => outside::acts(text, armed).map_or(Whole::Pass, |what| Whole::Refuse(Why::Outside(what))),
+    }
+}
+
+/// `WITH (connect = false, ...)`, as pg_dump writes subscriptions.
+fn stays_unconnected(words: &[String]) -> bool {
+    let mut rest = words.iter().skip_while(|word| *word != "CONNECT").skip(1);
+    rest.next().is_some_and(|word| word == "=")
+        && rest.next().is_some_and(|word| matches!(word.trim_matches('\''), "FALSE" | "OFF" | "NO" | "0"))
+}
+
+/// Why a CREATE must not run: it calls at once what acts outside the database. Others only write it down.
+pub(super) fn runs_at_once(text: &str) -> bool {
+    let all = tokens(text);
+    let spoken: Vec<&Token> = all.iter().filter(|token| !token.is_trivia()).collect();
+    let mut depth = 0usize;
+    let mut outer = Vec::new();
+    for token in &spoken {
+        match token.text(text) {
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
+            word if depth == 0 => outer.push(word.to_ascii_uppercase()),
+            _ => {}
+        }
+    }
+    let head = outer.get(..outer.len().min(6)).unwrap_or_default();
+    let makes = |word: &str| head.iter().any(|one| one == word);
+    let ends =
+        |words: &[&str]| outer.ends_with(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    if makes("FUNCTION") || makes("PROCEDURE") || makes("TRIGGER") || makes("RULE") {
+        return false;
+    }
+    match () {
+        () if makes("MATERIALIZED") => !ends(&["WITH", "NO", "DATA"]),
+        () if makes("VIEW") => false,
+        () if makes("INDEX") => true,
+        () if makes("TABLE") => outer.iter().any(|word| word == "AS"),
+        () => false,
     }
 }
 
@@ -145,16 +213,15 @@ fn copy(text: &str, words: &[String]) -> Whole {
     let source = (words.get(way).map(String::as_str), words.get(way + 1).map(String::as_str));
     match source {
         (_, Some("PROGRAM")) => Whole::Refuse(Why::Program),
-        (_, Some(file)) if file.starts_with(['\'', 'E', 'e', '$']) && file.contains('\'') => {
-            Whole::Refuse(Why::Program)
-        }
         (Some("FROM"), Some("STDIN" | "STDOUT")) => {
             if options.iter().any(foreign) || words.get(1).is_some_and(|word| word == "BINARY") {
                 return Whole::Refuse(Why::CopyFormat);
             }
             table(text, 1).map_or(Whole::Refuse(Why::CopyFormat), Whole::Rows)
         }
-        _ => Whole::Pass,
+        (_, Some("STDIN" | "STDOUT") | None) => Whole::Pass,
+        // A file of the server, however its name is quoted.
+        (_, Some(_)) => Whole::Refuse(Why::Program),
     }
 }
 
@@ -202,6 +269,7 @@ fn select(spoken: &[&Token], text: &str) -> Whole {
     const LARGE_OBJECT: [&str; 5] = ["lo_open", "lowrite", "lo_close", "lo_create", "lo_lseek64"];
     let function = spoken.get(3).map_or("", |token| token.text(text));
     match LARGE_OBJECT.contains(&function) {
+        true if function == "lo_create" => Whole::NewLargeObject,
         true => Whole::LargeObject,
         false => Whole::Pass,
     }

@@ -44,6 +44,21 @@ impl Scanner {
         chunk.from = chunk.at;
     }
 
+    /// A definition longer than is held back is passed on unread: a function of such a length is rare, and not refused.
+    pub(super) fn let_long_definition_go(&mut self, pass: &mut impl FnMut(&[u8])) {
+        let long = self.held.as_ref().is_some_and(|held| held.bytes.len() > MAX_HELD);
+        if long
+            && self.give_up_definition()
+            && let Some(held) = self.held.take()
+        {
+            self.summary.made.outside.insert(format!(
+                "a definition of more than {MAX_HELD} bytes in line {}, which was not read",
+                held.line
+            ));
+            pass(&held.bytes);
+        }
+    }
+
     /// What is held back, up to here.
     pub(super) fn held_text(&self, chunk: &Chunk) -> String {
         let mut bytes = self.held.as_ref().map(|held| held.bytes.clone()).unwrap_or_default();

@@ -4,6 +4,8 @@
 
 mod head;
 mod held;
+mod made;
+mod outside;
 mod refusal;
 mod roles;
 mod rows;
@@ -12,6 +14,7 @@ mod statement;
 mod summary;
 mod token;
 
+pub use made::{KINDS, Made};
 pub use refusal::{Position, Refusal};
 pub use roles::{Changes, Owners};
 pub use scanner::Scanner;

@@ -66,6 +66,13 @@ pub enum Refusal {
     #[diagnostic(code(runplan::sql::dump_program), help("dump the rows with `pg_dump` instead"))]
     Program { at: Position },
 
+    #[error("line {}: it acts outside the database ({what}): `{}`", at.line, at.text)]
+    #[diagnostic(
+        code(runplan::sql::dump_outside),
+        help("a dump of `pg_dump` does no such thing: find out who wrote it, and remove the statement")
+    )]
+    Outside { at: Position, what: String },
+
     #[error("line {}: COPY data that is not in text format: `{}`", at.line, at.text)]
     #[diagnostic(code(runplan::sql::dump_copy_format), help("dump the rows with `pg_dump` instead"))]
     CopyFormat { at: Position },
@@ -116,6 +123,7 @@ impl Refusal {
             | Refusal::CopyLine { at }
             | Refusal::Quoting { at }
             | Refusal::Encoding { at }
+            | Refusal::Outside { at, .. }
             | Refusal::TooLong { at, .. } => at,
         }
     }

@@ -9,6 +9,7 @@ use super::rows::Rows;
 use super::statement::Statement;
 use super::summary::{End, Summary};
 use crate::sql::lex::is_space;
+use std::collections::BTreeSet;
 
 /// Reads a plain SQL dump as it streams by.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Scanner {
     /// The rows of COPY are not handed on.
     drops_rows: bool,
     pub(super) changes: Changes,
+    /// Functions that it defined and that act outside the database, by their last names.
+    pub(super) armed: BTreeSet<String>,
 }
 
 /// Where the current chunk begins, and how far its line breaks are counted.
@@ -126,6 +129,7 @@ impl Scanner {
             held: None,
             drops_rows: false,
             changes: Changes::default(),
+            armed: BTreeSet::new(),
         }
     }
 
@@ -153,6 +157,7 @@ impl Scanner {
             None if rest.is_empty() => {}
             None => pass(rest),
         }
+        self.let_long_definition_go(&mut pass);
         self.check_held(&[])?;
         self.count_lines(bytes, bytes.len());
         self.at = Place { offset: self.at.offset + bytes.len() as u64, lines: self.at.lines, counted: 0 };
@@ -197,7 +202,7 @@ impl Scanner {
             Mode::Meta => return self.meta(chunk),
             Mode::IdentQuote if byte != b'"' => {
                 self.mode = Mode::Plain;
-                return self.token(chunk, None);
+                return self.quoted_name(chunk);
             }
             Mode::CopyLine(table) => {
                 if byte == b'\n' {

@@ -1,5 +1,6 @@
 //! What a dump was, as far as its text tells: its rows, and whether it is all there.
 
+use super::made::Made;
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 
@@ -27,6 +28,8 @@ pub struct Summary {
     pub owners: BTreeSet<String>,
     /// Those that it creates.
     pub extensions: BTreeSet<String>,
+    /// What a restore over something else must know.
+    pub made: Made,
 }
 
 /// What the stream ended in.

@@ -56,6 +56,7 @@ impl Scanner {
             }
             b'"' => {
                 self.begin(chunk);
+                self.word.clear();
                 self.mode = Mode::QuotedIdent;
             }
             b'$' => {
@@ -177,7 +178,12 @@ impl Scanner {
     pub(super) fn quoted(&mut self, chunk: &mut Chunk, byte: u8) {
         let next = match (&self.mode, byte) {
             (Mode::Quote, _) => return self.skip_past(chunk, b'\'', Mode::Plain),
-            (Mode::QuotedIdent, _) => return self.skip_past(chunk, b'"', Mode::IdentQuote),
+            (Mode::QuotedIdent, _) => {
+                let rest = chunk.rest();
+                let end = memchr(b'"', rest).unwrap_or(rest.len());
+                self.keep(rest.get(..end).unwrap_or_default(), KEPT_WORD);
+                return self.skip_past(chunk, b'"', Mode::IdentQuote);
+            }
             (Mode::Escape, _) => match memchr2(b'\'', b'\\', chunk.rest()) {
                 None => return chunk.at = chunk.bytes.len(),
                 Some(found) => {

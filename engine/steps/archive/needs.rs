@@ -1,6 +1,6 @@
 //! What a backup needs of the server that it goes to, as its statements say.
 
-use crate::sql::dump::Summary;
+use crate::sql::dump::{Made, Summary};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -14,6 +14,9 @@ pub struct Needs {
     pub owners: Option<BTreeSet<String>>,
     #[serde(default)]
     pub extensions: BTreeSet<String>,
+    /// What it makes; None: not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
 }
 
 impl Needs {
@@ -22,6 +25,7 @@ impl Needs {
             roles: summary.roles.clone(),
             owners: Some(summary.owners.clone()),
             extensions: summary.extensions.clone(),
+            made: Some(summary.made.clone()),
         }
     }
 }

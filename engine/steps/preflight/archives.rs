@@ -90,8 +90,8 @@ async fn holds(
 ) {
     let mut tables = signs.tables.clone();
     if signs.format.is_archive() {
-        match tokio::time::timeout(options.limit, contents(world, path, signs)).await {
-            Ok(Ok(list)) => tables = tables.or(Some(list)),
+        match tokio::time::timeout(options.limit, contents(world, path, signs.format)).await {
+            Ok(Ok(list)) => tables = tables.or_else(|| Some(list.lines().filter_map(rows_of).collect())),
             Ok(Err(failure)) => {
                 found.add(Concern::of_failure(&failure).step(&used.step));
                 return;
@@ -128,9 +128,9 @@ async fn holds(
     }
 }
 
-/// The tables with rows in an archive's table of contents, `schema.table`.
-async fn contents(world: &World, path: &Path, signs: &Signs) -> Result<Vec<String>, Failure> {
-    let origin = archive::origin(path, signs.format);
+/// An archive's table of contents.
+pub(super) async fn contents(world: &World, path: &Path, format: archive::Format) -> Result<String, Failure> {
+    let origin = archive::origin(path, format);
     let program = archive::restorer(&world.programs, origin.as_ref(), 0)?;
     let mut argv: Vec<OsString> = vec![program.path.into(), "-l".into(), "--".into()];
     argv.push(path.as_os_str().to_owned());
@@ -144,7 +144,16 @@ async fn contents(world: &World, path: &Path, signs: &Signs) -> Result<Vec<Strin
         let why = format!("pg_restore cannot read it: {}", client::gist(&ended.stderr));
         return Err(archive::unusable("damaged", path, why).help("use another backup"));
     }
-    Ok(String::from_utf8_lossy(&list).lines().filter_map(rows_of).collect())
+    Ok(String::from_utf8_lossy(&list).into_owned())
+}
+
+/// How many large objects an archive's table of contents has.
+pub(super) fn large_objects(list: &str) -> u64 {
+    let is_one = |line: &&str| {
+        let entry = line.split_once("; ").and_then(|(_, rest)| rest.splitn(3, ' ').nth(2));
+        entry.is_some_and(|entry| entry.starts_with("BLOB ") || entry.starts_with("BLOBS "))
+    };
+    list.lines().filter(is_one).count() as u64
 }
 
 /// Of a table of contents so much is read.

@@ -23,6 +23,9 @@ pub async fn look(server: &Server, uses: &[&Use]) -> Found {
     for backup in &backups {
         readable(server, backup, &mut found).await;
     }
+    for used in steps_that(uses, |what| matches!(what, What::Restore { in_place: true, .. })) {
+        locks(server, used, &mut found).await;
+    }
     if superuser {
         return found;
     }
@@ -264,10 +267,15 @@ async fn schemas(server: &Server, used: &Use, found: &mut Found) {
             escape_identifier(role)
         )));
     }
+}
+
+/// Dropping takes a lock for each object.
+async fn locks(server: &Server, used: &Use, found: &mut Found) {
     let locks = "SELECT current_setting('max_locks_per_transaction')::bigint \
                  * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint), \
                  (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema')";
+                 WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema') \
+                 + (SELECT count(*) FROM pg_largeobject_metadata)";
     for row in server.rows("how many objects there are", locks, found).await {
         let (room, objects) = (row[0].parse::<u64>().unwrap_or(u64::MAX), row[1].parse::<u64>().unwrap_or(0));
         if objects > room {

@@ -4,12 +4,19 @@
 //! If the engine dies before it said go, the feeder gives the transaction up after a short while: a production database must
 //! not stay locked for a run that may be resumed tomorrow. If it dies after, the server knows what became of the transaction.
 
+mod cascade;
+mod clearing;
+mod handshake;
+pub mod standing;
+
+pub use clearing::public_again;
+
+use super::super::archive::{self, Reading};
 use super::super::attempt::Attempt;
 use super::super::client;
 use super::super::database::Database;
 use super::super::failures::file;
-use super::super::feeder::{Feed, Handshake, Ready};
-use super::super::hold::Hold;
+use super::super::feeder::{Feed, Handshake};
 use super::super::stop::{self, Stop};
 use super::super::targets::application_name;
 use super::{Source, analyse, elsewhere, load, needs, room, source, unwritten};
@@ -17,15 +24,12 @@ use crate::clock;
 use crate::plan::action::Restore;
 use crate::plan::action::restore::Into;
 use crate::postgres::witness::{self, Verdict};
-use crate::postgres::{
-    self, Backend, Connection, Settings, Witness, escape_identifier, escape_literal, identity,
-};
+use crate::postgres::{self, Connection, Settings, Witness, identity};
 use crate::process::{self, Running};
 use crate::run::{Evidence, Failure, Outputs};
+use crate::sql::dump::Made;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use serde_json::json;
 use std::time::Duration;
 
 /// The facts: it begins; everything but COMMIT is done.
@@ -53,7 +57,7 @@ struct Intended {
 pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
     let target = elsewhere::goal(attempt, action).await?;
     let source = source(attempt, action).await?;
-    refuse_partial(&source)?;
+    clearing::refuse_partial(&source)?;
     let inside = stop::unless_cancelled(attempt, connect(attempt, &target.settings)).await?;
     let live = Database::expect(&inside, &target.database).await?;
     needs::check(attempt, action, &inside, &source).await?;
@@ -63,14 +67,14 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
             elsewhere::prove_empty(attempt, &inside, &live).await?;
             Vec::new()
         }
-        Into::Side | Into::InPlace => clear(attempt, &inside, &source).await?,
+        Into::Side | Into::InPlace => make_room(attempt, &inside, &source).await?,
     };
     let proof = unwritten::Proof::of(attempt, action, &target, &live)?;
     proof.look(attempt, &inside).await?;
     let hold = attempt.world.targets.claim(&attempt.world, &target).await?;
     attempt.note(LOADING, json!({ "database": live.name, "oid": live.oid })).await?;
     hold.check().await?;
-    let handshake = handshake(attempt, &hold)?;
+    let handshake = handshake::make(attempt, &hold)?;
     let major = identity::server_version(&inside).await? / 10_000;
     let (feeding, sha256) = load::feeding(attempt, action, &source, major)?;
     let feed = Feed {
@@ -122,6 +126,35 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         Ok(Verdict::Unknown(why)) => Err(unknown(&intended, why)),
         Err(error) => Err(unknown(&intended, error.message().to_owned())),
     }
+}
+
+/// What is in the way is refused before anything is touched, what goes and what stays is told; then, the statements that
+/// make room.
+async fn make_room(attempt: &Attempt, inside: &Connection, source: &Source) -> Result<Vec<String>, Stop> {
+    let made = made(attempt, source).await?;
+    let extensions = source.found.needs.as_ref().map(|needs| needs.extensions.clone()).unwrap_or_default();
+    let standing = standing::look(inside, &made, &extensions).await?;
+    standing.refuse()?;
+    standing.warnings().into_iter().for_each(|warning| attempt.warn(warning));
+    let lost = clearing::tables_lost(inside, &standing.schemas, &source.found.tables).await?;
+    if !lost.is_empty() {
+        attempt.warn(format!("tables that the backup does not have are dropped: {}", lost.join(", ")));
+    }
+    clearing::statements(inside, &standing).await
+}
+
+/// What the backup makes; a manifest of earlier days does not say.
+async fn made(attempt: &Attempt, source: &Source) -> Result<Made, Stop> {
+    let mut made = match source.found.needs.as_ref().and_then(|needs| needs.made.clone()) {
+        Some(made) => made,
+        None => {
+            let reading = Reading::new(&attempt.world.programs, &attempt.cancelled);
+            archive::read_back(&reading, &source.path, source.found.format).await?.made
+        }
+    };
+    let tables = source.found.tables.keys().filter_map(|name| name.split_once('.'));
+    made.schemas.extend(tables.map(|(schema, _)| schema.to_owned()));
+    Ok(made)
 }
 
 /// What the server said at the COMMIT: that it did not wait for its standby, for one.
@@ -176,11 +209,11 @@ async fn intend(
     proof: &unwritten::Proof,
     outputs: Outputs,
 ) -> Result<Intended, Stop> {
-    let ready = ready(attempt, running, handshake).await?;
+    let ready = handshake::ready(attempt, running, handshake).await?;
     // A new session: one that was idle for as long as the load took may be gone.
     let other = connect(attempt, server).await?;
     proof.settle(attempt, &other).await?;
-    let intended = Intended { witness: take_witness(&other, ready).await?, outputs };
+    let intended = Intended { witness: handshake::take_witness(&other, ready).await?, outputs };
     attempt.note(COMMIT_INTENDED, json!(intended)).await?;
     Ok(intended)
 }
@@ -233,7 +266,7 @@ pub async fn ask(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
         return Err(Stop::Again("COMMIT was never sent; nothing was changed".to_owned()));
     };
     // Without our word it never sends COMMIT, and it will not get it any more. With it, it is let finish.
-    if handshake_files(attempt)?.1.exists()
+    if handshake::files(attempt)?.1.exists()
         && let process::Found::Running(mut running) = attempt.world.supervisor.find(&key).await?
     {
         // One that hangs is ended below, and the server asked.
@@ -247,166 +280,4 @@ pub async fn ask(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop> {
         Verdict::Aborted => Err(Stop::Again(aborted().message)),
         Verdict::Unknown(why) => Err(unknown(&intended, why)),
     }
-}
-
-/// Where the feeder says that it is ready, and where it finds our word.
-fn handshake_files(attempt: &Attempt) -> Result<(PathBuf, PathBuf), Stop> {
-    let files = attempt.world.files()?;
-    let files = std::path::absolute(&files).unwrap_or(files);
-    Ok((files.join(format!("{}.ready.json", attempt.key)), files.join(format!("{}.go", attempt.key))))
-}
-
-fn handshake(attempt: &Attempt, hold: &Hold) -> Result<Handshake, Stop> {
-    let (ready, go) = handshake_files(attempt)?;
-    Ok(Handshake {
-        ready,
-        go,
-        check_sql: hold.check_sql(),
-        patience_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
-    })
-}
-
-/// Waits until the feeder has sent everything but COMMIT.
-async fn ready(attempt: &Attempt, running: &mut Running, handshake: &Handshake) -> Result<Ready, Stop> {
-    loop {
-        tokio::select! {
-            exit = running.wait() => {
-                return Err(match load::judge(&exit?) {
-                    Err(stop) => stop,
-                    Ok(()) => Failure::new("runplan::restore::feeder", "the feeder ended without a word").into(),
-                });
-            }
-            () = clock::sleep(LOOK) => {}
-            () = attempt.cancelled.cancelled() => {
-                return Err(stop::cancelled().into());
-            }
-        }
-        if let Ok(text) = std::fs::read(&handshake.ready) {
-            return serde_json::from_slice(&text).map_err(|error| {
-                Failure::new("runplan::restore::feeder", format!("the feeder said {error}")).into()
-            });
-        }
-    }
-}
-
-/// Makes the id of the feeder's transaction unreusable, as for every witness: the WAL is flushed past it.
-async fn take_witness(other: &Connection, ready: Ready) -> Result<Witness, Stop> {
-    other
-        .execute(
-            "BEGIN READ WRITE; SET LOCAL synchronous_commit = local; \
-             SELECT pg_catalog.pg_logical_emit_message(true, 'runplan', ''); COMMIT",
-        )
-        .await?;
-    let identity = identity::read(other).await?;
-    Ok(Witness { xid: ready.xid, backend: Backend { pid: ready.pid, started: ready.started }, identity })
-}
-
-/// A backup of a part would take the rest away.
-fn refuse_partial(source: &Source) -> Result<(), Stop> {
-    let scope = source.found.manifest.as_ref().map(|manifest| &manifest.scope);
-    let partial =
-        scope.is_some_and(|scope| scope.contains_key("tables") || scope.contains_key("exclude_tables"));
-    if source.tables.is_none() && !partial {
-        return Ok(());
-    }
-    let message = "only some tables would be restored, and the others in their schemas would be lost";
-    Err(Failure::new("runplan::restore::partial", message)
-        .help("restore them beside (`into: side`) and copy the rows over")
-        .permanent()
-        .into())
-}
-
-/// The statements that make room: every schema of the backup is dropped; `public`, which no dump creates, is made again with
-/// its owner and privileges.
-async fn clear(attempt: &Attempt, inside: &Connection, source: &Source) -> Result<Vec<String>, Stop> {
-    let schemas: BTreeSet<&str> = source
-        .found
-        .tables
-        .keys()
-        .filter_map(|name| name.split_once('.'))
-        .map(|(schema, _)| schema)
-        .collect();
-    if schemas.is_empty() {
-        let message = "the backup holds no table, so there is nothing to restore in place";
-        return Err(Failure::new("runplan::restore::empty", message).permanent().into());
-    }
-    warn_of_losses(attempt, inside, &schemas, source).await?;
-    let mut statements = vec!["SET LOCAL lock_timeout = '10s'".to_owned()];
-    for schema in schemas {
-        let row = inside
-            .row_if_any(&format!(
-                "SELECT pg_catalog.pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace \
-                 WHERE nspname OPERATOR(pg_catalog.=) {}",
-                escape_literal(schema)
-            ))
-            .await?;
-        let Some(row) = row else { continue };
-        statements.push(format!("DROP SCHEMA {} CASCADE", escape_identifier(schema)));
-        if schema == "public" {
-            statements
-                .push(format!("CREATE SCHEMA public AUTHORIZATION {}", escape_identifier(&row.text(0)?)));
-            statements.extend(grants(inside).await?);
-        }
-    }
-    statements.push("SET LOCAL lock_timeout = 0".to_owned());
-    Ok(statements)
-}
-
-/// What makes the schema `public` again as it is; None: it is not there.
-pub async fn public_again(inside: &Connection) -> Result<Option<Vec<String>>, Stop> {
-    let sql = "SELECT pg_catalog.pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace \
-               WHERE nspname OPERATOR(pg_catalog.=) 'public'";
-    let Some(owner) = inside.row_if_any(sql).await? else { return Ok(None) };
-    let mut statements =
-        vec![format!("CREATE SCHEMA public AUTHORIZATION {}", escape_identifier(&owner.text(0)?))];
-    statements.extend(grants(inside).await?);
-    Ok(Some(statements))
-}
-
-/// The privileges on `public` as they are.
-async fn grants(inside: &Connection) -> Result<Vec<String>, Stop> {
-    let found = inside
-        .last(
-            "SELECT a.privilege_type, CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN NULL \
-             ELSE pg_catalog.pg_get_userbyid(a.grantee) END, a.is_grantable FROM pg_catalog.pg_namespace n, \
-             pg_catalog.aclexplode(n.nspacl) a WHERE n.nspname OPERATOR(pg_catalog.=) 'public'",
-        )
-        .await?;
-    let statement = |row: &Vec<Option<String>>| {
-        let privilege = row.first().cloned().flatten().unwrap_or_default();
-        let to = row.get(1).cloned().flatten();
-        let to = to.map_or_else(|| "PUBLIC".to_owned(), |role| escape_identifier(&role));
-        let option =
-            if row.get(2).cloned().flatten().as_deref() == Some("t") { " WITH GRANT OPTION" } else { "" };
-        format!("GRANT {privilege} ON SCHEMA public TO {to}{option}")
-    };
-    Ok(found.rows.iter().map(statement).collect())
-}
-
-/// Tables in the same schemas that the backup does not have, and extensions that go with `public`.
-async fn warn_of_losses(
-    attempt: &Attempt,
-    inside: &Connection,
-    schemas: &BTreeSet<&str>,
-    source: &Source,
-) -> Result<(), Stop> {
-    let list = schemas.iter().map(|schema| escape_literal(schema)).collect::<Vec<_>>().join(", ");
-    let found = inside
-        .last(&format!(
-            "SELECT pg_catalog.concat(n.nspname, '.', c.relname) FROM pg_catalog.pg_class c \
-             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-             WHERE c.relkind IN ('r') AND n.nspname IN ({list}) ORDER BY 1"
-        ))
-        .await?;
-    let has = |name: &String| source.found.tables.get(name).is_some_and(Value::is_number);
-    let lost: Vec<String> = found
-        .rows
-        .into_iter()
-        .filter_map(|row| row.into_iter().next().flatten())
-        .filter(|name| !has(name))
-        .collect();
-    if !lost.is_empty() {
-        attempt.warn(format!("tables that the backup does not have are dropped: {}", lost.join(", ")));
-    }
-    Ok(())
 }
