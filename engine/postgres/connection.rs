@@ -58,6 +58,10 @@ impl Drop for Connection {
     }
 }
 
+/// A standby; a session that begins read-only; who says so.
+const SORT: &str = "SELECT pg_catalog.pg_is_in_recovery(), setting, source FROM pg_catalog.pg_settings \
+    WHERE name OPERATOR(pg_catalog.=) 'default_transaction_read_only'";
+
 impl Connection {
     /// Connects to the first host that answers and is of the wanted sort. A host that refuses the login ends the
     /// search, as with libpq.
@@ -130,6 +134,8 @@ impl Connection {
             match Self::open_one(settings, host, application_name, *way, is_server).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) if first.is_none() && tries_other_way(&error) => first = Some(error),
+                // That one got further: it was let in as far as the password.
+                Err(error) if error.kind() == Kind::Password => return Err(error),
                 Err(error) => return Err(first.unwrap_or(error)),
             }
         }
@@ -180,21 +186,21 @@ impl Connection {
         if wanted == Session::Any {
             return Ok(());
         }
-        let row = self
-            .row("SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')")
-            .await?;
-        let (standby, read_only) = (row.text(0)? == "t", row.text(1)? == "on");
+        let row = self.row(SORT).await?;
+        let (standby, read_only, whose) = (row.text(0)? == "t", row.text(1)? == "on", row.text(2)?);
+        // A freeze closes one database, and our own sessions close themselves: neither says what the server is.
+        let server_is = standby || (read_only && !["client", "session"].contains(&whose.as_str()));
         let fits = match wanted {
             Session::Any | Session::PreferStandby => true,
-            Session::ReadWrite => !read_only,
-            Session::ReadOnly => read_only,
+            Session::ReadWrite => !server_is || (!standby && whose.contains("database")),
+            Session::ReadOnly => server_is,
             Session::Primary => !standby,
             Session::Standby => standby,
         };
         if fits {
             return Ok(());
         }
-        let is = match (standby, read_only) {
+        let is = match (standby, server_is) {
             (true, _) => "a standby",
             (false, true) => "a read-only primary",
             (false, false) => "a primary",

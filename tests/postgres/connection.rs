@@ -150,6 +150,35 @@ async fn of_several_servers_the_wanted_one_is_taken_with_its_own_password() {
     }
 }
 
+/// What is closed for writing by a freeze, or for the session alone, is still the server that takes writes.
+#[tokio::test]
+async fn a_frozen_database_is_still_on_a_server_that_writes() {
+    let frozen = crate::support::cluster::database("read_write").await;
+    let text = |attributes: &str| {
+        let all =
+            frozen.client_environment().into_iter().map(|(name, value)| (name, value.expose().to_owned()));
+        let env: std::collections::HashMap<String, String> = all.collect();
+        Settings::parse(&format!("target_session_attrs={attributes}"), &|name| env.get(name).cloned())
+            .unwrap()
+    };
+    let wanted = text("read-write");
+    connect(&wanted.with_setting("default_transaction_read_only", "on")).await;
+    let sql = format!("ALTER DATABASE \"{}\" SET default_transaction_read_only = on", frozen.database());
+    connect(&wanted).await.execute(&sql).await.unwrap();
+    connect(&wanted).await;
+    let psql = programs().find("psql", 15).unwrap();
+    let mut command = runplan::process::plain::command(psql.path);
+    command.env_clear().envs(wanted.client_environment().iter().map(|(name, value)| (name, value.expose())));
+    assert!(command.args(["-XAtc", "SELECT 1"]).output().unwrap().status.success());
+    let other = Connection::connect(&text("standby"), "test").await.unwrap_err();
+    assert_eq!(other.kind(), Kind::WrongServer);
+    // Our own wish to read only is not what a server says of itself.
+    let admin = connect(&frozen.with_database("postgres")).await;
+    admin.execute(&sql.replace("SET", "RESET").replace(" = on", "")).await.unwrap();
+    let only = text("read-only").with_setting("default_transaction_read_only", "on");
+    assert_eq!(Connection::connect(&only, "test").await.unwrap_err().kind(), Kind::WrongServer);
+}
+
 #[tokio::test]
 async fn the_unix_socket_works() {
     let cluster = shared();

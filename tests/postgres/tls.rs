@@ -141,6 +141,9 @@ async fn prefer_and_allow_take_the_way_that_the_server_lets_them() {
     while encrypted("only_tls", "disable").await.is_err_and(|error| error.kind() != Kind::Access) {}
     assert!(encrypted("only_tls", "allow").await.unwrap());
     assert!(!encrypted("only_plain", "prefer").await.unwrap());
+    // Of two ways, the one that got as far as the password has the words.
+    admin.execute("ALTER ROLE only_tls PASSWORD 'another'").await.unwrap();
+    assert_eq!(encrypted("only_tls", "allow").await.unwrap_err().kind(), Kind::Password);
     let error = encrypted("only_plain", "require").await.unwrap_err();
     assert_eq!((error.kind(), error.sqlstate()), (Kind::Access, Some("28000")));
 
@@ -159,6 +162,16 @@ async fn prefer_and_allow_take_the_way_that_the_server_lets_them() {
     set_mode(&key, 0o600);
     let connection = Connection::connect(&settings, "test").await.unwrap();
     assert_eq!(connection.one("SELECT current_user").await.unwrap(), "by_certificate");
+
+    // The server hears of the certificate's authority only after the handshake, and says so then.
+    let stranger = Authority::new();
+    stranger.signed("client", "/CN=by_certificate", None);
+    let text = text
+        .replace(&certificate.display().to_string(), &stranger.path("client.crt").display().to_string())
+        .replace(&key.display().to_string(), &stranger.path("client.key").display().to_string());
+    let error = Connection::connect(&Settings::parse(&text, &|_| None).unwrap(), "test").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Certificate, "{error}");
+    assert!(error.message().contains("issued by an authority that it does not know"), "{error}");
 }
 
 fn set_mode(path: &Path, mode: u32) {

@@ -92,8 +92,34 @@ impl Target<'_> {
         }
     }
 
+    /// With TLS 1.3 the server says what it thinks of the client's certificate only after the handshake.
+    fn refused_certificate(&self, io: &std::io::Error) -> Option<Error> {
+        use rustls::AlertDescription as Alert;
+        let rustls::Error::AlertReceived(alert) = io.get_ref()?.downcast_ref::<rustls::Error>()? else {
+            return None;
+        };
+        let why = match alert {
+            Alert::UnknownCA => "was issued by an authority that it does not know",
+            Alert::CertificateExpired => "has expired",
+            Alert::CertificateRevoked => "was revoked",
+            Alert::CertificateRequired => "is missing, and it wants one",
+            Alert::BadCertificate | Alert::UnsupportedCertificate | Alert::CertificateUnknown => {
+                "is not good"
+            }
+            Alert::DecryptError => "and its key do not belong together",
+            _ => return None,
+        };
+        let message =
+            format!("the server at {} refused the session: the client's certificate {why}", self.endpoint);
+        let help = "check sslcert and sslkey, and the server's ssl_ca_file and clock";
+        Some(Error::new(Kind::Certificate, message, help))
+    }
+
     fn unreachable(&self, io: &std::io::Error) -> Error {
         use std::io::ErrorKind;
+        if let Some(refused) = self.refused_certificate(io) {
+            return refused;
+        }
         let endpoint = self.endpoint;
         let (kind, message) = match io.kind() {
             ErrorKind::ConnectionRefused | ErrorKind::NotFound => {

@@ -47,7 +47,8 @@ fn system_bundle() -> String {
 pub(super) fn session_environment(settings: &Settings, set: &mut dyn FnMut(&str, String)) {
     let session = match settings.session {
         Session::Any => None,
-        Session::ReadWrite => Some("read-write"),
+        // A frozen database's sessions begin read-only, and are still where they should be.
+        Session::ReadWrite => Some("primary"),
         Session::ReadOnly => Some("read-only"),
         Session::Primary => Some("primary"),
         Session::Standby => Some("standby"),
