@@ -6,6 +6,7 @@ use super::error::Error;
 use super::exit::Exit;
 use super::progress::Shared;
 use super::signals;
+use super::state_dir;
 use super::stored::Stored;
 use super::telling;
 use crate::clock;
@@ -13,7 +14,7 @@ use crate::drive::{self, Setup, Start};
 use crate::plan::StepId;
 use crate::report;
 use crate::review::Usual;
-use crate::run::{Finish, Phase, State};
+use crate::run::{Finish, Phase, State, placed};
 use crate::steps::{self, World};
 use crate::store::{Held, Store, Timing};
 use crate::terminal::{self, Board, Places, Prompts, Screen, Times, View};
@@ -135,6 +136,8 @@ pub fn exit_of(state: &State) -> Exit {
 fn write_report(store: &Store, state: &State, directory: &Path) -> Option<PathBuf> {
     let stored = Stored::read(store, &state.run).ok()?;
     let text = report::markdown(&report::Report::of(&stored.state, &stored.records));
+    let place = state_dir::place_of(store.root());
+    let text = placed(&text, place.as_deref());
     let path = directory.join("report.md");
     let mut private = OpenOptions::new();
     private.write(true).create(true).truncate(true).mode(0o600);

@@ -156,13 +156,8 @@ impl Prune {
         screen: &Screen,
         goes: Vec<(Option<&'f Asked>, &'f Leftover)>,
     ) -> Result<Vec<(Option<&'f Asked>, &'f Leftover)>, Error> {
-        if !self.yes {
-            let many = if goes.len() == 1 { "this".to_owned() } else { format!("these {}", goes.len()) };
-            if !(screen.is_attended() && terminal::confirm(screen, &format!("Remove {many} for good?"))) {
-                let message = "nobody confirmed the removal; nothing was removed";
-                return Err(Error::usage_with(message, "confirm it on a terminal, or with --yes"));
-            }
-        }
+        let many = if goes.len() == 1 { "this".to_owned() } else { format!("these {}", goes.len()) };
+        agree(screen, self.yes, &format!("Remove {many} for good?"))?;
         let (last, mut agreed): (Vec<_>, Vec<_>) = goes.into_iter().partition(|(_, one)| one.is_last_copy());
         for one in last {
             let name = &one.1.name;
@@ -185,6 +180,18 @@ impl Prune {
         }
         Ok(agreed)
     }
+}
+
+/// Nothing is removed that nobody agreed to. `yes`: somebody did, on the command line.
+///
+/// # Errors
+/// Nobody agrees, or nobody can be asked.
+pub fn agree(screen: &Screen, yes: bool, question: &str) -> Result<(), Error> {
+    if yes || screen.is_attended() && terminal::confirm(screen, question) {
+        return Ok(());
+    }
+    let message = "nobody confirmed the removal; nothing was removed";
+    Err(Error::usage_with(message, "confirm it on a terminal, or with --yes"))
 }
 
 /// What all runs left behind, wherever that can be seen.

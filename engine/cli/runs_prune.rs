@@ -79,11 +79,7 @@ impl PruneRuns {
         }
         let many = if goes.len() == 1 { "this run".to_owned() } else { format!("these {} runs", goes.len()) };
         let question = format!("Remove the journal and files of {many} for good?");
-        let agreed = self.yes || screen.is_attended() && terminal::confirm(screen, &question);
-        if !agreed {
-            let message = "nobody confirmed the removal; nothing was removed";
-            return Err(Error::usage_with(message, "confirm it on a terminal, or with --yes"));
-        }
+        prune::agree(screen, self.yes, &question)?;
         let outcomes = remove(screen, &store, &goes)?;
         let freed: u64 =
             outcomes.iter().filter(|(_, problem)| problem.is_none()).map(|(one, _)| one.bytes).sum();

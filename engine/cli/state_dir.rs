@@ -3,15 +3,24 @@
 use super::command::Globals;
 use super::error::Error;
 use crate::plan::RunId;
-use crate::run::Phase;
+use crate::run::{Phase, quoted};
 use crate::store::{Brief, Store};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn place(globals: &Globals) -> Result<PathBuf, Error> {
     match &globals.state {
         Some(path) => Ok(path.clone()),
         None => Ok(Store::default_dir(|name| std::env::var_os(name))?),
     }
+}
+
+/// How a command names the directory, when it is not the one that it would take by itself.
+pub fn place_of(root: &Path) -> Option<String> {
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let root = whole(root);
+    let usual = Store::default_dir(|name| std::env::var_os(name)).ok();
+    let is_usual = usual.is_some_and(|usual| whole(&usual) == root);
+    (!is_usual).then(|| quoted(&root.display().to_string()))
 }
 
 /// To run, or to say something to a run.

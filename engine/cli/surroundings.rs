@@ -2,6 +2,7 @@
 
 use super::actor;
 use super::error::Error;
+use super::state_dir;
 use crate::drive;
 use crate::plan::{Action, Changes, Name, RunId, Sp, Span, Step, StepId, Table, expand};
 use crate::postgres::{Programs, Settings};
@@ -51,6 +52,8 @@ pub fn world(
         Some((values, databases)) => (Some(values), databases),
         None => (None, HashMap::new()),
     };
+    // STATE/runs/RUN
+    let place = state.ancestors().nth(2).and_then(state_dir::place_of);
     let mut secrets = given.secrets;
     secrets.extend(secret_params(shape, &given.params));
     Ok(World::new(WorldOptions {
@@ -66,6 +69,7 @@ pub fn world(
         programs: Programs::new(given.pg_bin, std::env::var_os("PATH")),
         params: given.params,
         rehearsal,
+        place,
     }))
 }
 

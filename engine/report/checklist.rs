@@ -142,7 +142,11 @@ fn reopened(state: &State) -> Option<Proof> {
     let windows = windows(state);
     let all = windows.iter().map(|window| Some((window.closed_at?, &window.window)));
     let (last, window) = all.collect::<Option<Vec<_>>>()?.into_iter().max()?;
-    Some(Proof { words: format!("at {}", second(last)), steps: vec![StepId::new(format!("{window}.close"))] })
+    // Its own end, or what undid its beginning.
+    let ends = ["close", "open"].map(|end| StepId::new(format!("{window}.{end}")));
+    let is_closed = state.entry(&ends[0]).is_some_and(|entry| entry.state.stands());
+    let step = ends.into_iter().nth(usize::from(!is_closed))?;
+    Some(Proof { words: format!("at {}", second(last)), steps: vec![step] })
 }
 
 fn second(at: jiff::Timestamp) -> String {

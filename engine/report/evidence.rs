@@ -67,6 +67,8 @@ pub struct Loss {
     pub summary: String,
     /// It came to it: a database was exchanged or overwritten afterwards, and that stands.
     pub happened: bool,
+    /// The run is over, and it did not come to it: it was undone, or nothing was exchanged.
+    pub averted: bool,
 }
 
 /// A backup that was taken.
@@ -179,15 +181,20 @@ pub fn losses(state: &State) -> Vec<Loss> {
     let happened = |counted: &Entry| {
         state.shape.flow.steps().iter().any(|step| {
             let loses = matches!(step.action.value, Action::Swap(_) | Action::Copy(_) | Action::Restore(_));
-            let entry = state.entry(&step.id.value).filter(|entry| entry.state == StepState::Done);
+            // One that could not be undone, or was left, did what it did.
+            let entry = state.entry(&step.id.value).filter(|entry| entry.state.stands());
             loses && entry.is_some_and(|entry| entry.finished_at >= counted.finished_at)
         })
     };
+    // An undo that lost something was agreed to with that.
+    let with_loss = state.entries().any(|(_, entry)| entry.accepted_loss.is_some());
     with_results(state)
         .filter(|(step, _)| counts(step))
         .filter_map(|(step, entry)| {
             let (step, summary) = (step.id.value.clone(), text(&entry.outputs, "summary")?);
-            Some(Loss { step, summary, happened: happened(entry) })
+            let happened = happened(entry);
+            let averted = !happened && state.result.is_some() && !with_loss;
+            Some(Loss { step, summary, happened, averted })
         })
         .collect()
 }

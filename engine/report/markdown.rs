@@ -164,9 +164,16 @@ impl Page {
             return;
         }
         let happened = report.losses.iter().any(|loss| loss.happened);
-        self.heading(if happened { "What was lost" } else { "What would be lost" });
+        let averted = report.losses.iter().all(|loss| loss.averted);
+        self.heading(match (happened, averted) {
+            (true, _) => "What was lost",
+            (false, true) => "Nothing was lost: what would have been",
+            (false, false) if report.result.is_some() => "What going on would have lost",
+            (false, false) => "What would be lost",
+        });
         for loss in &report.losses {
-            self.line(&format!("- {} (`{}`)", in_line(&loss.summary), loss.step));
+            let not = if happened && !loss.happened { ", not lost" } else { "" };
+            self.line(&format!("- {} (`{}`{not})", in_line(&loss.summary), loss.step));
         }
     }
 

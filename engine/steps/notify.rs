@@ -16,7 +16,7 @@ use crate::plan::action::Notify;
 use crate::plan::action::notify::Level;
 use crate::plan::site::ChannelType;
 use crate::plan::{Text, template};
-use crate::run::{Failure, Notice, Outcome, Outputs};
+use crate::run::{Failure, Notice, Outcome, Outputs, placed};
 use deliver::Lost;
 use message::Message;
 use serde_json::Map;
@@ -82,7 +82,10 @@ pub async fn notice(attempt: &Attempt, notice: &Notice) -> Option<Failure> {
             Ok(text) => text,
             Err(failure) => return Some(failure),
         },
-        None => attempt.world.secrets.redactor().clean(&notice.text),
+        None => {
+            let text = placed(&notice.text, attempt.world.place.as_deref());
+            attempt.world.secrets.redactor().clean(&text)
+        }
     };
     let subject = notice.subject.to_owned();
     let run = attempt.world.run.as_str();

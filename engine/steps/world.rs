@@ -34,6 +34,8 @@ pub struct World {
     pub rehearsal: Option<Map<String, Value>>,
     /// `run` in templates, kept up to date by the driver.
     run_values: RwLock<Value>,
+    /// The state directory as it is typed, when a command has to name it.
+    pub place: Option<String>,
     /// Notifications under way.
     pub courier: Courier,
 }
@@ -53,6 +55,8 @@ pub struct WorldOptions {
     /// With the secret ones.
     pub params: Map<String, Value>,
     pub rehearsal: Option<Map<String, Value>>,
+    /// The state directory as it is typed, when a command has to name it.
+    pub place: Option<String>,
 }
 
 impl World {
@@ -73,6 +77,7 @@ impl World {
             results: Results::default(),
             rehearsal: options.rehearsal,
             run_values: RwLock::new(Value::Null),
+            place: options.place,
             courier: Courier::default(),
         })
     }

@@ -41,7 +41,8 @@ impl Board {
     /// A line that stays, above what moves.
     pub fn print(&self, text: &str) {
         let mut inner = self.lock();
-        let text = tame(text);
+        let text = self.screen.placed(text);
+        let text = tame(&text);
         inner.remember(&text);
         match &inner.bar {
             Some((bar, ..)) => bar.println(&*text),

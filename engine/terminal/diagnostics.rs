@@ -2,6 +2,7 @@
 
 use super::excerpt::Excerpt;
 use super::screen::{Format, Screen};
+use super::whole::{glued, unglued};
 use crate::plan::{Finding, Placed, Severity, Sources};
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NarratableReportHandler, SourceCode,
@@ -58,12 +59,73 @@ impl Diagnostic for Shown<'_> {
     }
 }
 
+/// A diagnostic whose commands are whole, and name the state directory where they have to.
+#[derive(Debug)]
+struct Whole<'d> {
+    found: &'d dyn Diagnostic,
+    message: String,
+    help: Option<String>,
+}
+
+impl<'d> Whole<'d> {
+    fn new(screen: &Screen, found: &'d dyn Diagnostic) -> Self {
+        let whole = |text: String| glued(&screen.placed(&text));
+        Self {
+            found,
+            message: whole(found.to_string()),
+            help: found.help().map(|help| whole(help.to_string())),
+        }
+    }
+}
+
+impl fmt::Display for Whole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Whole<'_> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.found.source()
+    }
+}
+
+impl Diagnostic for Whole<'_> {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.found.code()
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        self.found.severity()
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.found.source_code()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.found.labels()
+    }
+
+    fn diagnostic_source(&self) -> Option<&dyn Diagnostic> {
+        self.found.diagnostic_source()
+    }
+}
+
 /// Draws a diagnostic, or tells it to those who hear it.
 fn render(screen: &Screen, text: &mut String, found: &dyn Diagnostic) -> fmt::Result {
+    let whole = Whole::new(screen, found);
+    let mut drawn = String::new();
     match screen.spoken {
-        true => NarratableReportHandler::new().with_context_lines(1).render_report(text, found),
-        false => handler(screen).render_report(text, found),
-    }
+        true => NarratableReportHandler::new().with_context_lines(1).render_report(&mut drawn, &whole),
+        false => handler(screen).render_report(&mut drawn, &whole),
+    }?;
+    text.push_str(&unglued(&drawn));
+    Ok(())
 }
 
 fn handler(screen: &Screen) -> GraphicalReportHandler {
@@ -117,7 +179,7 @@ pub fn error(screen: &Screen, error: &dyn Diagnostic) {
             "error": {
                 "code": error.code().map(|code| code.to_string()),
                 "message": message(error),
-                "help": error.help().map(|help| help.to_string()),
+                "help": error.help().map(|help| screen.placed(&help.to_string()).into_owned()),
             },
         });
         screen.error(&object.to_string());
@@ -142,7 +204,21 @@ fn message(error: &dyn Diagnostic) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::screen::Look;
     use super::*;
+
+    #[test]
+    fn a_command_in_a_help_is_in_one_line_and_names_its_place() {
+        let look = Look { place: Some("/srv/state".to_owned()), ..Look::default() };
+        let mut screen = Screen::new(look);
+        screen.width = 60;
+        let help = "look first; `runplan resolve k7f3 switched --skip --reason 'it stays as it is'` goes on with the rest";
+        let error = miette::miette!(help = help, "it cannot be undone");
+        let mut text = String::new();
+        render(&screen, &mut text, error.as_ref()).unwrap();
+        let whole = "`runplan --state /srv/state resolve k7f3 switched --skip --reason 'it stays as it is'`";
+        assert!(text.lines().any(|line| line.contains(whole)), "{text}");
+    }
 
     #[test]
     fn what_can_be_typed_is_not_broken_at_a_hyphen() {

@@ -4,6 +4,7 @@
 use super::cells::Cells;
 use super::paint::{Paint, Tone};
 use super::screen::Screen;
+use super::whole::{glued, unglued};
 use crate::report::{Mark, Told};
 use crate::run::State;
 use jiff::Timestamp;
@@ -111,7 +112,7 @@ fn inside(text: &str) -> String {
 /// a path or a command, to be copied.
 fn words(text: &str, first: usize, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for line in text.lines() {
+    for line in glued(text).lines() {
         let mut fresh = true;
         for word in line.split(' ') {
             let room = if lines.len() <= 1 { first } else { room };
@@ -125,7 +126,7 @@ fn words(text: &str, first: usize, room: usize) -> Vec<String> {
             fresh = false;
         }
     }
-    lines
+    lines.iter().map(|line| unglued(line)).collect()
 }
 
 /// With the full stop that a voice pauses at.
@@ -166,5 +167,10 @@ mod tests {
         );
         assert_eq!(words("one\ntwo three", 20, 20), ["one", "two three"]);
         assert!(words("", 5, 5).is_empty());
+        assert_eq!(
+            words("say `runplan resume k7f3` then", 8, 12),
+            ["say", "`runplan resume k7f3`", "then"],
+            "a command is not broken"
+        );
     }
 }

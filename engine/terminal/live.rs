@@ -154,7 +154,12 @@ impl Live {
     }
 
     fn show(&mut self, state: &State) {
-        self.easel.put(self.scenes.scene(state, &self.gauges));
+        let mut scene = self.scenes.scene(state, &self.gauges);
+        scene.next = self.screen.placed(&scene.next).into_owned();
+        if let Some(late) = &mut scene.late {
+            late.next = self.screen.placed(&late.next).into_owned();
+        }
+        self.easel.put(scene);
         if self.end.is_none() {
             let (end, ended) = channel::<()>();
             let easel = self.easel.clone();

@@ -25,6 +25,7 @@ mod summary;
 mod table;
 mod tame;
 mod view;
+mod whole;
 
 pub use asked::{asked, doubts};
 pub use asking::{ask_value, confirm};

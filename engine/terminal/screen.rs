@@ -4,9 +4,15 @@
 
 use super::paint::{Paint, Tone};
 use super::tame::tame;
+use crate::run::placed;
 use jiff::tz::TimeZone;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+
+/// Fields of JSON that hold what to type.
+const COMMANDS: &[&str] = &["command", "help", "next", "remove"];
 
 /// Who reads what is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -38,7 +44,7 @@ pub enum Color {
 }
 
 /// What was asked for on the command line.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Look {
     pub format: Format,
     pub color: Color,
@@ -46,6 +52,8 @@ pub struct Look {
     pub verbose: u8,
     /// No line is ever drawn over.
     pub plain: bool,
+    /// The state directory as it is typed, when a command has to name it.
+    pub place: Option<String>,
 }
 
 /// The terminal, or what stands in its place.
@@ -63,6 +71,8 @@ pub struct Screen {
     pub zone: TimeZone,
     out: Paint,
     err: Paint,
+    /// Where the commands that are shown find their runs, when they have to say it.
+    place: Option<Arc<str>>,
 }
 
 impl Screen {
@@ -88,6 +98,7 @@ impl Screen {
             zone: TimeZone::system(),
             out: Paint { colour: wanted(out_tty) && look.format == Format::Human },
             err: Paint { colour: wanted(err_tty) },
+            place: look.place.map(Arc::from),
         }
     }
 
@@ -111,20 +122,29 @@ impl Screen {
         self.format == Format::Json
     }
 
+    /// Text with the state directory in its commands, when they have to name it.
+    pub fn placed<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        placed(text, self.place.as_deref())
+    }
+
     /// A line of the result.
     pub fn line(&self, text: &str) {
         match self.format {
             // A program gets every character as it was; JSON escapes what it must.
             Format::Json => print(text, true),
-            _ => print(&tame(text), true),
+            _ => print(&tame(&self.placed(text)), true),
         }
     }
 
     /// Text of the result: as it is for files and programs, harmless on a terminal.
     pub fn text(&self, text: &str) {
+        let text = match self.format {
+            Format::Human | Format::Markdown => self.placed(text),
+            Format::Json | Format::Html | Format::Mermaid | Format::Svg => Cow::Borrowed(text),
+        };
         match std::io::stdout().is_terminal() {
-            true => print(&tame(text), false),
-            false => print(text, false),
+            true => print(&tame(&text), false),
+            false => print(&text, false),
         }
     }
 
@@ -148,25 +168,47 @@ impl Screen {
     /// A line for people only: not with `--quiet`, not for programs.
     pub fn say(&self, text: &str) {
         if !self.quiet && self.format == Format::Human {
-            print(&tame(text), true);
+            print(&tame(&self.placed(text)), true);
         }
     }
 
     /// One JSON value, in a line of its own.
     pub fn json(&self, value: &Value) {
-        print(&value.to_string(), true);
+        print(&self.with_place(value).to_string(), true);
     }
 
     /// A JSON document, indented on a terminal.
     pub fn document(&self, value: &Value) {
-        let text = serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string());
+        let value = self.with_place(value);
+        let text = serde_json::to_string_pretty(&value).unwrap_or_else(|_| value.to_string());
         print(&text, true);
+    }
+
+    /// A value whose commands name the state directory, when they have to.
+    fn with_place(&self, value: &Value) -> Value {
+        match value {
+            _ if self.place.is_none() => value.clone(),
+            Value::Object(fields) => {
+                let one = |(name, value): (&String, &Value)| {
+                    let value = match value {
+                        Value::String(text) if COMMANDS.contains(&name.as_str()) => {
+                            self.placed(text).into_owned().into()
+                        }
+                        value => self.with_place(value),
+                    };
+                    (name.clone(), value)
+                };
+                Value::Object(fields.iter().map(one).collect())
+            }
+            Value::Array(items) => Value::Array(items.iter().map(|item| self.with_place(item)).collect()),
+            other => other.clone(),
+        }
     }
 
     /// A remark beside the result: on stderr, not with `--quiet`.
     pub fn remark(&self, text: &str) {
         if !self.quiet {
-            print_error(text);
+            print_error(&self.placed(text));
         }
     }
 
@@ -179,19 +221,23 @@ impl Screen {
 
     /// Something that needs attention: on stderr, always.
     pub fn warn(&self, text: &str) {
+        let text = self.placed(text);
         print_error(&format!("{} {text}", self.err.of(Tone::Caution, "warning:")));
     }
 
     /// Text of errors, when there are any.
     pub fn error_unless_empty(&self, text: &str) {
         if !text.is_empty() {
-            print_error(text);
+            self.error(text);
         }
     }
 
     /// Text of an error: on stderr, always.
     pub fn error(&self, text: &str) {
-        print_error(text);
+        match self.format {
+            Format::Json => print_error(text),
+            _ => print_error(&self.placed(text)),
+        }
     }
 }
 

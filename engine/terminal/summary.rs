@@ -2,10 +2,10 @@
 //! application was closed, where the report is, what to type next.
 
 use super::asked::asked;
-use super::cells::wrapped;
 use super::line::sentence;
 use super::paint::Tone;
 use super::screen::Screen;
+use super::whole::folded;
 use crate::plan::StepId;
 use crate::report::{self, Kept, amount};
 use crate::run::{Course, Finish, Phase, State, StepState, passed_over, standing};
@@ -45,8 +45,11 @@ pub fn summary(screen: &Screen, state: &State, places: &Places, times: Times) ->
             text.push_str(&spoken(name, &value, is_prose));
             continue;
         }
-        let value =
-            if is_prose && screen.live { folded(&value, screen.width.saturating_sub(14)) } else { value };
+        let value = if is_prose && screen.live {
+            folded(&screen.placed(&value), screen.width.saturating_sub(14), 2).join("\n")
+        } else {
+            value
+        };
         let mut lines = value.lines();
         let first = lines.next().unwrap_or_default();
         text.push_str(&format!("  {}  {first}\n", paint.of(Tone::Strong, &format!("{name:9}"))));
@@ -62,12 +65,6 @@ fn spoken(name: &str, value: &str, is_prose: bool) -> String {
     let one = |line: &str| if is_prose { sentence(line.trim()) } else { line.trim().to_owned() };
     let lines: Vec<String> = value.lines().map(one).collect();
     format!("{name}: {}\n", lines.join("\n"))
-}
-
-/// Broken between words.
-fn folded(value: &str, columns: usize) -> String {
-    let lines: Vec<String> = value.lines().flat_map(|line| wrapped(line, columns, 2)).collect();
-    lines.join("\n")
 }
 
 fn headline(state: &State, Times { last, now }: Times) -> (Tone, String) {

@@ -366,3 +366,23 @@ fn a_run_stays_as_long_as_what_it_left_behind() {
     sandbox.run("prune --yes").code(0);
     prune().says("removed 1 run");
 }
+
+#[test]
+fn a_run_that_keeps_a_database_frozen_stays_until_it_is_opened_again() {
+    let (_settings, sandbox) = begin("prune_frozen");
+    sandbox.plan(&format!(
+        "{HEAD}  - {{ id: frozen, freeze: {{ database: app }} }}\n  \
+         - {{ id: bad, shell: {{ argv: [\"false\"], changes: none }} }}\n"
+    ));
+    sandbox.run("plan.yaml").code(4);
+    sandbox.run("stop plan --for-good").code(0).complains("database app is still frozen");
+    let run = sandbox.only_run();
+    let prune = || sandbox.run("runs prune --older-than 0s --yes --format json").code(0).json();
+    let why = prune()["runs"][0]["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("database app is still frozen by it"), "{why}");
+    assert!(why.contains(&format!("runplan undo {run}")), "{why}");
+    assert!(sandbox.state().join("runs").join(&run).is_dir(), "its undo alone knows how to open it");
+    sandbox.run("undo plan --yes").code(1);
+    assert_eq!(prune()["runs"][0]["removed"], true);
+    assert!(!sandbox.state().join("runs").join(&run).exists());
+}

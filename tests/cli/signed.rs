@@ -255,3 +255,32 @@ fn broken_glass_stands_first_in_every_report() {
     let (glass, summary) = (page.find("id=\"break-glass\"").unwrap(), page.find("id=\"summary\"").unwrap());
     assert!(glass < summary);
 }
+
+/// The commands of the manual, as they stand there, prove what bob signed and nothing else.
+#[test]
+fn what_the_manual_says_proves_a_signature_without_runplan() {
+    let sandbox = Sandbox::new();
+    let public = key(&sandbox, "id", &["ed25519"], "");
+    let run = waiting(&sandbox, &[public]);
+    sandbox.run(&format!("approve {run} go --key id --comment 'looks right'")).code(0);
+    let manual = include_str!("../../docs/approvals.md");
+    let block = manual.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let script =
+        block.replace("RUN", &run).replacen("runplan ", &format!("{} ", env!("CARGO_BIN_EXE_runplan")), 1);
+    let prove = |script: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-e", "-c", script]).current_dir(sandbox.path(""));
+        sandbox.surround(&mut command);
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (output.status.success(), said.concat())
+    };
+    let (is_good, said) = prove(&script);
+    assert!(is_good && said.contains("Good \"runplan-approval\" signature for bob"), "{said}");
+    let text = sandbox.read("signed/1-go.json");
+    assert!(text.contains("looks right"), "{text}");
+    std::fs::write(sandbox.path("signed/1-go.json"), text.replace("looks right", "looks wrong")).unwrap();
+    let verify = script.lines().last().unwrap();
+    let (is_good, said) = prove(&format!("cd signed\n{verify}"));
+    assert!(!is_good && said.contains("Could not verify signature"), "{said}");
+}

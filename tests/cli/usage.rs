@@ -158,3 +158,34 @@ fn there_is_nothing_to_resume_at_first() {
         serde_json::json!({"format": 1, "runs": []})
     );
 }
+
+#[test]
+fn what_is_to_be_typed_names_the_state_directory_where_it_must() {
+    let sandbox = Sandbox::new();
+    sandbox.plan("steps:\n  - { id: go, approve: { message: \"Swap it?\" } }\n");
+    let place = sandbox.path("my state").display().to_string();
+    let ran = sandbox.run(&format!("--state '{place}' run plan.yaml")).code(4);
+    let named = format!("runplan --state '{place}' ");
+    let runs = sandbox.run(&format!("--state '{place}' runs --format json")).json();
+    let run = runs["runs"][0]["run"].as_str().unwrap().to_owned();
+    assert_eq!(runs["runs"][0]["parked"]["command"], format!("{named}approve {run} go"));
+    ran.says(&format!("Next       {named}approve {run} go")).says(&format!("{named}logs {run}"));
+    let lacking = format!("runplan approve {run}");
+    let status = sandbox.run(&format!("status --state '{place}'")).code(0);
+    assert!(!status.stdout.contains(&lacking), "{}", status.stdout);
+    let report =
+        std::fs::read_to_string(sandbox.path("my state").join("runs").join(&run).join("report.md")).unwrap();
+    assert!(report.contains(&format!("`{named}approve {run} go`")), "{report}");
+    // What is shown can be typed as it stands.
+    let command = status.stdout.lines().find_map(|line| line.trim().strip_prefix("Next")).unwrap().trim();
+    sandbox
+        .run(command.strip_prefix("runplan ").unwrap())
+        .code(0)
+        .says(&format!("next: {named}resume {run}"));
+    let wrong = sandbox.run(&format!("--state '{place}' approve {run} go")).code(2);
+    wrong.complains(&format!("`{named}status {run}`"));
+    // The directory that a command takes by itself is not named, whichever way it was given.
+    let usual = sandbox.state().display().to_string();
+    let ran = sandbox.run(&format!("--state '{usual}' run plan.yaml")).code(4);
+    ran.says("Next       runplan approve plan-");
+}

@@ -268,3 +268,28 @@ fn a_window_that_was_opened_and_undone_was_downtime() {
     let ended = windows(&run);
     assert!(ended.len() == 2 && ended[1].1.is_some_and(|at| at > again[1].0), "{ended:?}");
 }
+
+#[test]
+fn a_run_that_was_undone_is_not_said_to_have_lost_anything() {
+    let verify = "verify: { database: app, checks: [ { name: lost, lost: { side: app_side } } ] }";
+    let steps = format!(
+        "  - {{ id: counted, {verify} }}\n  \
+         - {{ id: switched, needs: [counted], swap: {{ database: app, with: app_side }} }}\n  \
+         - {{ id: after, needs: [switched], shell: {{ argv: [\"true\"], changes: none, repeatable: true }} }}\n"
+    );
+    let mut run = Run::begin(&steps);
+    let report = |run: &Run| report::markdown(&report::Report::of(&run.state, &[]));
+    run.done("counted", json!({ "summary": "4 rows of messages" }));
+    assert!(report(&run).contains("## What would be lost"), "{}", report(&run));
+    run.done("switched", json!({}));
+    assert!(report(&run).contains("## What was lost"), "{}", report(&run));
+    run.end("after", Outcome::Failed(Failure::new("test::failed", "no")));
+    run.undo();
+    run.undone("switched", Outcome::Failed(Failure::new("test::failed", "no way")));
+    assert!(report(&run).contains("## What was lost"), "it stands: {}", report(&run));
+    run.resolve("switched", Resolution::Retry);
+    run.undone("switched", Outcome::Done(Outputs::new()));
+    assert_eq!(run.state.result, Some(Finish::Undone));
+    let said = report(&run);
+    assert!(said.contains("## Nothing was lost") && !said.contains("## What w"), "{said}");
+}

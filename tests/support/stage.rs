@@ -152,6 +152,7 @@ fn world(setting: &Setting, shape: &Shape, directory: &Path) -> Arc<World> {
         targets: Targets::new(databases, setting.databases.clone()),
         params: setting.params.clone(),
         rehearsal: setting.rehearsal.clone(),
+        place: None,
     });
     world.set_run_values(json!({ "id": "test-20261122-0311-k7f3", "reason": "a test" }));
     world

@@ -10,6 +10,10 @@ use lettre::message::{Mailbox, Mailboxes};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{Message as Mail, SmtpTransport, Transport};
+use std::sync::OnceLock;
+
+/// Read once, for however many mails.
+static AUTHORITIES: OnceLock<Vec<Certificate>> = OnceLock::new();
 
 const LONGEST_SUBJECT: usize = 200;
 
@@ -84,12 +88,15 @@ pub fn port(channel: &Channel) -> u16 {
 }
 
 /// The authorities that this machine trusts; the company's own are among them.
+fn authorities() -> Vec<Certificate> {
+    let found = rustls_native_certs::load_native_certs().certs;
+    found.into_iter().filter_map(|one| Certificate::from_der(one.to_vec()).ok()).collect()
+}
+
 fn trust(server: &str) -> Result<TlsParameters, Refused> {
     let mut builder = TlsParameters::builder(server.to_owned()).certificate_store(CertificateStore::None);
-    for found in rustls_native_certs::load_native_certs().certs {
-        if let Ok(certificate) = Certificate::from_der(found.to_vec()) {
-            builder = builder.add_root_certificate(certificate);
-        }
+    for certificate in AUTHORITIES.get_or_init(authorities) {
+        builder = builder.add_root_certificate(certificate.clone());
     }
     builder.build_rustls().map_err(|error| Refused::never(format!("TLS cannot be used: {error}")))
 }
