@@ -2,6 +2,7 @@
 //! resolved here and nowhere else. A step never decides what is next and never writes the journal: it notes facts
 //! through its attempt, and its outcome is data.
 
+mod access;
 mod approve;
 mod archive;
 mod attempt;

@@ -2,6 +2,7 @@
 //! statements, sessions, channels. Every question is read-only and has a time limit, and all concerns come in one pass.
 //! Must never change anything, keep a lock, or decide whether the run starts: that is said by who reads the answer.
 
+mod access;
 mod archives;
 mod around;
 mod blockers;
@@ -133,6 +134,7 @@ async fn database(
     found.extend(writable::look(world, &server, uses).await);
     found.extend(privileges::look(&server, uses).await);
     found.extend(blockers::look(&server, uses).await);
+    found.extend(access::look(&server, uses).await);
     found.extend(replaced::look(world, options, &server, uses).await);
     found.extend(around::look(world, &server, uses).await);
     found.extend(sessions::look(world, &server, uses).await);

@@ -1,5 +1,6 @@
 //! Every action against the real programs and servers: what it does, what it says, what it finds out after a crash.
 
+mod access;
 mod approve;
 pub mod backup;
 mod claims;

@@ -2,6 +2,7 @@
 //! CREATE DATABASE itself sets; then its comment says whose it is, and in the end that it is complete. Must never touch a
 //! database of that name that carries neither.
 
+use super::super::access;
 use super::super::archive::Format;
 use super::super::attempt::Attempt;
 use super::super::client;
@@ -202,6 +203,9 @@ impl Side<'_> {
         let settings = self.target.settings.with_database(name);
         let label = application_name(&self.attempt.world, self.attempt.step.id.value.as_str());
         let inside = stop::unless_cancelled(self.attempt, Connection::connect(&settings, &label)).await?;
+        if action.owners == Owners::Skip {
+            self.tell_access(&inside).await;
+        }
         analyse::tables(self.attempt, action, inside).await?;
         let database = Database::expect(&self.server, name).await?;
         if self.has_token(&database) {
@@ -209,6 +213,34 @@ impl Side<'_> {
         }
         self.server.execute(&comment_sql(name, &self.mark(database.oid, true).text())).await?;
         Ok(self.outputs(&database))
+    }
+
+    /// Without owners and grants the application may be locked out of the copy: said while there is time.
+    async fn tell_access(&self, inside: &Connection) {
+        let label = application_name(&self.attempt.world, self.attempt.step.id.value.as_str());
+        let asked = async {
+            let live = Connection::connect(&self.target.settings, &label).await?;
+            Ok::<_, crate::postgres::Error>(access::lost(
+                &access::live(&live).await?,
+                &access::copy(inside).await?,
+            ))
+        };
+        match asked.await {
+            Ok(lost) if lost.is_empty() => {}
+            Ok(lost) => self.attempt.warn(format!(
+                "roles that can use {} cannot use {}: {}; {}",
+                self.chosen.live,
+                self.chosen.name,
+                lost.join(", "),
+                access::HELP
+            )),
+            Err(error) => self.attempt.warn(format!(
+                "whether everybody who uses {} can use {} is not known: {}",
+                self.chosen.live,
+                self.chosen.name,
+                error.message()
+            )),
+        }
     }
 
     fn outputs(&self, database: &Database) -> Outputs {

@@ -1,11 +1,12 @@
 //! What would break a swap, found before anything is changed: every reason at once, each in exact words.
 
+use super::super::access;
 use super::super::attempt::Attempt;
 use super::super::database::Database;
 use super::super::mark::Kind;
 use super::super::sessions;
 use super::super::stop::Stop;
-use super::super::targets::Target;
+use super::super::targets::{Target, application_name};
 use super::replicas;
 use crate::plan::RunId;
 use crate::postgres::{Connection, Error, escape_literal};
@@ -34,8 +35,43 @@ pub async fn check(
     if !side.open {
         reasons.push(format!("{} does not accept connections", side.name));
     }
-    refuse(reasons)
+    refuse(reasons)?;
+    access(attempt, target, live, side).await
 }
+
+/// A role that uses the live database must be able to use the copy: else the swap locks the application out.
+async fn access(attempt: &Attempt, target: &Target, live: &Database, side: &Database) -> Result<(), Stop> {
+    let label = application_name(&attempt.world, attempt.step.id.value.as_str());
+    let asked = async {
+        let before = Connection::connect(&target.settings, &label).await?;
+        let after = Connection::connect(&target.settings.with_database(&side.name), &label).await?;
+        Ok::<_, Error>(access::lost(&access::live(&before).await?, &access::copy(&after).await?))
+    };
+    if !live.open {
+        // Nobody gets in to ask who could; a freeze that closes everything is meant so.
+        attempt.warn(format!(
+            "whether everybody who uses {} can use {} is not known: it is closed",
+            live.name, side.name
+        ));
+        return Ok(());
+    }
+    let lost = asked.await?;
+    if lost.is_empty() || attempt.world.has_accepted(ACCEPTED) {
+        return Ok(());
+    }
+    let message = format!(
+        "after the swap roles that use {} could not use it any more, for {} does not let them: {}",
+        live.name,
+        side.name,
+        lost.join(", ")
+    );
+    Err(Failure::new("runplan::swap::access", message)
+        .help(format!("{}; then `runplan resume`; nothing was changed", access::HELP))
+        .into())
+}
+
+/// Whoever accepts this of preflight means it.
+const ACCEPTED: &str = "runplan::preflight::copy_unreadable";
 
 /// Backward: the old one as it was put aside.
 pub async fn check_back(
