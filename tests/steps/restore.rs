@@ -105,7 +105,32 @@ steps:
     assert_eq!(inside.one("SELECT count(*) FROM users").await.unwrap(), "0");
     drop(inside);
     let failure = failed(stage.act("switched").await);
-    assert!(failure.message.contains("holds the rows of some tables only"), "{}", failure.message);
+    assert!(failure.message.contains("holds a part of the database only"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn the_copy_of_a_partial_backup_never_goes_live() {
+    let settings = sample("restore_part").await;
+    let stage = plan(
+        "databases: { app: { url: unused } }
+steps:
+  - id: saved
+    backup: { database: app, to: ./backups, tables: [users] }
+  - id: restored
+    restore: { from: '{{ steps.saved.path }}', database: app }
+  - id: switched
+    swap: { database: app, with: '{{ steps.restored.database }}' }
+",
+    )
+    .database("app", &settings)
+    .set();
+    stage.done("saved").await;
+    stage.done("restored").await;
+    let warned = "holds a part of restore_part";
+    assert!(stage.warnings().iter().any(|said| said.contains(warned)), "{:?}", stage.warnings());
+    let failure = failed(stage.act("switched").await);
+    assert!(failure.message.contains("holds a part of the database only"), "{}", failure.message);
+    stage.end().await;
 }
 
 /// A freeze, and what is put in the place of what it froze.

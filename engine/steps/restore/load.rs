@@ -78,7 +78,8 @@ async fn choose(
     if !ended.success {
         return Err(Failure::new("runplan::restore::list", client::gist(&ended.stderr)).into());
     }
-    let list = chosen(&String::from_utf8_lossy(&list), tables).map_err(|missing| {
+    let known: Vec<&str> = source.found.tables.keys().map(String::as_str).collect();
+    let list = chosen(&String::from_utf8_lossy(&list), tables, &known).map_err(|missing| {
         Failure::new("runplan::restore::no_table", format!("the backup has no rows of {missing}"))
             .help(format!("it has {}", source.found.tables.keys().cloned().collect::<Vec<_>>().join(", ")))
             .permanent()
@@ -88,20 +89,18 @@ async fn choose(
     Ok(path)
 }
 
-/// Filters a table of contents; an error names a table that is not in it.
-fn chosen(list: &str, tables: &[String]) -> Result<String, String> {
+/// Filters a table of contents; an error names a table that is not in it. A name ends where a blank is, or does not, as
+/// the tables that the backup is known to have tell.
+fn chosen(list: &str, tables: &[String], known: &[&str]) -> Result<String, String> {
     let mut missing: Vec<&String> = tables.iter().collect();
     let mut kept = String::new();
     for line in list.lines() {
         // `3345; 0 16385 TABLE DATA public users postgres`
         let entry = line.split_once("; ").and_then(|(_, rest)| rest.splitn(3, ' ').nth(2)).unwrap_or("");
         let keep = if let Some(data) = entry.strip_prefix("TABLE DATA ") {
-            let named = tables.iter().find(|table| match table.split_once('.') {
-                Some((schema, name)) => data.starts_with(&format!("{schema} {name} ")),
-                None => data.split_once(' ').is_some_and(|(_, rest)| rest.starts_with(&format!("{table} "))),
-            });
-            missing.retain(|table| Some(*table) != named);
-            named.is_some()
+            let named = tables.iter().filter(|table| is_of(data, table, known)).collect::<Vec<_>>();
+            missing.retain(|table| !named.contains(table));
+            !named.is_empty()
         } else {
             !["FK CONSTRAINT ", "MATERIALIZED VIEW DATA ", "BLOB"].iter().any(|kind| entry.starts_with(kind))
         };
@@ -113,6 +112,21 @@ fn chosen(list: &str, tables: &[String]) -> Result<String, String> {
     match missing.first() {
         Some(missing) => Err((*missing).clone()),
         None => Ok(kept),
+    }
+}
+
+/// Whether `public my table owner` is of the table that was asked for.
+fn is_of(data: &str, table: &str, known: &[&str]) -> bool {
+    let begins = |name: &&&str| {
+        let parts = name.split_once('.');
+        parts.is_some_and(|(schema, name)| data.starts_with(&format!("{schema} {name} ")))
+    };
+    match known.iter().filter(begins).max_by_key(|name| name.len()) {
+        Some(name) => *name == table || name.split_once('.').is_some_and(|(_, bare)| bare == table),
+        None => match table.split_once('.') {
+            Some((schema, name)) => data.starts_with(&format!("{schema} {name} ")),
+            None => data.split_once(' ').is_some_and(|(_, rest)| rest.starts_with(&format!("{table} "))),
+        },
     }
 }
 
@@ -197,11 +211,23 @@ mod tests {
 
     #[test]
     fn only_the_rows_of_chosen_tables_stay() {
-        let kept = chosen(LIST, &["public.users".to_owned()]).unwrap();
+        let kept = chosen(LIST, &["public.users".to_owned()], &[]).unwrap();
         assert!(kept.contains("216;") && kept.contains("215;") && kept.contains("220;"), "{kept}");
         assert!(!kept.contains("217;") && !kept.contains("218;") && !kept.contains("219;"), "{kept}");
-        let kept = chosen(LIST, &["users".to_owned()]).unwrap();
+        let kept = chosen(LIST, &["users".to_owned()], &[]).unwrap();
         assert!(kept.contains("216;") && kept.contains("217;") && !kept.contains("218;"), "{kept}");
-        assert_eq!(chosen(LIST, &["escrows".to_owned()]).unwrap_err(), "escrows");
+        assert_eq!(chosen(LIST, &["escrows".to_owned()], &[]).unwrap_err(), "escrows");
+    }
+
+    #[test]
+    fn names_with_blanks_are_told_apart() {
+        let list = "1; 0 1 TABLE DATA public my postgres\n2; 0 2 TABLE DATA public my table postgres\n";
+        let known = ["public.my", "public.my table"];
+        let of = |tables: &[&str]| {
+            chosen(list, &tables.iter().map(|table| (*table).to_owned()).collect::<Vec<_>>(), &known).unwrap()
+        };
+        assert_eq!(of(&["public.my"]), "1; 0 1 TABLE DATA public my postgres\n");
+        assert_eq!(of(&["my table"]), "2; 0 2 TABLE DATA public my table postgres\n");
+        assert_eq!(of(&["my", "public.my", "my table"]), list);
     }
 }

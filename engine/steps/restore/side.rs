@@ -79,10 +79,17 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         live: live.name.clone(),
         tables: source.tables.as_ref().map_or(source.found.tables.len(), Vec::len),
         taken_at: taken_at(&source),
-        partial: source.tables.is_some(),
+        partial: source.tables.is_some() || is_part(&source),
         backend: server.backend().clone(),
         token: Some(rand::random_range(TOKENS)),
     };
+    if is_part(&source) {
+        attempt.warn(format!(
+            "the backup holds a part of {} only ({}): its copy can be looked into and copied from, not swapped in",
+            live.name,
+            scope(&source)
+        ));
+    }
     attempt.note(CHOSEN, json!(chosen)).await?;
     let side = Side { attempt, target, server, chosen };
     let made = async {
@@ -101,6 +108,22 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
 fn taken_at(source: &Source) -> Option<String> {
     let own = source.found.origin.as_ref().map(|origin| origin.created.clone());
     source.found.taken_at.clone().or(own)
+}
+
+/// A backup of some tables or schemas.
+fn is_part(source: &Source) -> bool {
+    source.found.manifest.as_ref().is_some_and(|manifest| !manifest.scope.is_empty())
+}
+
+/// `tables: users, orders`.
+fn scope(source: &Source) -> String {
+    let scope = source.found.manifest.iter().flat_map(|manifest| &manifest.scope);
+    let one = |(what, names): (&String, &serde_json::Value)| {
+        let list =
+            names.as_array().map(|names| names.iter().filter_map(|name| name.as_str()).collect::<Vec<_>>());
+        format!("{}: {}", what.replace('_', " "), list.unwrap_or_default().join(", "))
+    };
+    scope.map(one).collect::<Vec<_>>().join("; ")
 }
 
 async fn connect(attempt: &Attempt, target: &Target) -> Result<Connection, Stop> {

@@ -24,7 +24,7 @@ pub async fn check(
     match side.mark() {
         Some(mark) if mark.kind == Kind::Side && mark.complete && mark.of == live.name => {
             if mark.partial {
-                reasons.push(format!("{} holds the rows of some tables only", side.name));
+                reasons.push(format!("{} holds a part of the database only", side.name));
             }
         }
         Some(mark) if !mark.complete => {
