@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  runplan preflight plans/scenario-2.yaml -p backup=backups/before.sql.gz
+  runplan preflight plans/scenario-2.yaml -p backup=\"$PWD/backups/before.sql.gz\"
   runplan preflight plans/scenario-2.yaml --params values.yaml --format json")]
 pub struct Preflight {
     /// The plan

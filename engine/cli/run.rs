@@ -30,8 +30,8 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   runplan plans/scenario-2.yaml --dry-run
-  runplan plans/scenario-2.yaml -p backup=backups/before.sql.gz --reason 'wallets are empty'
-  runplan run plans/scenario-2.yaml --params values.yaml --format json")]
+  runplan plans/scenario-2.yaml -p backup=\"$PWD/backups/before.sql.gz\" --reason 'wallets are empty'
+  runplan run plans/scenario-2.yaml --params values.yaml --reason 'wallets are empty' --format json")]
 pub struct Run {
     /// The plan
     #[arg(value_name = "PLAN")]

@@ -336,3 +336,58 @@ fn done_twice(sandbox: &Sandbox) -> Vec<String> {
         .filter(|step| !seen.insert(step.clone()))
         .collect()
 }
+
+/// From the directory above `plans/`, where the backups are, as somebody copies them out of the help.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "somebody's shell")]
+fn the_examples_of_the_help_work_as_they_are_typed() {
+    let mut incident = Incident::new();
+    let sandbox = &mut incident.sandbox;
+    sandbox.set("BACKUP", &incident.backup);
+    block(async {
+        let connection = cluster::connect(&incident.live).await;
+        let mended = "UPDATE users SET wallet_address = 'w' || id; UPDATE escrows SET amount = abs(amount)";
+        connection.execute(mended).await.unwrap();
+    });
+    let sandbox = &incident.sandbox;
+    let types = |line: &str| {
+        let mut command = std::process::Command::new("bash");
+        command.args(["-c", line]).current_dir(sandbox.path(""));
+        sandbox.surround(&mut command);
+        let program = std::path::Path::new(cluster::RUNPLAN).parent().unwrap().display().to_string();
+        command.env("PATH", format!("{program}:{}", std::env::var("PATH").unwrap()));
+        let output = command.output().unwrap();
+        let said = format!(
+            "$ {line}\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        (output.status.code(), said)
+    };
+    let plans = format!("{}/plans", env!("CARGO_MANIFEST_DIR"));
+    let before = format!(
+        "cp -r {plans} plans && cp maintenance plans && mkdir -p backups && \
+         pg_restore -f - \"$BACKUP\" | gzip > backups/before.sql.gz && cp backups/before.sql.gz backups/app_20260103.sql.gz && \
+         echo \"backup: $PWD/backups/before.sql.gz\" > values.yaml"
+    );
+    let (code, said) = types(&before);
+    assert_eq!(code, Some(0), "{said}");
+    for (command, wanted) in [("rehearse", &[0][..]), ("preflight", &[0]), ("run", &[0, 4, 5, 6])] {
+        let help = sandbox.run(&format!("{command} --help")).code(0).stdout;
+        let lines = help.lines().skip_while(|line| *line != "Examples:").skip(1);
+        let lines: Vec<String> =
+            lines.take_while(|line| line.starts_with("  ")).map(|line| line.trim().to_owned()).collect();
+        assert!(lines.len() >= 2, "{help}");
+        // What needs neither a backup nor the real database is rehearsed elsewhere.
+        let needs =
+            |line: &&String| command != "rehearse" || line.contains("--clone") || line.contains("--from");
+        for line in lines.iter().filter(needs) {
+            let (code, said) = types(line);
+            assert!(wanted.contains(&code.unwrap_or(-1)), "{code:?}: {said}");
+            // The first run waits for its approval, and the second one says who holds the database.
+            if line.contains("-p backup=") && command == "run" {
+                assert!(code == Some(4) && said.contains("waits for an approval"), "{said}");
+            }
+        }
+    }
+}
