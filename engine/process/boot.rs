@@ -1,5 +1,5 @@
-//! Which boot of the machine this is, and which boots a run has seen. The list of boots is the one thing here that
-//! is synced, so that after a reboot a missing record is never taken for a program that was not started.
+//! Which boot of the machine this is, and which boots a run has seen. The list of boots is
+//! synced, so that after a reboot a missing record is never taken for a program that was not started.
 
 use super::Error;
 use std::io::Write;
@@ -31,7 +31,11 @@ pub(super) fn note(directory: &Path) -> Result<(), Error> {
         let mut file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
         writeln!(file, "{}", boot_id())?;
         file.sync_all()?;
-        std::fs::File::open(directory)?.sync_all()
+        // The run's own entries in the directories above it, too: what hangs in the air would vanish as a whole.
+        for directory in directory.ancestors().take(2) {
+            std::fs::File::open(directory)?.sync_all()?;
+        }
+        Ok(())
     };
     write().map_err(|source| Error::Directory { path: path.clone(), source })
 }

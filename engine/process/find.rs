@@ -101,7 +101,8 @@ impl Supervisor {
         }
     }
 
-    /// No file about it: proof that it was never started, unless a reboot may have taken the file away.
+    /// No file about it: proof that it was never started, for it is synced before the fork. After a reboot it is
+    /// not relied on: not every disk keeps what it says it has kept.
     fn without_record(&self) -> Found {
         match boot::seen(&self.directory).iter().find(|id| !boot::is_current(id)) {
             None => Found::Nothing,

@@ -59,7 +59,8 @@ pub(super) fn launch(
         token: format!("{:016x}", rand::random::<u64>()),
         started_at: clock::now(),
     };
-    let spawned = record::write_line(&mut file, &start).and_then(|()| {
+    let recorded = record::write_line(&mut file, &start).and_then(|()| record::settle(&file, &paths));
+    let spawned = recorded.map_err(unrecorded).and_then(|()| {
         failpoint::passed("before_fork");
         spawn(request, environment, &start.token, &paths)
     });
@@ -78,6 +79,11 @@ pub(super) fn launch(
     let trouble = trouble.map(|error| format!("{} could not be written: {error}", paths.record().display()));
     let tree = Tree::of(&start, Some(group), paths.record());
     Ok(Launched { child, pid, tree, paths, started_at: start.started_at, watch, trouble })
+}
+
+/// What is started without a record would be started once more by whoever finds none.
+fn unrecorded(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("that it starts could not be recorded: {error}"))
 }
 
 fn spawn(

@@ -17,8 +17,9 @@
 //! | while the program ran | two lines | `Orphaned` while anything of the tree lives, else `Lost` |
 //! | after the program's end was recorded | three lines | `Exited` |
 //!
-//! No record is synced to disk, apart from the list of boots: after a reboot nothing here is proof, and everything
-//! that may have been started is `Lost`.
+//! The first line of a record and its entry in the directory are synced before the fork, and so is the list of boots;
+//! a file system that fails and is mounted again cannot take them away. The rest is not: after a reboot nothing here is
+//! proof, and everything that may have been started is `Lost`.
 
 mod attempt;
 mod boot;

@@ -93,6 +93,13 @@ pub(super) fn write_line(file: &mut File, value: &impl Serialize) -> io::Result<
     file.write_all(&line)
 }
 
+/// Makes a new record, with its first line, proof against the loss of whatever was not synced: the file's content and
+/// its entry in the directory are on the disk when this returns. Nothing may be started before that.
+pub(super) fn settle(file: &File, paths: &Paths) -> io::Result<()> {
+    file.sync_all()?;
+    File::open(&paths.directory)?.sync_all()
+}
+
 /// Appends the last line, to a record that is there. Not synced.
 pub(super) fn write_exit(paths: &Paths, exit: &ExitRecord) -> io::Result<()> {
     write_line(&mut OpenOptions::new().append(true).open(paths.record())?, exit)

@@ -21,12 +21,61 @@ fn engine() {
     });
 }
 
-/// Starts an engine that runs the script.
-fn start_engine(bench: &Bench, script: &str) -> std::process::Child {
+/// An engine that runs the script.
+fn an_engine(bench: &Bench, script: &str) -> std::process::Command {
     #[allow(clippy::disallowed_methods, reason = "the test starts an engine to kill it")]
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "process::crashes::engine"]).stdout(std::process::Stdio::null());
-    command.env(ENGINE, format!("{}\n{script}", bench.record("").display())).spawn().unwrap()
+    command.env(ENGINE, format!("{}\n{script}", bench.record("").display()));
+    command
+}
+
+fn start_engine(bench: &Bench, script: &str) -> std::process::Child {
+    an_engine(bench, script).spawn().unwrap()
+}
+
+/// From now on the disk of this process and its children keeps nothing: every sync is an I/O error.
+#[allow(unsafe_code, reason = "the standard library knows no system call filter")]
+fn break_the_disk() -> std::io::Result<()> {
+    let op = |code: u32, k: u32, jt: u8| libc::sock_filter { code: code as u16, jt, jf: 0, k };
+    let is = |number: i64, skip: u8| op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number as u32, skip);
+    let fails = libc::SECCOMP_RET_ERRNO | libc::EIO as u32;
+    let mut filter = [
+        op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        is(libc::SYS_fsync, 2),
+        is(libc::SYS_fdatasync, 1),
+        op(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0),
+        op(libc::BPF_RET | libc::BPF_K, fails, 0),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the filter lives until the kernel has copied it; both calls take no other memory.
+    let set = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
+    };
+    if set { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+#[test]
+#[allow(unsafe_code, reason = "the filter is set between fork and exec")]
+fn nothing_is_started_whose_record_the_disk_does_not_keep() {
+    use std::os::unix::process::CommandExt;
+    let bench = Bench::new();
+    // The boot was noted while the disk was well.
+    std::fs::create_dir(bench.record("")).unwrap();
+    std::fs::write(bench.record("boots"), format!("{}\n", runplan::process::boot_id())).unwrap();
+    let mark = bench.path("mark");
+    let mut engine = an_engine(&bench, &format!("echo ran >> {}", mark.display()));
+    // SAFETY: only two system calls are made there.
+    let refused =
+        unsafe { engine.pre_exec(break_the_disk) }.stdout(std::process::Stdio::piped()).output().unwrap();
+    let said = format!("{refused:?}");
+    assert!(said.contains("NotStarted") && said.contains("could not be recorded"), "{said}");
+    assert!(!mark.exists(), "it was not started");
+    // What nobody has started may be started.
+    block(async {
+        assert!(matches!(bench.supervisor.find("step.1").await.unwrap(), Found::Nothing));
+    });
 }
 
 fn kill(pid: i32) {
