@@ -81,8 +81,9 @@ async fn a_thousand_flipped_bits_are_all_found() {
                 std::fs::rename(&manifest, &away).unwrap();
                 if inspect(&reading(), &path).await.is_ok() {
                     unread.push(format!("{saved}: byte {at} of {}", file.display()));
+                    // A checksum of the text protects these; some bits of a packed stream do not change it.
                     let packed = saved.contains("plain") && !saved.contains("none");
-                    assert!(!packed || at < 10, "{unread:?}");
+                    assert!(!packed || text(&bad, saved) == text(&good, saved), "{unread:?}");
                 }
                 std::fs::rename(&away, &manifest).unwrap();
             }
