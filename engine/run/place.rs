@@ -21,7 +21,9 @@ pub fn placed<'t>(text: &'t str, place: Option<&str>) -> Cow<'t, str> {
         let is_word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '.');
         let begins = !rest[..at].ends_with(is_word);
         let end = after.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(after.len());
-        if begins && LOOKING.contains(&&after[..end]) {
+        // Another machine's command names its own place.
+        let whole = after.split(['`', '\n', ';']).next().unwrap_or(after);
+        if begins && LOOKING.contains(&&after[..end]) && !whole.contains(" --state ") {
             out.push_str("--state ");
             out.push_str(place);
             out.push(' ');
@@ -56,11 +58,17 @@ mod tests {
         );
         let once = placed(all, Some("/s")).into_owned();
         assert_eq!(placed(&once, Some("/s")), once, "once");
-        for other in
-            ["runplan check x.yaml", "a newer runplan wrote it", "my-runplan resume", "runplan resumed"]
-        {
+        for other in [
+            "runplan check x.yaml",
+            "a newer runplan wrote it",
+            "my-runplan resume",
+            "runplan resumed",
+            "`runplan resume k7f3 --state /elsewhere` on db1",
+        ] {
             assert_eq!(placed(other, Some("/s")), other);
         }
+        let two = "`runplan resume a --state /b` or `runplan runs`";
+        assert_eq!(placed(two, Some("/s")), "`runplan resume a --state /b` or `runplan --state /s runs`");
     }
 
     #[test]

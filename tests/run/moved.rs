@@ -40,7 +40,7 @@ async fn a_run_goes_on_where_it_was_imported_and_nowhere_else() {
     sandbox.run("status").says("to go on elsewhere");
     sandbox.run("--state new import moved.run").code(2).complains("--takeover");
     let ran = sandbox.run("--state new import moved.run --takeover bastion-is-down").code(0);
-    ran.says("is taken over").says("next: runplan resume plan-");
+    ran.says("is taken over").says("/new resume plan-");
     let server = connect(&settings.with_database("postgres")).await;
     let standing = claim::read(&server, settings.database()).await.unwrap().expect("a claim");
     assert_eq!(standing.epoch, 2);

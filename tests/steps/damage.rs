@@ -38,6 +38,18 @@ fn files(path: &Path) -> Vec<PathBuf> {
     }
 }
 
+/// What a packed dump holds.
+fn text(bytes: &[u8], saved: &str) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    let mut reader: Box<dyn std::io::Read> = match saved {
+        _ if saved.contains("zstd") => Box::new(zstd::Decoder::new(bytes).ok()?),
+        _ if saved.contains("lz4") => Box::new(lz4_flex::frame::FrameDecoder::new(bytes)),
+        _ => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
+    };
+    reader.read_to_end(&mut text).ok()?;
+    Some(text)
+}
+
 /// A thousand random bits in backups of every format and compression, one at a time: by the manifest every one is found.
 /// Read back without it, text that pg_dump wrote bare, and the table of contents of an archive, show nothing of a letter
 /// that became another; packed text does, but for what its head says of the machine that packed it.
