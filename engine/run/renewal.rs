@@ -49,6 +49,12 @@ pub fn freshness(state: &State, at: usize) -> Freshness {
     let done = |before: &usize| state.entry_at(*before).is_some_and(|entry| entry.state == StepState::Done);
     let behind: Vec<usize> =
         (0..steps.len()).filter(done).filter(|before| graph.is_before(*before, at)).collect();
+    // What was proved of a server that was replaced since cannot be proved anew.
+    let replaced = |before: &usize| {
+        let since = |by: &&usize| replaces(&steps[**by]) && graph.is_before(*before, **by);
+        behind.iter().any(|by| since(&by))
+    };
+    let behind: Vec<usize> = behind.iter().copied().filter(|before| !replaced(before)).collect();
     let mut stale: Vec<(usize, String)> = Vec::new();
     for before in &behind {
         let (Some(step), Some(entry)) = (steps.get(*before), state.entry_at(*before)) else { continue };
@@ -113,6 +119,14 @@ fn written_through(state: &State, at: usize, behind: &[usize]) -> Vec<usize> {
         |before: &usize| was_opened && is_older(*before) && is_about(state, &steps[*before], database);
     let others = behind.iter().copied().filter(|other| follows(other) || looked(other));
     std::iter::once(frozen).chain(others).collect()
+}
+
+fn replaces(step: &Step) -> bool {
+    match &step.action.value {
+        Action::Shell(shell) => shell.replaces.is_some(),
+        Action::Http(http) => http.replaces.is_some(),
+        _ => false,
+    }
 }
 
 fn leads_to_danger(state: &State, at: usize) -> bool {

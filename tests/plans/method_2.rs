@@ -225,6 +225,79 @@ fn what_somebody_else_staged_is_not_committed_along() {
     assert_eq!(railway.times("volumeInstanceBackupRestore"), 1);
 }
 
+/// The restore did not happen, and what somebody else staged meanwhile is not taken for it.
+#[test]
+fn another_change_is_not_taken_for_the_restore_whose_answer_was_lost() {
+    let incident = Incident::new();
+    let Incident { sandbox, railway, .. } = &incident;
+    let text = std::fs::read_to_string(plan("method-2")).unwrap();
+    sandbox.write(
+        "method-2.yaml",
+        &text.replace(
+            "title: Stage the restore\n    window: maintenance\n    timeout: 10m",
+            "title: Stage the restore\n    window: maintenance\n    timeout: 5s",
+        ),
+    );
+    for name in ["maintenance-on", "maintenance-off", "verify-suite"] {
+        sandbox.write(&format!("{name}.yaml"), &std::fs::read_to_string(plan(name)).unwrap());
+    }
+    let line =
+        incident.line().replace(&plan("method-2"), &sandbox.path("method-2.yaml").display().to_string());
+    sandbox.run(&line).code(4);
+    let run = sandbox.only_run();
+    sandbox.run(&format!("approve {run} go")).code(0);
+    railway.state().troubles = vec![("volumeInstanceBackupRestore", Trouble::Overtaken)];
+    let ran = sandbox.run(&format!("resume {run} --plain"));
+    assert_ne!(sandbox.step("restored"), "done", "{}", ran.all());
+    assert_eq!(railway.times("environmentPatchCommitStaged"), 0, "{:?}", railway.state().done);
+}
+
+#[test]
+fn what_is_staged_beside_the_restore_holds_up_its_commit() {
+    let incident = Incident::new();
+    let Incident { sandbox, railway, .. } = &incident;
+    railway.state().busy = 1000;
+    sandbox.run(&incident.line()).code(4).says("RESTORING");
+    assert_eq!(sandbox.step("ready"), "failed");
+    // Asked anew.
+    railway.state().busy = 0;
+    let run = sandbox.only_run();
+    sandbox.run(&format!("resume {run} --plain")).code(4);
+    sandbox.run(&format!("approve {run} go")).code(0);
+    railway.state().troubles = vec![("volumeInstanceBackupRestore", Trouble::Held)];
+    let resumed = sandbox.start(&format!("resume {run} --plain"));
+    railway.until_held();
+    railway.state().foreign = true;
+    resumed.signal(Signal::KILL);
+    drop(resumed);
+    railway.let_go();
+    sandbox.run(&format!("resume {run} --plain")).code(4).says("staged").says("variables");
+    assert_eq!(sandbox.step("staged"), "failed");
+    assert_eq!(railway.times("environmentPatchCommitStaged"), 0, "{:?}", railway.state().done);
+    // Discarded by a person; but the application does not come up when it is opened.
+    railway.state().foreign = false;
+    railway.state().status = "CRASHED";
+    sandbox.run(&format!("resume {run} --plain")).code(4).says("CRASHED");
+    assert_eq!(sandbox.step("opened.live"), "failed");
+    assert_eq!(railway.times("environmentPatchCommitStaged"), 1);
+    railway.state().status = "SUCCESS";
+    sandbox.run(&format!("resume {run} --plain")).code(0);
+    assert_eq!(railway.times("volumeInstanceBackupRestore"), 1);
+    assert_eq!(railway.state().invalid, Vec::<String>::new());
+}
+
+#[test]
+fn what_the_service_says_of_a_failed_restore_is_shown() {
+    let incident = Incident::new();
+    let Incident { sandbox, railway, .. } = &incident;
+    sandbox.run(&incident.line()).code(4);
+    let run = sandbox.only_run();
+    sandbox.run(&format!("approve {run} go")).code(0);
+    railway.state().workflow_error = Some("the volume is full");
+    sandbox.run(&format!("resume {run} --plain")).code(4).says("the volume is full");
+    assert_eq!(sandbox.step("workflow"), "failed");
+}
+
 /// The volume is another server's from its beginning on: its system identifier is another, too.
 #[test]
 fn a_server_of_another_identity_is_taken_anew_and_the_run_goes_on() {

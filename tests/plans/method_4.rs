@@ -124,7 +124,10 @@ fn limited_and_killed_it_restores_once_and_the_application_is_pointed_at_it() {
     resumed.signal(Signal::KILL);
     drop(resumed);
     railway.let_go();
-    // Found again by its name, which was free before; not made twice.
+    // Found again by its name, which was free before; not made twice. Nothing says when it is done: a person looks.
+    sandbox.run(&format!("resume {run} --plain")).code(4).says("its restore is complete");
+    assert_eq!((sandbox.step("restored").as_str(), incident.variables()), ("done", Vec::new()));
+    incident.approve("finished", "recovered to 03:04:05");
     sandbox.run(&format!("resume {run} --plain")).code(0);
     assert_eq!(railway.times("volumeInstancePITRRestore"), 1, "{:?}", railway.state().done);
     assert_eq!(railway.state().services, ["Postgres", "app", RESTORED]);
@@ -172,4 +175,18 @@ fn by_the_support_and_back_again() {
     sandbox.run(&format!("undo {run} --yes --plain")).code(1);
     assert_eq!(incident.variables(), [NEW, OLD]);
     assert_eq!(railway.state().invalid, Vec::<String>::new());
+}
+
+#[test]
+fn undo_says_that_the_new_service_stays() {
+    let incident = Incident::new();
+    let Incident { sandbox, railway, .. } = &incident;
+    sandbox.run(&incident.line("api")).code(4);
+    let run = sandbox.only_run();
+    incident.approve("go", "yes");
+    railway.state().status = "CRASHED";
+    sandbox.run(&format!("resume {run} --plain")).code(4);
+    let undone = sandbox.run(&format!("undo {run} --yes --plain")).code(1);
+    undone.says("restored-by-runplan and its volume stay on Railway");
+    assert_eq!(incident.variables(), [NEW, OLD]);
 }

@@ -18,6 +18,8 @@ pub enum Trouble {
     Limited,
     /// 500, and nothing is done.
     Broken,
+    /// It is not done, and the connection is closed without an answer; meanwhile somebody staged a change of their own.
+    Overtaken,
     /// It is done, and the connection is closed without an answer.
     Lost,
     /// It is done, and the answer waits until `let_go`.
@@ -41,6 +43,12 @@ pub struct State {
     pub status: &'static str,
     /// Something waits to be committed.
     pub staged: bool,
+    /// Somebody else's change waits too: a variable of the application.
+    pub foreign: bool,
+    /// With which a workflow ends instead of success.
+    pub workflow_error: Option<&'static str>,
+    /// The volume is being restored for so many questions more.
+    pub busy: u32,
     is_restoring: u32,
     patch_status: &'static str,
     /// For how many questions still a deployment or a workflow is under way.
@@ -127,6 +135,10 @@ fn answer(state: &Arc<Mutex<State>>, replace: &Replace, calls: &[Asked]) -> Opti
             return Some((429, after, "{\"message\": \"slow down\"}".to_owned()));
         }
         Some(Trouble::Broken) => return Some((500, Vec::new(), "it broke".to_owned())),
+        Some(Trouble::Overtaken) => {
+            lock(state).foreign = true;
+            return None;
+        }
         Some(Trouble::Lost | Trouble::Held) | None => {}
     }
     // It is never quick.
@@ -161,10 +173,20 @@ fn done(shared: &Arc<Mutex<State>>, replace: &Replace, call: &Asked) -> Result<V
         false => Err("Not Authorized".to_owned()),
     };
     state.done.push(call.name.clone());
-    let patch = |state: &State| match state.staged {
-        true => json!({ "id": "patch-1", "status": state.patch_status,
-                        "patch": { "services": { "db": { "volumeMounts": { "new": {} } } } } }),
-        false => json!({ "id": "patch-0", "status": "STAGED", "patch": {} }),
+    let patch = |state: &State| {
+        let mut services = json!({});
+        if state.staged {
+            services["db"] = json!({ "volumeMounts": { "new": { "mountPath": "/data" } } });
+        }
+        if state.foreign {
+            services["app"] = json!({ "variables": { "X": { "value": "1" } } });
+        }
+        match state.staged || state.foreign {
+            true => {
+                json!({ "id": "patch-1", "status": state.patch_status, "patch": { "services": services } })
+            }
+            false => json!({ "id": "patch-0", "status": "STAGED", "patch": {} }),
+        }
     };
     Ok(match call.name.as_str() {
         "environment" => {
@@ -177,7 +199,8 @@ fn done(shared: &Arc<Mutex<State>>, replace: &Replace, call: &Asked) -> Result<V
         "volumeInstance" => {
             is("id", "vi-db")?;
             state.is_restoring = state.is_restoring.saturating_sub(1);
-            let word = if state.is_restoring > 0 { "RESTORING" } else { "READY" };
+            state.busy = state.busy.saturating_sub(1);
+            let word = if state.is_restoring > 0 || state.busy > 0 { "RESTORING" } else { "READY" };
             json!({ "id": "vi-db", "serviceId": "db", "state": word })
         }
         "volumeInstanceBackupList" => {
@@ -210,7 +233,10 @@ fn done(shared: &Arc<Mutex<State>>, replace: &Replace, call: &Asked) -> Result<V
         }
         "workflowStatus" => {
             let word = if settled(&mut state) { "Complete" } else { "Running" };
-            json!({ "status": word, "error": null })
+            match state.workflow_error {
+                Some(error) => json!({ "status": "Error", "error": error }),
+                None => json!({ "status": word, "error": null }),
+            }
         }
         "project" => {
             let node = |name: &String| json!({ "node": { "id": format!("id-of-{name}"), "name": name } });
