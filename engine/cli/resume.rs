@@ -71,6 +71,11 @@ pub struct GoOn {
 
 impl Resume {
     pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
+        let absence = state_dir::absence(globals)?;
+        if let Some(absence) = absence.filter(|_| self.run.is_none()) {
+            screen.say(&format!("there is nothing to resume here: {absence}"));
+            return Ok(Exit::Done);
+        }
         let store = state_dir::open(globals)?;
         let run = match state_dir::meant(&store, self.run.as_deref())? {
             Meant::One(run) => run,

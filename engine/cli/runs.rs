@@ -92,7 +92,9 @@ impl Runs {
             let runs: Vec<Value> = briefs.iter().map(|brief| as_json(&store, brief)).collect();
             screen.document(&json!({ "format": 1, "runs": runs }));
         } else if is_empty {
-            screen.say(if self.open { "every run is over" } else { "no runs yet" });
+            let none = if self.open { "every run is over" } else { "no runs yet" };
+            let absence = state_dir::absence(globals)?;
+            screen.say(&absence.map_or_else(|| none.to_owned(), |absence| format!("no runs yet: {absence}")));
         } else if briefs.is_empty() {
             screen.say("no run is like that; `runplan runs` lists all");
         } else {

@@ -39,6 +39,25 @@ pub fn open_to_read(globals: &Globals) -> Result<Store, Error> {
     Ok(Store::open_to_read(&place(globals)?)?)
 }
 
+/// Where no run can be seen because the state directory itself is not there, or was never one: that, in words. What is
+/// on a file system that is not mounted now is not gone.
+///
+/// # Errors
+/// There is no place for it.
+pub fn absence(globals: &Globals) -> Result<Option<String>, Error> {
+    let root = place(globals)?;
+    let what = match (root.is_dir(), root.join("runs").is_dir()) {
+        (true, true) => return Ok(None),
+        (true, false) => "holds no runs and never did",
+        (false, _) => "is not there",
+    };
+    Ok(Some(format!(
+        "the state directory {} {what}; if runs were kept in it, mount it again, or say with --state or RUNPLAN_STATE where \
+         they are",
+        root.display()
+    )))
+}
+
 /// Runs that are not over, or of which nobody can tell.
 ///
 /// # Errors

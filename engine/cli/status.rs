@@ -52,7 +52,8 @@ impl Status {
                     return Ok(Exit::Done);
                 }
                 None => {
-                    screen.say("no runs yet");
+                    let absence = state_dir::absence(globals)?.map(|absence| format!(": {absence}"));
+                    screen.say(&format!("no runs yet{}", absence.unwrap_or_default()));
                     return Ok(Exit::Done);
                 }
             },

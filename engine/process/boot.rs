@@ -16,6 +16,11 @@ pub fn boot_id() -> &'static str {
     })
 }
 
+/// What this machine calls itself.
+pub(super) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Whether a record of that boot id may be trusted now.
 pub(super) fn is_current(recorded: &str) -> bool {
     !recorded.is_empty() && recorded == boot_id()
@@ -23,13 +28,13 @@ pub(super) fn is_current(recorded: &str) -> bool {
 
 /// Adds this boot to the directory's list, durably, before anything is started from it.
 pub(super) fn note(directory: &Path) -> Result<(), Error> {
-    if seen(directory).iter().any(|id| is_current(id)) {
+    if seen(directory).iter().any(|(id, _)| is_current(id)) {
         return Ok(());
     }
     let path = directory.join("boots");
     let write = || {
         let mut file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
-        writeln!(file, "{}", boot_id())?;
+        writeln!(file, "{} {}", boot_id(), host())?;
         file.sync_all()?;
         // The run's own entries in the directories above it, too: what hangs in the air would vanish as a whole.
         for directory in directory.ancestors().take(2) {
@@ -40,8 +45,12 @@ pub(super) fn note(directory: &Path) -> Result<(), Error> {
     write().map_err(|source| Error::Directory { path: path.clone(), source })
 }
 
-/// The boots in which the run has started programs, oldest first.
-pub(super) fn seen(directory: &Path) -> Vec<String> {
+/// The boots in which the run has started programs, oldest first, and of which machine: empty where it is not told.
+pub(super) fn seen(directory: &Path) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(directory.join("boots")).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
+    let parts = |line: &str| {
+        let (boot, host) = line.split_once(' ').unwrap_or((line, ""));
+        (boot.to_owned(), host.to_owned())
+    };
+    text.lines().map(parts).collect()
 }

@@ -45,7 +45,10 @@ impl Supervisor {
             Some(exit) if boot::is_current(&exit.boot_id) => {
                 return Exit::read(exit, &paths).map(Found::Exited);
             }
-            Some(exit) => return Ok(Found::Lost { evidence: rebooted(&exit.boot_id) }),
+            Some(exit) => {
+                let host = told.start.map(|start| start.host).unwrap_or_default();
+                return Ok(Found::Lost { evidence: rebooted(&exit.boot_id, &host) });
+            }
             None => {}
         }
         let Some(start) = told.start else {
@@ -57,7 +60,7 @@ impl Supervisor {
             });
         };
         if !boot::is_current(&start.boot_id) {
-            return Ok(Found::Lost { evidence: rebooted(&start.boot_id) });
+            return Ok(Found::Lost { evidence: rebooted(&start.boot_id, &start.host) });
         }
         Ok(left_behind(&start, &Tree::of(&start, told.group, paths.record())))
     }
@@ -104,12 +107,12 @@ impl Supervisor {
     /// No file about it: proof that it was never started, for it is synced before the fork. After a reboot it is
     /// not relied on: not every disk keeps what it says it has kept.
     fn without_record(&self) -> Found {
-        match boot::seen(&self.directory).iter().find(|id| !boot::is_current(id)) {
+        match boot::seen(&self.directory).iter().find(|(id, _)| !boot::is_current(id)) {
             None => Found::Nothing,
-            Some(earlier) => Found::Lost {
+            Some((earlier, host)) => Found::Lost {
                 evidence: format!(
                     "{}; a record of this attempt may not have reached the disk",
-                    rebooted(earlier)
+                    rebooted(earlier, host)
                 ),
             },
         }
@@ -144,6 +147,14 @@ fn unseen() -> String {
         .into()
 }
 
-fn rebooted(boot: &str) -> String {
+/// Another boot: of this machine, or of another one from which the run was moved here.
+fn rebooted(boot: &str, host: &str) -> String {
+    if !host.is_empty() && host != boot::host() {
+        return format!(
+            "it was started on {host}, and nobody here can see whether it still runs there, or how it ended; look there \
+             (this is {})",
+            boot::host()
+        );
+    }
     format!("the machine was restarted since (boot {boot} then, {} now)", boot::boot_id())
 }

@@ -4,7 +4,7 @@
 use super::record::{self, GroupRecord, Paths, StartRecord};
 use super::tree::Tree;
 use super::wire::{Input, Refusal, Start};
-use super::{boot_id, proc};
+use super::{boot, boot_id, proc};
 use crate::clock::{self, Stopwatch, Timestamp};
 use crate::failpoint;
 use rustix::fs::MemfdFlags;
@@ -55,6 +55,7 @@ pub(super) fn launch(
         key: request.key.clone(),
         program: Path::new(&request.program).display().to_string(),
         boot_id: boot_id().to_owned(),
+        host: boot::host(),
         session,
         token: format!("{:016x}", rand::random::<u64>()),
         started_at: clock::now(),

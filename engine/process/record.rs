@@ -16,6 +16,9 @@ pub(super) struct StartRecord {
     pub key: String,
     pub program: String,
     pub boot_id: String,
+    /// The machine; older records do not name it.
+    #[serde(default)]
+    pub host: String,
     /// The session in which the attempt runs; it is the supervisor's process id.
     pub session: i32,
     /// In the environment of every process of the tree that did not clear it.

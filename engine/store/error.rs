@@ -62,7 +62,7 @@ pub enum Error {
     #[diagnostic(
         code(runplan::store::full),
         help(
-            "make room on that file system, then `runplan resume`: what was to be recorded next was not begun"
+            "make room on that file system, then `runplan resume`, or start the run again if `runplan runs` does not know it: what was to be recorded next was not begun"
         )
     )]
     Full { path: PathBuf },
@@ -237,6 +237,8 @@ impl Error {
             }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt { path, reason },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path },
+            // Its header or its tables are not what they were when it was made; a sound journal is never answered so.
+            Some(ErrorCode::Unknown) => Self::Corrupt { path, reason },
             _ => Self::Io { path, reason },
         }
     }
@@ -249,4 +251,27 @@ fn has_no_room(path: &Path) -> bool {
 
 fn is_read_only(path: &Path) -> bool {
     rustix::fs::access(path, rustix::fs::Access::WRITE_OK) == Err(Errno::ROFS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_header_is_damage_and_not_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.db");
+        rusqlite::Connection::open(&path)
+            .unwrap()
+            .execute_batch("CREATE TABLE journal (seq INTEGER)")
+            .unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        // The schema's format: <https://sqlite.org/fileformat2.html#schema_format_number>.
+        bytes[47] = 0x77;
+        std::fs::write(&path, bytes).unwrap();
+        let found =
+            rusqlite::Connection::open(&path).unwrap().execute_batch("SELECT * FROM journal").unwrap_err();
+        let error = Error::sqlite(&path, &found);
+        assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    }
 }

@@ -123,14 +123,14 @@ impl Question {
 
     fn resolution(&self, word: &str, rest: &str) -> Answer {
         let resolution = match word {
-            "done" | "d" => Resolution::Done,
-            "retry" | "r" => Resolution::Retry,
-            "skip" | "s" => Resolution::Skip,
+            "done" => Resolution::Done,
+            "retry" => Resolution::Retry,
+            "skip" => Resolution::Skip,
             "stop" => {
                 let reason = if rest.is_empty() { "stopped at the question" } else { rest };
                 return Answer::Post(Post::Stop { hard: false, reason: reason.to_owned() });
             }
-            _ => return Answer::Again("type `done`, `retry`, `skip` or `stop`"),
+            _ => return Answer::Again("type the whole word: `done`, `retry`, `skip` or `stop`"),
         };
         match rest {
             "" => Answer::Why { ask: "how do you know? (for the report) ", resolution: Some(resolution) },
@@ -197,5 +197,12 @@ mod tests {
         };
         assert_eq!(read(Kind::Unknown, "retry: the file is not there"), Answer::Post(retry));
         assert!(matches!(read(Kind::Unknown, "stop"), Answer::Post(Post::Stop { hard: false, .. })));
+    }
+
+    #[test]
+    fn one_letter_settles_no_doubt() {
+        for letter in ["d", "s", "r", "do it again"] {
+            assert!(matches!(read(Kind::Unknown, letter), Answer::Again(_)), "{letter}");
+        }
     }
 }

@@ -147,6 +147,27 @@ fn what_is_not_a_state_directory_is_refused_before_anything_is_done() {
 }
 
 #[test]
+fn a_state_directory_that_is_not_there_is_named() {
+    let sandbox = Sandbox::new();
+    sandbox.plan("steps:\n  - { id: a, shell: { argv: [touch, done], changes: none } }\n");
+    sandbox.run("plan.yaml").code(0);
+    sandbox.run("resume").code(0).says("every run is over");
+    std::fs::rename(sandbox.path("state"), sandbox.path("moved")).unwrap();
+    for command in ["resume", "status", "runs", "runs --open"] {
+        sandbox.run(command).code(0).says("/state is not there; if runs were kept in it, mount it again");
+    }
+    assert!(!sandbox.exists("state"), "looking for runs makes no directory");
+    // The place where it was mounted.
+    std::fs::create_dir(sandbox.path("state")).unwrap();
+    for command in ["resume", "status", "runs"] {
+        sandbox
+            .run(command)
+            .code(0)
+            .says("/state holds no runs and never did; if runs were kept in it, mount it");
+    }
+}
+
+#[test]
 fn there_is_nothing_to_resume_at_first() {
     let sandbox = Sandbox::new();
     sandbox.run("resume").code(0).says("nothing to resume");

@@ -131,6 +131,21 @@ fn an_exit_of_another_boot_is_not_trusted() {
     is_asked("was restarted", |record, text| {
         std::fs::write(record, text.replace(boot, OTHER_BOOT)).unwrap();
     });
+    // On another machine nothing was restarted, and the program may still run where it was started.
+    is_asked(
+        "it was started on elsewhere, and nobody here can see whether it still runs there",
+        |record, text| {
+            let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            let moved = text
+                .replace(boot, OTHER_BOOT)
+                .replace(&format!("\"host\":\"{host}\""), "\"host\":\"elsewhere\"");
+            std::fs::write(record, moved).unwrap();
+        },
+    );
+    is_asked("it was started on elsewhere", |record, _| {
+        std::fs::remove_file(record).unwrap();
+        std::fs::write(record.with_file_name("boots"), format!("{OTHER_BOOT} elsewhere\n")).unwrap();
+    });
     // Nor is it when the record itself did not reach the disk.
     is_asked("may not have reached the disk", |record, _| {
         std::fs::remove_file(record).unwrap();
