@@ -37,7 +37,8 @@ record! {
 }
 
 record! {
-    /// Answers after a crash whether an attempt took effect: it did when the check passes.
+    /// Answers whether an attempt took effect when nobody knows: it did when the check passes. A check that could not be
+    /// asked has not said no.
     pub struct Probe as "a probe" {
         /// The database it asks, when it is not the step's.
         /// Example: app

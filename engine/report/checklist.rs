@@ -4,7 +4,7 @@
 use super::downtime::windows;
 use super::evidence::checks;
 use crate::plan::site::ChannelType;
-use crate::plan::{Action, Question, Step, StepId, action};
+use crate::plan::{Action, Changes, Question, Step, StepId, action};
 use crate::run::{Effects, Event, Occasion, Record, State, StepState, effects, notices};
 use serde::Serialize;
 
@@ -156,7 +156,11 @@ fn second(at: jiff::Timestamp) -> String {
 /// Checks of a kind that passed after the last step that changed a database.
 fn proved(state: &State, wanted: &dyn Fn(&Question) -> bool) -> Option<Proof> {
     let flow = &state.shape.flow;
-    let changes = |step: &Step| effects(step) != Effects::Reads && touches_database(&step.action.value);
+    let changes = |step: &Step| {
+        effects(step) != Effects::Reads
+            && touches_database(&step.action.value)
+            && !(is_of_window(state, step) && !names_database(&step.action.value))
+    };
     let is_over = |step: &Step| {
         let state = state.entry(&step.id.value).map(|entry| entry.state);
         matches!(state, Some(StepState::Done | StepState::Skipped))
@@ -185,13 +189,35 @@ fn touches_database(action: &Action) -> bool {
     match action {
         Action::Restore(restore) => restore.into == action::restore::Into::InPlace,
         Action::Swap(_) | Action::Copy(_) | Action::Sql(_) => true,
-        Action::Shell(_) | Action::Http(_) => false,
+        // What does not say what it changes may have changed anything.
+        Action::Shell(shell) => {
+            shell.changes != Some(Changes::Nothing) || shell.destructive || shell.replaces.is_some()
+        }
+        Action::Http(http) => {
+            http.changes != Some(Changes::Nothing) || http.destructive || http.replaces.is_some()
+        }
         Action::Backup(_)
         | Action::Freeze(_)
         | Action::Verify(_)
         | Action::Approve(_)
         | Action::Notify(_) => false,
     }
+}
+
+fn names_database(action: &Action) -> bool {
+    let changes = match action {
+        Action::Shell(shell) => &shell.changes,
+        Action::Http(http) => &http.changes,
+        _ => return true,
+    };
+    matches!(changes, Some(Changes::Database(_)))
+}
+
+/// What opens or closes a window changes who reaches the application, as long as it says nothing else.
+fn is_of_window(state: &State, step: &Step) -> bool {
+    let id = step.id.value.as_str();
+    let name = id.strip_suffix(".open").or_else(|| id.strip_suffix(".close"));
+    name.is_some_and(|name| state.shape.plan.windows.get(name).is_some())
 }
 
 fn questions<'s>(state: &'s State, verify: &'s action::Verify) -> Vec<&'s Question> {

@@ -1,7 +1,7 @@
 //! One attempt of a step: what it was given, and its ways to speak: durable facts, progress, a cancelled ear.
 
 use super::world::World;
-use crate::clock::Timestamp;
+use crate::clock::{self, Stopwatch, Timestamp};
 use crate::plan::action::notify::Level;
 use crate::plan::template::{self, Scope};
 use crate::plan::{Bare, Step, StepId, Text, expand};
@@ -10,7 +10,11 @@ use serde_json::Value;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How often it is told how long something is waited for.
+const TOLD: Duration = Duration::from_secs(1);
 
 /// What an attempt tells the driver while it runs.
 #[derive(Debug)]
@@ -119,9 +123,7 @@ impl Attempt {
     }
 
     pub fn warn(&self, message: impl Into<String>) {
-        let message = message.into();
-        let secrets = &self.world.secrets;
-        let message = if secrets.all().is_empty() { message } else { secrets.redactor().clean(&message) };
+        let message = self.clean(message.into());
         (self.send)(&self.step.id.value, self.number, Sent::Warning(message));
     }
 
@@ -132,6 +134,29 @@ impl Attempt {
     pub fn progress(&self, doing: &str, done: u64, total: Option<u64>, unit: Unit) {
         let progress = Progress { doing: doing.to_owned(), done, total, unit };
         (self.send)(&self.step.id.value, self.number, Sent::Progress(progress));
+    }
+
+    /// Waits between two looks at something, and tells what for and for how long already. False: it was cancelled.
+    pub async fn linger(&self, pause: Duration, doing: &str, since: &Stopwatch) -> bool {
+        let doing = self.clean(doing.to_owned());
+        let over = Stopwatch::start();
+        loop {
+            let waited = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.progress(&doing, waited, None, Unit::Time);
+            let rest = pause.saturating_sub(over.elapsed());
+            if rest.is_zero() {
+                return true;
+            }
+            tokio::select! {
+                () = clock::sleep(rest.min(TOLD)) => {}
+                () = self.cancelled.cancelled() => return false,
+            }
+        }
+    }
+
+    fn clean(&self, text: String) -> String {
+        let secrets = &self.world.secrets;
+        if secrets.all().is_empty() { text } else { secrets.redactor().clean(&text) }
     }
 
     /// What the attempt's templates may name, with the secrets that these texts use.
@@ -182,6 +207,6 @@ impl Inverse {
 /// A template that cannot be rendered, as a step's failure.
 pub fn broken(text: &Text, error: &template::Error) -> Failure {
     Failure::new("runplan::template::value", format!("{error}, in `{}`", text.raw.trim()))
-        .help("`runplan check` shows the place")
+        .help("the value is only known while the plan runs: see what the step that gives it answered (`runplan logs RUN`)")
         .permanent()
 }

@@ -21,10 +21,14 @@ pub struct Answer {
     pub doubt: Option<Doubt>,
     /// A single value: stdout, a count.
     pub value: Value,
+    /// Why this is neither a yes nor a no to a probe: whoever was asked could not say.
+    pub silent: Option<String>,
     /// The rows of a query.
     pub rows: Option<Rows>,
     pub status: Option<u16>,
     pub json: Option<Value>,
+    /// It was read only so far, and may be JSON as a whole.
+    pub cut: Option<u64>,
     /// There was nothing to ask with: it proves nothing, and is not counted as passed.
     pub left_out: bool,
     /// One sentence that says it better than a count could.
@@ -157,6 +161,14 @@ impl Wanted {
     }
 }
 
+/// Why there is no JSON to look into.
+pub fn not_json(answer: &Answer) -> String {
+    match answer.cut {
+        Some(limit) => format!("the answer is larger than {} MiB, too large to be read as JSON", limit >> 20),
+        None => "the answer is not JSON".to_owned(),
+    }
+}
+
 /// The verdict on an answer for which the author expects nothing in particular.
 pub fn judge_alone(answer: &Answer) -> Verdict {
     let mut judge = Judge { answer, expected: Vec::new(), actual: Vec::new() };
@@ -269,6 +281,13 @@ mod tests {
         let verdict = judge(json!({ "services.database.status": "down", "nowhere": 1 }), Some(503));
         assert!(!verdict.passed);
         assert_eq!(verdict.actual, "status 200; services.database.status = connected; there is no nowhere");
+    }
+
+    #[test]
+    fn a_word_and_its_text_are_told_apart() {
+        let answer = Answer { status: Some(200), json: Some(json!({ "a": "true" })), ..Answer::default() };
+        let verdict = Wanted { json: Some(json!({ "a": true })), ..Wanted::default() }.judge(&answer, "it");
+        assert_eq!((verdict.actual.as_str(), verdict.expected.as_str()), ("a = \"true\"", "a = true"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `http`: one request, or one again and again until the answer is the wanted one. Must never send a request twice that
 //! may have arrived, unless the author says that this does no harm.
 
+pub mod arrival;
 pub mod exchange;
 pub mod graphql;
 pub mod pace;
@@ -11,11 +12,12 @@ use super::attempt::Attempt;
 use super::changes;
 use super::expectation::{self, Answer, Verdict, Wanted};
 use super::probe::{self, Probed};
-use crate::clock;
+use crate::clock::Stopwatch;
 use crate::plan::Expect;
 use crate::plan::action::Http;
 use crate::plan::action::http::Method;
 use crate::run::{Evidence, Failure, Outcome, Outputs};
+use arrival::Arrival;
 use exchange::{Reply, Request, Trouble};
 use serde_json::{Value, json};
 
@@ -83,6 +85,7 @@ pub fn answer(reply: &Reply) -> Answer {
         value: Value::String(reply.body.clone()),
         status: Some(reply.status),
         json: reply.json.clone(),
+        cut: reply.cut.then_some(exchange::LARGEST_BODY),
         ..Answer::default()
     }
 }
@@ -102,10 +105,14 @@ pub fn verdict(action: &Http, wanted: Option<&Wanted>, reply: &Reply) -> Verdict
     }
 }
 
-/// A status alone does not say why.
+/// A status alone does not say why, nor a redirect where to.
 fn with_words(verdict: Verdict, reply: &Reply) -> Verdict {
+    let status = format!("status {}", reply.status);
+    if let Some(to) = reply.to.as_ref().filter(|_| !verdict.passed && verdict.actual == status) {
+        return Verdict { actual: format!("{status}, a redirect to {to}, which is not followed"), ..verdict };
+    }
     let body = reply.body.trim();
-    if verdict.passed || body.is_empty() || verdict.actual != format!("status {}", reply.status) {
+    if verdict.passed || body.is_empty() || verdict.actual != status {
         return verdict;
     }
     let end = body.floor_char_boundary(LARGEST_QUOTE);
@@ -120,6 +127,7 @@ async fn poll(
     request: &Request,
     until: &Wanted,
 ) -> Result<Result<Reply, Trouble>, Failure> {
+    let watch = Stopwatch::start();
     loop {
         let is_it = |reply: &Reply| verdict(action, Some(until), reply).passed;
         let last = match pace::send(attempt, request, is_it).await {
@@ -135,12 +143,10 @@ async fn poll(
             }
             Err(trouble) => trouble.message().to_owned(),
         };
-        tokio::select! {
-            () = clock::sleep(action.every.std()) => {}
-            () = attempt.cancelled.cancelled() => {
-                let message = format!("{} did not become what `until` wants; last: {last}", request.shown);
-                return Err(Failure::new("runplan::http::until", message));
-            }
+        let doing = format!("waiting for {} (last: {last})", request.shown);
+        if !attempt.linger(action.every.std(), &doing, &watch).await {
+            let message = format!("{} did not become what `until` wants; last: {last}", request.shown);
+            return Err(Failure::new("runplan::http::until", message));
         }
     }
 }
@@ -164,19 +170,35 @@ async fn judge(
         "{} {} answered: {} (wanted: {})",
         request.method, request.shown, verdict.actual, verdict.expected
     );
-    // A gateway's word is not the server's, and one that broke down may have done it: the request may have gone through.
-    if matches!(reply.status, 408 | 500 | 502 | 504) && !is_repeatable(action) {
-        return unanswered(attempt, action, request, &Trouble::Lost(message)).await;
+    let failure = Failure::new("runplan::http::answer", message.clone());
+    if is_repeatable(action) {
+        return Outcome::Failed(failure);
     }
-    // Errors beside `data`: some of it may have been done. Without it the request was refused as a whole.
-    let is_graphql = action.graphql.is_some() && reply.status < 400 && graphql::wrong(&reply).is_some();
-    if is_graphql && !graphql::is_refused(&reply) && !is_repeatable(action) {
-        return unanswered(attempt, action, request, &Trouble::Lost(message)).await;
+    match arrival::of(&reply, action.graphql.is_some()) {
+        // Where it was sent it will not be taken later either.
+        Arrival::Refused if reply.status < 400 => Outcome::Failed(failure.permanent()),
+        Arrival::Refused => Outcome::Failed(failure),
+        Arrival::Doubtful => by_probe(attempt, action, message, Outcome::Failed(failure)).await,
+        Arrival::Accepted => accepted(attempt, action, message).await,
     }
-    let failure = Failure::new("runplan::http::answer", message);
-    // It was accepted, whatever it says: trying it again by itself would do it twice.
-    let accepted = reply.status < 400 && !is_repeatable(action);
-    Outcome::Failed(if accepted { failure.permanent() } else { failure })
+}
+
+/// It was taken on, whatever is wrong with the answer: that it did nothing only the probe can say, and that all is well
+/// only somebody who looks at it.
+async fn accepted(attempt: &Attempt, action: &Http, message: String) -> Outcome {
+    let mut failure = Failure::new("runplan::http::answer", message.clone()).permanent();
+    failure.help = action.probe.is_some().then(|| "the probe says that it did not take effect".to_owned());
+    match by_probe(attempt, action, message.clone(), Outcome::Failed(failure)).await {
+        Outcome::Done(outputs) => {
+            let probe = outputs.get("probe").and_then(Value::as_str).unwrap_or_default();
+            let facts = [message, format!("the probe says that it took effect: {probe}")];
+            Outcome::Unknown(Evidence::new(
+                "the request took effect, but its answer is not the wanted one",
+                facts,
+            ))
+        }
+        outcome => outcome,
+    }
 }
 
 async fn unanswered(attempt: &Attempt, action: &Http, request: &Request, trouble: &Trouble) -> Outcome {
@@ -210,14 +232,24 @@ async fn by_probe(attempt: &Attempt, action: &Http, what: String, not: Outcome) 
 
 fn outputs(attempt: &Attempt, reply: Reply) -> Outputs {
     let mut outputs = Outputs::new();
+    let length = match reply.cut {
+        true => format!("is larger than {} MiB", exchange::LARGEST_BODY >> 20),
+        false => format!("has {} bytes", reply.body.len()),
+    };
     outputs.insert("status".to_owned(), reply.status.into());
-    let json = reply.json.filter(|_| reply.body.len() <= LARGEST_JSON);
-    if json.is_none() && reply.body.len() > LARGEST_JSON {
-        attempt.warn(format!("the answer has {} bytes, too many to be kept", reply.body.len()));
+    let is_small = reply.body.len() <= LARGEST_JSON;
+    if !is_small && (reply.json.is_some() || reply.cut) {
+        attempt.warn(format!(
+            "the answer {length}: over {} KiB nothing of it is kept as `json`",
+            LARGEST_JSON / 1024
+        ));
     }
-    outputs.insert("json".to_owned(), json.unwrap_or_default());
+    outputs.insert("json".to_owned(), reply.json.filter(|_| is_small).unwrap_or_default());
     outputs.insert("headers".to_owned(), Value::Object(reply.headers));
     let end = reply.body.floor_char_boundary(LARGEST_OUTPUT);
+    if end < reply.body.len() {
+        attempt.warn(format!("the answer {length}: only its first {end} bytes are kept as `body`"));
+    }
     outputs.insert("body".to_owned(), reply.body.get(..end).unwrap_or_default().into());
     outputs
 }

@@ -2,8 +2,9 @@
 //! cannot be asked is neither yes nor no.
 
 use super::attempt::Attempt;
+use super::expectation::{self, Answer};
 use super::question::{Asker, Unanswered};
-use crate::plan::{Probe, Text};
+use crate::plan::{Probe, Question, Text};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -45,8 +46,21 @@ pub async fn ask(attempt: &Attempt, probe: &Probe, database: Option<&Text>) -> P
             return Probed::Unasked(format!("the probe's `expect` is wrong: {}", failure.message));
         }
     };
-    match verdict.passed {
-        true => Probed::Took(verdict.actual),
-        false => Probed::Not(format!("{} (wanted: {})", verdict.actual, verdict.expected)),
+    if verdict.passed {
+        return Probed::Took(verdict.actual);
     }
+    let told = format!("{} (wanted: {})", verdict.actual, verdict.expected);
+    match silence(probe, &answer) {
+        Some(why) if told.contains(&why) => Probed::Unasked(format!("the probe was not answered: {told}")),
+        Some(why) => Probed::Unasked(format!("the probe was not answered: {why}; {told}")),
+        None => Probed::Not(told),
+    }
+}
+
+/// Why an answer says nothing of what was asked.
+fn silence(probe: &Probe, answer: &Answer) -> Option<String> {
+    let wants_json = probe.expect.as_ref().is_some_and(|expect| expect.conditions.json.is_some());
+    let is_http = matches!(probe.question.value, Question::Http(_));
+    let not_json = (is_http && wants_json && answer.json.is_none()).then(|| expectation::not_json(answer));
+    answer.silent.clone().or(not_json)
 }

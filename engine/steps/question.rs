@@ -9,6 +9,7 @@ mod http;
 mod lost;
 mod schema;
 mod shell;
+pub use shell::FILES;
 mod sql;
 
 use super::attempt::Attempt;

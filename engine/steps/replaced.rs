@@ -6,7 +6,7 @@ use super::attempt::Attempt;
 use super::failures::failure_of;
 use super::hold::Hold;
 use super::targets::{Target, application_name};
-use crate::clock::{self, Stopwatch};
+use crate::clock::Stopwatch;
 use crate::plan::{Action, Changes, Step, Text};
 use crate::postgres::{self, Connection};
 use crate::run::{Failure, Outcome, REPLACING, TAKEN, replaces};
@@ -96,15 +96,12 @@ async fn take(attempt: &Attempt, name: &str) -> Result<(), Failure> {
         match of_new(attempt, &target, gone.started.as_deref()).await {
             Ok(hold) => break hold,
             Err(failure) if failure.permanent || watch.elapsed() > PATIENCE => return Err(failure),
+            Err(failure) if attempt.cancelled.is_cancelled() => return Err(failure),
             Err(failure) => {
-                if attempt.cancelled.is_cancelled() {
-                    return Err(failure);
-                }
+                let doing = format!("waiting for the new server behind {name} (last: {})", failure.message);
+                // Cancelled, it is looked at once more.
+                attempt.linger(PAUSE, &doing, &watch).await;
             }
-        }
-        tokio::select! {
-            () = clock::sleep(PAUSE) => {}
-            () = attempt.cancelled.cancelled() => {}
         }
     };
     let fact = json!({ "database": name, "server": hold.server });

@@ -107,7 +107,8 @@ async fn ended(attempt: &Attempt, action: &Shell, exit: &Exit) -> Outcome {
     }
     let words = outputs::last_words(exit);
     let said = if words.is_empty() { String::new() } else { format!(": {words}") };
-    let help = format!("its output is in {}", exit.stderr.path.display());
+    let run = &attempt.world.run;
+    let help = format!("{}; next: runplan logs {run} {}", outputs::files(exit), attempt.step.id.value);
     match (exit.code, exit.cancelled || exit.timed_out) {
         (Some(code), false) => {
             let message = format!("the program failed with exit code {code}{said}");

@@ -4,7 +4,7 @@
 mod check;
 
 use super::attempt::{Attempt, Unit};
-use super::question::Asker;
+use super::question::{Asker, FILES};
 use super::redacted;
 use crate::plan::Check;
 use crate::plan::action::Verify;
@@ -48,11 +48,20 @@ pub async fn act(attempt: &Attempt, action: &Verify) -> Outcome {
     if attempt.note(RESULTS, Value::Object(outputs)).await.is_err() {
         return Outcome::Failed(Failure::new("runplan::step::cancelled", "the run ended during the checks"));
     }
-    let failure = Failure::new("runplan::verify::failed", message);
-    Outcome::Failed(match action.report_only {
-        true => failure.help("`report_only` lets differences pass, not that nobody could look for them"),
-        false => failure,
-    })
+    let mut failure = Failure::new("runplan::verify::failed", message);
+    failure.help = match action.report_only {
+        true => Some("`report_only` lets differences pass, not that nobody could look for them".to_owned()),
+        false => files(&failed),
+    };
+    Outcome::Failed(failure)
+}
+
+/// Where the whole output of the programs is that answered wrongly.
+fn files(failed: &[&Finding]) -> Option<String> {
+    let of =
+        |finding: &&Finding| Some(format!("{}: {}", finding.name, finding.details.get(FILES)?.as_str()?));
+    let files: Vec<String> = failed.iter().filter_map(of).collect();
+    (!files.is_empty()).then(|| files.join("; "))
 }
 
 /// The named ones first.

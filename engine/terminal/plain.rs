@@ -74,7 +74,8 @@ impl Plain {
         let last = self.told.entry(step.clone()).or_insert_with(Stopwatch::start);
         if last.elapsed() >= EVERY && !self.screen.quiet {
             *last = Stopwatch::start();
-            let text = format!("{} {}", progress.doing, how_far(progress));
+            let between = if progress.total.is_none() { ": " } else { " " };
+            let text = format!("{}{between}{}", progress.doing, how_far(progress));
             self.screen.line(&self.lines.one(clock::now(), Tone::Plain, step.as_str(), &text));
         }
     }

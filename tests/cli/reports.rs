@@ -66,6 +66,32 @@ async fn nothing_is_proved_after_a_change_that_is_still_to_come() {
     }
 }
 
+/// A program or a request may change what was proved, unless it says that it does not. What opens a window does not.
+#[tokio::test]
+async fn what_a_program_may_have_changed_is_not_proved_by_a_check_before_it() {
+    let settings = database("proofs").await;
+    let url = shared().url(settings.database());
+    for (what, changes, is_proved) in
+        [("silent", "", false), ("of app", "changes: app,", false), ("of none", "changes: none,", true)]
+    {
+        let sandbox = Sandbox::new().variable("APP_URL", url.expose());
+        sandbox.plan(&format!(
+            "secrets: {{ APP_URL: {{ env: APP_URL }} }}\n\
+             databases: {{ app: {{ url: \"{{{{ secrets.APP_URL }}}}\" }} }}\n\
+             windows:\n\
+             \x20 closed: {{ open: {{ shell: {{ argv: ['true'], repeatable: true }} }}, close: {{ shell: {{ argv: ['true'], repeatable: true }} }} }}\n\
+             steps:\n\
+             \x20 - {{ id: proof, window: closed, verify: {{ database: app, checks: [ {{ name: one, sql: SELECT 1, expect: 1 }} ] }} }}\n\
+             \x20 - {{ id: change, needs: [proof], shell: {{ argv: ['true'], {changes} repeatable: true }}, irreversible: it stays }}\n",
+        ));
+        sandbox.run("plan.yaml --reason r").code(0);
+        let report = sandbox.run("report").code(0).stdout;
+        let mark = if is_proved { "x" } else { " " };
+        let line = format!("- [{mark}] The data is proved sound after the last change");
+        assert!(report.contains(&line), "{what}: {report}");
+    }
+}
+
 #[test]
 fn the_checks_of_a_failed_step_are_in_it_too() {
     let sandbox = Sandbox::new();

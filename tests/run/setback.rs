@@ -176,3 +176,24 @@ async fn behind_a_step_that_replaces_the_server_its_place_in_time_is_taken_anew(
     backup::set_back(&mut cluster);
     sandbox.run("resume").code(6).complains("was set back");
 }
+
+/// Until the new server answers, it is told what is waited for, and what the old one says.
+#[tokio::test]
+async fn the_wait_for_a_new_server_says_what_for() {
+    let mut cluster = server().await;
+    let sandbox = plan(&cluster, &[sql("one", 1), program("replaced", "replaces: app"), sql("two", 2)]);
+    backup::copy(&mut cluster);
+    let started = sandbox.start("run plan.yaml");
+    sandbox.until("it is being replaced", |sandbox| sandbox.exists("replaced"));
+    sandbox.write("replaced.go", "");
+    sandbox.until("it says what it waits for", |sandbox| {
+        let file = format!("state/runs/{}/progress.json", sandbox.only_run());
+        sandbox.exists(&file)
+            && sandbox
+                .read(&file)
+                .contains("waiting for the new server behind app (last: the server behind app is still")
+    });
+    backup::set_back(&mut cluster);
+    started.wait().code(0);
+    assert_eq!(rows(&cluster).await, "2");
+}

@@ -241,3 +241,157 @@ async fn of_an_endless_answer_only_a_part_is_read() {
     assert_eq!(outputs["body"].as_str().unwrap().len(), 64 * 1024);
     assert_eq!(outputs["json"], json!(null));
 }
+
+#[tokio::test]
+async fn what_is_left_out_of_an_answer_is_said() {
+    let server = Server::start(|asked| match asked.path.as_str() {
+        "/large" => Some((200, format!("[\"{}\"]", "x".repeat(9 << 20)))),
+        _ => Some((200, "x".repeat(100_000))),
+    });
+    let large = step(&server, "url: \"{{ params.base }}/large\"");
+    large.done("s").await;
+    let warnings = large.warnings().join("\n");
+    assert!(warnings.contains("the answer is larger than 8 MiB: over 256 KiB nothing"), "{warnings}");
+    for wanted in ["{ a: 1 }", "[1]"] {
+        let fields = format!("url: \"{{{{ params.base }}}}/large\", expect: {{ json: {wanted} }}");
+        let failure = failed(step(&server, &fields).act("s").await);
+        assert!(failure.message.contains("the answer is larger than 8 MiB"), "{failure:?}");
+        assert!(!failure.message.contains("is not JSON"), "{failure:?}");
+    }
+    let middling = step(&server, "url: \"{{ params.base }}/middling\"");
+    middling.done("s").await;
+    let warnings = middling.warnings().join("\n");
+    assert!(
+        warnings.contains("has 100000 bytes: only its first 65536 bytes are kept as `body`"),
+        "{warnings}"
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_that_is_not_followed_says_where_to() {
+    let server = Server::with_headers(|_| {
+        let to = "https://u:p4ssword@elsewhere.example/there?token=hunter3".to_owned();
+        Some((307, vec![("Location".to_owned(), to)], String::new()))
+    });
+    let failure = failed(step(&server, "method: POST, url: \"{{ params.base }}/x\"").act("s").await);
+    let words =
+        "status 307, a redirect to https://elsewhere.example/there, which is not followed (wanted: success)";
+    assert!(failure.message.ends_with(words), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_header_that_http_does_not_allow_is_named_and_its_value_is_not() {
+    let server = fine();
+    let of = async |token: &str| {
+        let text = "steps:\n- id: s\n  http: { url: \"{{ params.base }}\", headers: { X-Key: \"{{ secrets.TOKEN }}\" } }";
+        let stage = plan(text).param("base", server.url.as_str()).secret("TOKEN", token).set();
+        failed(stage.act("s").await)
+    };
+    for (token, words) in [
+        ("hunter2-long\n", "the value of the header `X-Key` ends in a line break, which HTTP does not allow"),
+        (
+            "hunter2\r\nX-Evil: 1",
+            "the value of the header `X-Key` has a line break, which HTTP does not allow",
+        ),
+        (
+            "hunter2\u{1}long",
+            "the value of the header `X-Key` has a control character, which HTTP does not allow",
+        ),
+    ] {
+        let failure = of(token).await;
+        assert_eq!((failure.message.as_str(), failure.permanent), (words, true));
+        assert!(!failure.help.unwrap().contains("hunter2"));
+    }
+    assert!(server.asked().is_empty());
+}
+
+#[tokio::test]
+async fn waiting_says_what_for_and_what_was_answered_last() {
+    let mut count = 0;
+    let server = Server::start(move |_| {
+        count += 1;
+        Some((200, json!({ "state": if count > 2 { "done" } else { "busy hunter2-long" } }).to_string()))
+    });
+    let fields = "url: \"{{ params.base }}/job\", headers: { X-Key: \"{{ secrets.TOKEN }}\" }, \
+                  until: { json: { state: done } }, every: 10ms";
+    let stage = step(&server, fields);
+    stage.done("s").await;
+    let told = stage.progress();
+    let (doing, _) = told.first().expect("it says that it waits");
+    assert!(
+        doing.starts_with(&format!(
+            "waiting for {}/job (last: state = busy [redacted] (wanted: state = done))",
+            server.url
+        )),
+        "{told:?}"
+    );
+}
+
+/// What became of a POST that is answered so, with the probe's status and body.
+async fn posted(answer: (u16, &str), probe: Option<(u16, &str)>, more: &str) -> (Outcome, Vec<String>) {
+    let (status, body) = (answer.0, answer.1.to_owned());
+    let probed = probe.map(|(status, body)| (status, body.to_owned()));
+    let server = Server::start(move |asked| match asked.path.as_str() {
+        "/state" => probed.clone(),
+        _ => Some((status, body.clone())),
+    });
+    let probe = match probe {
+        Some(_) => "probe: { http: { url: \"{{ params.base }}/state\" }, expect: { json: { on: true } } }, ",
+        None => "",
+    };
+    let fields = format!("method: POST, {probe}{more}url: \"{{{{ params.base }}}}/x\"");
+    let outcome = step(&server, &fields).act("s").await;
+    (outcome, server.asked().into_iter().map(|asked| format!("{} {}", asked.method, asked.path)).collect())
+}
+
+fn unknown(outcome: Outcome) -> String {
+    let Outcome::Unknown(evidence) = outcome else { panic!("{outcome:?}") };
+    format!("{}: {}", evidence.message, evidence.facts.join("; "))
+}
+
+#[tokio::test]
+async fn a_probe_that_is_not_answered_has_not_said_no() {
+    let no = Some((200, "{\"on\": false}"));
+    failed(posted((502, ""), no, "").await.0);
+    failed(posted((502, ""), Some((404, "{}")), "").await.0);
+    for (probe, words) in [
+        ((503, "{\"on\": false}"), "status 503"),
+        ((500, ""), "status 500"),
+        ((401, "{\"on\": false}"), "status 401"),
+        ((200, "<html>sign in</html>"), "the answer is not JSON"),
+    ] {
+        let words_of = unknown(posted((502, ""), Some(probe), "").await.0);
+        assert!(words_of.contains("the probe was not answered: ") && words_of.contains(words), "{words_of}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_on_but_answered_otherwise_is_not_called_undone() {
+    let wanted = "expect: { json: { state: RELEASED } }, ";
+    let odd = (200, "{\"state\": \"OK\"}");
+    let words = unknown(posted(odd, None, wanted).await.0);
+    assert!(
+        words.contains("state = OK (wanted: state = RELEASED)") && words.contains("no `probe`"),
+        "{words}"
+    );
+    let words = unknown(posted(odd, Some((200, "{\"on\": true}")), wanted).await.0);
+    assert!(words.starts_with("the request took effect, but its answer is not the wanted one: "), "{words}");
+    let failure = failed(posted(odd, Some((200, "{\"on\": false}")), wanted).await.0);
+    assert!(failure.permanent, "it is not sent again by itself: {failure:?}");
+    let (outcome, asked) = posted(odd, Some((503, "")), wanted).await;
+    unknown(outcome);
+    assert_eq!(asked, ["POST /x", "GET /state"]);
+    // Where it does no harm, or changes nothing, it has just failed.
+    failed(posted(odd, None, "repeatable: true, expect: { json: { state: RELEASED } }, ").await.0);
+}
+
+#[tokio::test]
+async fn a_status_says_whether_a_request_may_have_been_done() {
+    for status in [408, 499, 500, 502, 503, 504, 507, 520, 524] {
+        unknown(posted((status, ""), None, "").await.0);
+        failed(posted((status, ""), None, "repeatable: true, ").await.0);
+    }
+    for status in [400, 404, 409, 501, 505] {
+        failed(posted((status, ""), None, "").await.0);
+    }
+}

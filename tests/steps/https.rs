@@ -43,6 +43,14 @@ fn the_companys_own_authority_is_trusted_when_it_is_named() {
     let server = Server::secure(config(&authority, "good"), fine);
     sandbox(&authority, &server.url).run("plan.yaml --plain").code(0);
     assert_eq!(server.asked()[0].header("authorization"), Some("Bearer hunter2-long"));
+    // Others are not trusted in place of a file that is not there, and nothing is sent.
+    let mut missing = sandbox(&authority, &server.url);
+    missing.set("SSL_CERT_FILE", "/nowhere/ca.crt");
+    missing
+        .run("plan.yaml --plain")
+        .code(4)
+        .says("SSL_CERT_FILE=/nowhere/ca.crt has no certificate to trust");
+    assert_eq!(server.asked().len(), 1);
     // Not named, it is nobody's: the request is not sent.
     let mut stranger = sandbox(&authority, &server.url);
     stranger.set("SSL_CERT_FILE", &authority.path("other-ca.crt").display().to_string());
@@ -60,7 +68,7 @@ fn a_wrong_certificate_is_refused_in_words_and_gets_nothing() {
     authority.signed_by("ca", "old", "/CN=localhost", Some("DNS:localhost"), "-1");
     authority.signed_by("other-ca", "strange", "/CN=localhost", Some("DNS:localhost"), "30");
     for (name, words) in [
-        ("named", "its certificate is for another name: "),
+        ("named", "its certificate is for another name: elsewhere.example"),
         ("old", "its certificate has expired, or this machine's clock is wrong"),
         ("strange", "its certificate is not signed by an authority that this machine trusts"),
     ] {

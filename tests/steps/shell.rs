@@ -56,7 +56,15 @@ async fn outputs_are_what_the_program_printed() {
 #[tokio::test]
 async fn a_program_that_fails_says_why() {
     let failure = failed(step("argv: [sh, -c, 'echo first; echo no such thing >&2; exit 7']").act("s").await);
-    assert_eq!(failure.message, "the program failed with exit code 7: no such thing");
+    assert_eq!(failure.message, "the program failed with exit code 7: no such thing (on stdout: first)");
+    let help = failure.help.unwrap();
+    assert!(help.contains(".stdout and ") && help.contains(".stderr; next: runplan logs "), "{help}");
+    let failure = failed(step("argv: [sh, -c, 'echo only this; exit 1']").act("s").await);
+    assert_eq!(failure.message, "the program failed with exit code 1: only this");
+    assert!(!failure.help.unwrap().contains(".stderr"));
+    // The reason stands last.
+    let failure = failed(step("argv: [sh, -c, 'printf %2000s x; echo the reason; exit 1']").act("s").await);
+    assert!(failure.message.ends_with("the reason") && failure.message.len() < 600, "{failure:?}");
     let failure = failed(step("run: \"false | true; echo not reached\"").act("s").await);
     assert!(failure.message.contains("exit code 1"), "pipefail: {failure:?}");
     let failure = failed(step("argv: [no-such-program-anywhere]").act("s").await);
@@ -65,6 +73,23 @@ async fn a_program_that_fails_says_why() {
     assert!(failure.message.contains("the program succeeded, but the output `v`"), "{failure:?}");
     let failure = failed(step("argv: [pwd], cwd: /no/such/place").act("s").await);
     assert_eq!(failure.code, "runplan::process::working_directory");
+}
+
+#[tokio::test]
+async fn a_probe_that_cannot_be_started_has_not_said_no() {
+    for (probe, is_answer) in
+        [("exit 1", true), ("exit 126", false), ("exit 127", false), ("kill -9 $$", false)]
+    {
+        let fields =
+            format!("argv: [sh, -c, 'kill -9 $$'], probe: {{ shell: {{ argv: [sh, -c, '{probe}'] }} }}");
+        match step(&fields).act("s").await {
+            Outcome::Failed(_) => assert!(is_answer, "{probe}"),
+            Outcome::Unknown(evidence) => {
+                assert!(!is_answer && evidence.facts[0].contains("was not answered"), "{evidence:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test]

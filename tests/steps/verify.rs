@@ -185,6 +185,27 @@ async fn files_and_programs_are_asked_too() {
 }
 
 #[tokio::test]
+async fn a_program_that_answers_wrongly_is_quoted_whole() {
+    let text = "steps:\n- id: s\n  verify: { checks: [
+      { name: proof, shell: { argv: [sh, -c, 'echo the reason; echo loading >&2; exit 1'] } } ] }";
+    let failure = failed(plan(text).set().act("s").await);
+    assert!(failure.message.contains("exit code 1: loading (on stdout: the reason)"), "{failure:?}");
+    let help = failure.help.unwrap();
+    assert!(help.starts_with("proof: its output is in ") && help.contains(".stdout and "), "{help}");
+}
+
+#[tokio::test]
+async fn a_check_that_is_tried_again_says_so() {
+    let text = "steps:\n- id: s\n  verify: { checks: [ { name: there, file: { path: a.txt }, \
+                retry: { attempts: 2, every: 10ms } } ] }";
+    let stage = plan(text).set();
+    failed(stage.act("s").await);
+    let told = stage.progress();
+    let waits = |(doing, _): &(String, u64)| doing.starts_with("waiting for the check there (last: ");
+    assert!(told.iter().any(waits), "{told:?}");
+}
+
+#[tokio::test]
 async fn backups_counts_and_losses_are_checks() {
     let settings = sample("verify_backup").await;
     let text = "steps:

@@ -46,6 +46,7 @@ pub struct Stage {
 struct Heard {
     facts: Mutex<Vec<(StepId, u32, Fact)>>,
     warnings: Mutex<Vec<String>>,
+    progress: Mutex<Vec<(String, u64)>>,
     said: Mutex<Vec<String>>,
     crash: Mutex<Option<Crash>>,
     crashed: Notify,
@@ -312,6 +313,11 @@ impl Stage {
         self.heard.warnings.lock().unwrap().clone()
     }
 
+    /// What long work says of itself, and how far it is.
+    pub fn progress(&self) -> Vec<(String, u64)> {
+        self.heard.progress.lock().unwrap().clone()
+    }
+
     /// What was said to the people at the console.
     pub fn said(&self) -> Vec<String> {
         self.heard.said.lock().unwrap().clone()
@@ -345,7 +351,7 @@ impl Heard {
             Sent::Fact { fact, done } => self.note(step, number, fact, done),
             Sent::Warning(message) => self.warnings.lock().unwrap().push(message),
             Sent::Said { message, .. } => self.said.lock().unwrap().push(message),
-            Sent::Progress(_) => {}
+            Sent::Progress(told) => self.progress.lock().unwrap().push((told.doing, told.done)),
         }
     }
 

@@ -41,7 +41,10 @@ record! {
         /// How long to wait between two questions of `until`.
         /// Example: 5s
         every: Duration = Duration::from_secs(5),
-        /// Answers after a crash whether it took effect.
+        /// Answers whether it took effect when nobody knows: after a crash or a lost answer, after a status that does not
+        /// say so (408, 499, 5xx except 501, 505 and 503 with Retry-After; 300, 302, 303), and after an answer from 200 to
+        /// 299 that is not the expected one. A probe that is answered with an error, or not in JSON where JSON is
+        /// expected, has not said no.
         /// Example: {"http": {"url": "https://app.example.com/state"}, "expect": {"status": 200}}
         probe: Option<Box<Probe>>,
         /// True: sending it twice does no harm. GET and HEAD always are.

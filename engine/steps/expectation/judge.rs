@@ -1,7 +1,7 @@
 //! One judgement: each condition held against the answer; what was wanted and what was found instead, in words.
 
 use super::value::{compare, describe, equal, hashed, is_empty, look_up, of_shape, recorded, subject, words};
-use super::{Answer, Tolerance, Verdict, Wanted};
+use super::{Answer, Tolerance, Verdict, Wanted, not_json};
 use serde_json::{Map, Value};
 
 /// Gathers what is wanted and what is not so.
@@ -78,6 +78,7 @@ impl Judge<'_> {
             self.paths(paths);
         } else if let Some(whole) = &wanted.json {
             let holds = answer.json.as_ref().is_some_and(|json| equal(whole, json, None));
+            let shown = || answer.json.as_ref().map_or_else(|| not_json(answer), |_| describe(answer));
             self.hold(holds, format!("the JSON {}", words(whole)), shown);
         }
     }
@@ -113,14 +114,17 @@ impl Judge<'_> {
 
     fn paths(&mut self, paths: &Map<String, Value>) {
         let Some(json) = &self.answer.json else {
-            self.hold(false, "JSON".to_owned(), || "the answer is not JSON".to_owned());
+            self.hold(false, "JSON".to_owned(), || not_json(self.answer));
             return;
         };
         for (path, value) in paths {
             let found = look_up(json, path);
             let holds = found.is_some_and(|found| equal(value, found, None));
-            self.hold(holds, format!("{path} = {}", words(value)), || match found {
-                Some(found) => format!("{path} = {}", words(found)),
+            // A number and its text, `true` and "true": only as JSON they look different.
+            let alike = !holds && found.is_some_and(|found| words(found) == words(value));
+            let told = |value: &Value| if alike { value.to_string() } else { words(value) };
+            self.hold(holds, format!("{path} = {}", told(value)), || match found {
+                Some(found) => format!("{path} = {}", told(found)),
                 None => format!("there is no {path}"),
             });
         }

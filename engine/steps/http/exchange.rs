@@ -15,7 +15,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long a whole exchange may take unless something else is said.
 pub const LIMIT: Duration = Duration::from_secs(60);
 /// An answer's body is read so far.
-const LARGEST_BODY: u64 = 8 << 20;
+pub const LARGEST_BODY: u64 = 8 << 20;
 const MOST_REDIRECTS: u32 = 5;
 /// What stands where a password stood.
 const MASK: &str = "[redacted]";
@@ -44,6 +44,8 @@ pub struct Reply {
     /// The body was longer than what is read.
     pub cut: bool,
     pub json: Option<Value>,
+    /// Where a redirect that is not followed points to, without credentials and query.
+    pub to: Option<String>,
 }
 
 /// Why there is no answer.
@@ -86,10 +88,18 @@ pub async fn send(request: &Request, cancelled: &CancellationToken) -> Result<Re
 fn exchange(request: &Request) -> Result<Reply, Trouble> {
     let mut now = request.clone();
     for _ in 0..=MOST_REDIRECTS {
-        let (reply, location) = once(&now)?;
+        let (mut reply, location) = once(&now)?;
         let follows =
             matches!(reply.status, 301 | 302 | 303 | 307 | 308) && matches!(now.method, "GET" | "HEAD");
-        let Some(location) = location.filter(|_| follows) else { return Ok(reply) };
+        if !follows {
+            let is_redirect = matches!(reply.status, 301 | 302 | 303 | 307 | 308);
+            let to = location.filter(|_| is_redirect).and_then(|location| target(&now, &location));
+            // A path may hold what the address was not to show.
+            let hides = now.shown != shown(&now.url, false);
+            reply.to = to.map(|to| shown(&to, hides));
+            return Ok(reply);
+        }
+        let Some(location) = location else { return Ok(reply) };
         now = redirected(&now, &location).map_err(Trouble::Lost)?;
     }
     Err(Trouble::Lost(format!(
@@ -101,25 +111,34 @@ fn exchange(request: &Request) -> Result<Reply, Trouble> {
 /// The next request of a redirect. Another origin gets none of the given headers.
 fn redirected(request: &Request, location: &str) -> Result<Request, String> {
     let bad = || format!("{} redirects to an address that cannot be read", request.shown);
+    let url = target(request, location).ok_or_else(bad)?;
     let from: Uri = request.url.parse().map_err(|_| bad())?;
-    let (scheme, authority) = (from.scheme_str().ok_or_else(bad)?, from.authority().ok_or_else(bad)?);
+    let to: Uri = url.parse().map_err(|_| bad())?;
+    if from.scheme_str() == Some("https") && to.scheme_str() != Some("https") {
+        return Err(format!("{} redirects from https to an address without it", request.shown));
+    }
+    let same = to.scheme_str() == from.scheme_str() && to.authority() == from.authority();
+    let headers = if same { request.headers.clone() } else { Vec::new() };
+    Ok(Request { url, headers, ..request.clone() })
+}
+
+/// The whole address that a redirect names.
+fn target(request: &Request, location: &str) -> Option<String> {
+    let from: Uri = request.url.parse().ok()?;
+    let (scheme, authority) = (from.scheme_str()?, from.authority()?);
     let url = if let Some((scheme, rest)) = location.split_once("://") {
         format!("{scheme}://{}", without_login(rest))
     } else if let Some(rest) = location.strip_prefix("//") {
         format!("{scheme}://{}", without_login(rest))
     } else if location.starts_with('/') {
         format!("{scheme}://{authority}{location}")
+    } else if location.starts_with('?') {
+        format!("{scheme}://{authority}{}{location}", from.path())
     } else {
         let base = from.path().rsplit_once('/').map_or("", |(base, _)| base);
         format!("{scheme}://{authority}{base}/{location}")
     };
-    let to: Uri = url.parse().map_err(|_| bad())?;
-    if scheme == "https" && to.scheme_str() != Some("https") {
-        return Err(format!("{} redirects from https to an address without it", request.shown));
-    }
-    let same = to.scheme_str() == from.scheme_str() && to.authority() == from.authority();
-    let headers = if same { request.headers.clone() } else { Vec::new() };
-    Ok(Request { url, headers, ..request.clone() })
+    url.parse::<Uri>().is_ok().then_some(url)
 }
 
 /// A server does not give us credentials: whatever it says there would be said to somebody else as ours.
@@ -139,7 +158,7 @@ fn once(request: &Request) -> Result<(Reply, Option<String>), Trouble> {
             format!("the request to {} has a header or an address that HTTP does not allow", request.shown);
         Trouble::NotSent(message)
     };
-    let agent = agent(request.limit);
+    let agent = agent(request).map_err(Trouble::NotSent)?;
     let answer = match &request.body {
         Some(body) => agent.run(builder.body(body.clone()).map_err(unbuilt)?),
         None => agent.run(builder.body(()).map_err(unbuilt)?),
@@ -183,17 +202,24 @@ fn without_passwords(mut text: String) -> String {
     text
 }
 
-fn agent(limit: Duration) -> ureq::Agent {
-    ureq::Agent::config_builder()
+fn agent(request: &Request) -> Result<ureq::Agent, String> {
+    let limit = request.limit;
+    let roots = match trust::roots() {
+        Ok(roots) => roots,
+        // Nobody is asked for a certificate there.
+        Err(_) if request.url.starts_with("http://") => ureq::tls::RootCerts::WebPki,
+        Err(why) => return Err(format!("{} is not trusted: {why}", request.shown)),
+    };
+    let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .user_agent(concat!("runplan/", env!("CARGO_PKG_VERSION")))
         .timeout_global(Some(limit))
         .timeout_connect(Some(CONNECT.min(limit)))
-        .tls_config(ureq::tls::TlsConfig::builder().root_certs(trust::roots()).build())
-        .build()
-        .new_agent()
+        .tls_config(ureq::tls::TlsConfig::builder().root_certs(roots).build())
+        .build();
+    Ok(config.new_agent())
 }
 
 fn trouble(request: &Request, error: &ureq::Error) -> Trouble {
@@ -216,11 +242,13 @@ fn trouble(request: &Request, error: &ureq::Error) -> Trouble {
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
                 Trouble::NotSent(format!("{shown} cannot be reached: {io}"))
             }
-            _ => refused(shown, trust::within(io))
-                .unwrap_or_else(|| Trouble::Lost(format!("the connection to {shown} broke: {io}"))),
+            _ => refused(shown, trust::within(io)).unwrap_or_else(|| {
+                Trouble::Lost(format!("the connection to {shown} broke: {}", trust::words(io)))
+            }),
         },
-        ureq::Error::Rustls(tls) => refused(shown, Some(tls))
-            .unwrap_or_else(|| Trouble::Lost(format!("the exchange with {shown} failed: {tls}"))),
+        ureq::Error::Rustls(tls) => refused(shown, Some(tls)).unwrap_or_else(|| {
+            Trouble::Lost(format!("the exchange with {shown} failed: {}", trust::of_tls(tls)))
+        }),
         other => Trouble::Lost(format!("the exchange with {shown} failed: {other}")),
     }
 }
@@ -262,6 +290,7 @@ mod tests {
         for (location, url, keeps) in [
             ("/z", "https://a.example/z", true),
             ("w", "https://a.example/x/w", true),
+            ("?page=2", "https://a.example/x/y?page=2", true),
             ("https://a.example/b", "https://a.example/b", true),
             ("https://a.example:8443/b", "https://a.example:8443/b", false),
             ("https://b.example/", "https://b.example/", false),

@@ -8,6 +8,7 @@ use crate::plan::action::http::Method;
 use crate::plan::{Json, Text, template};
 use crate::run::Failure;
 use std::time::Duration;
+use ureq::http::{HeaderName, HeaderValue};
 
 /// Renders a request. `limit`: how long the exchange may take.
 ///
@@ -23,6 +24,7 @@ pub async fn request(attempt: &Attempt, action: &Http, limit: Option<Duration>) 
     let mut headers = Vec::new();
     for (name, text) in action.headers.iter() {
         let value = template::plain(&text.raw, &scope).map_err(|error| broken(text, &error))?;
+        allowed(&name.value, &value)?;
         headers.push((name.value.clone(), value));
     }
     let value = &mut |text: &Text| template::value(&text.raw, &scope).map_err(|error| broken(text, &error));
@@ -58,6 +60,30 @@ pub async fn request(attempt: &Attempt, action: &Http, limit: Option<Duration>) 
         body,
         limit: limit.unwrap_or(LIMIT),
     })
+}
+
+/// Says which header HTTP does not allow, and never its value.
+fn allowed(name: &str, value: &str) -> Result<(), Failure> {
+    let wrong = |message: String| Failure::new("runplan::http::header", message).permanent();
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err(wrong(format!("`{name}` is not a name that HTTP allows a header"))
+            .help("letters, digits and hyphens; a colon does not belong to it"));
+    }
+    if HeaderValue::from_bytes(value.as_bytes()).is_ok() {
+        return Ok(());
+    }
+    let (what, help) = match value.find(['\n', '\r']) {
+        Some(at) if value[at..].trim().is_empty() => (
+            "ends in a line break",
+            "write the file or variable that it comes from without one: `printf %s \"$TOKEN\" > FILE`",
+        ),
+        Some(_) => (
+            "has a line break",
+            "a header is one line: see what the file or variable holds that it comes from",
+        ),
+        None => ("has a control character", "see what the file or variable holds that it comes from"),
+    };
+    Err(wrong(format!("the value of the header `{name}` {what}, which HTTP does not allow")).help(help))
 }
 
 fn word(method: Method) -> &'static str {

@@ -5,17 +5,29 @@ use std::sync::{Arc, OnceLock};
 use ureq::tls::{Certificate, RootCerts};
 
 /// The authorities that this machine trusts; the company's own are among them. `SSL_CERT_FILE` names others instead.
-pub fn roots() -> RootCerts {
-    static ROOTS: OnceLock<RootCerts> = OnceLock::new();
+///
+/// # Errors
+/// `SSL_CERT_FILE` or `SSL_CERT_DIR` is set, and nothing can be read there: nobody else is trusted in their place.
+pub fn roots() -> Result<RootCerts, String> {
+    static ROOTS: OnceLock<Result<RootCerts, String>> = OnceLock::new();
     ROOTS
         .get_or_init(|| {
-            let found = rustls_native_certs::load_native_certs().certs;
+            let found = rustls_native_certs::load_native_certs();
             let certificates: Vec<_> =
-                found.iter().map(|der| Certificate::from_der(der.as_ref()).to_owned()).collect();
-            match certificates.is_empty() {
-                true => RootCerts::WebPki,
-                false => RootCerts::Specific(Arc::new(certificates)),
+                found.certs.iter().map(|der| Certificate::from_der(der.as_ref()).to_owned()).collect();
+            if !certificates.is_empty() {
+                return Ok(RootCerts::Specific(Arc::new(certificates)));
             }
+            let names = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
+            let set: Vec<String> = names
+                .filter_map(|name| Some(format!("{name}={}", std::env::var_os(name)?.to_string_lossy())))
+                .collect();
+            if set.is_empty() {
+                return Ok(RootCerts::WebPki);
+            }
+            let why: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+            let why = if why.is_empty() { "nothing".to_owned() } else { why.join("; ") };
+            Err(format!("{} has no certificate to trust ({why})", set.join(" and ")))
         })
         .clone()
 }
@@ -34,7 +46,8 @@ pub fn refusal(error: &Error) -> Option<String> {
                 .to_owned()
         }
         CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
-            format!("its certificate is for another name: {}", presented.join(", "))
+            let names: Vec<&str> = presented.iter().map(|name| plain_name(name)).collect();
+            format!("its certificate is for another name: {}", names.join(", "))
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "its certificate is for another name".to_owned()
@@ -45,6 +58,50 @@ pub fn refusal(error: &Error) -> Option<String> {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet, or this machine's clock is wrong".to_owned()
         }
+        CertificateError::Other(why) if format!("{why:?}").contains("CaUsedAsEndEntity") => {
+            "its certificate is an authority's own, and may not stand for a server".to_owned()
+        }
+        CertificateError::BadEncoding | CertificateError::Other(_) => {
+            "its certificate is not one that a server may show".to_owned()
+        }
         other => format!("its certificate cannot be accepted: {other}"),
     })
+}
+
+/// `DnsName("a.example")` as people write it.
+fn plain_name(name: &str) -> &str {
+    name.split_once("(\"").and_then(|(_, rest)| rest.strip_suffix("\")")).unwrap_or(name)
+}
+
+/// A broken connection in words.
+pub fn words(io: &std::io::Error) -> String {
+    within(io).map_or_else(|| io.to_string(), of_tls)
+}
+
+/// What went wrong with TLS otherwise, in words.
+pub fn of_tls(error: &Error) -> String {
+    match error {
+        Error::InvalidMessage(_) => {
+            "what came is not TLS; is it a port without it, for an `http://` address?".to_owned()
+        }
+        Error::PeerIncompatible(_) => "the server speaks no version of TLS that is safe".to_owned(),
+        Error::AlertReceived(alert) => format!("the server broke TLS off ({alert:?})"),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_troubles_are_told_without_the_librarys_words() {
+        assert_eq!(plain_name("DnsName(\"a.example\")"), "a.example");
+        assert_eq!(plain_name("a.example"), "a.example");
+        let not_tls = Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        let io = std::io::Error::new(std::io::ErrorKind::InvalidData, not_tls);
+        assert!(words(&io).starts_with("what came is not TLS"), "{}", words(&io));
+        let encoding = Error::InvalidCertificate(CertificateError::BadEncoding);
+        assert_eq!(refusal(&encoding).unwrap(), "its certificate is not one that a server may show");
+    }
 }

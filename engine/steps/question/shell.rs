@@ -7,9 +7,11 @@ use super::super::shell::{GRACE, command, outputs};
 use super::Unanswered;
 use crate::plan::action::Shell;
 use crate::run::Failure;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::time::Duration;
 
+/// The detail that says where the output of a program is that failed.
+pub const FILES: &str = "files";
 /// A question that takes longer than this has no answer.
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -60,11 +62,18 @@ pub async fn ask(
             (None, None) => format!("no exit code{said}"),
         }
     });
+    let mut details = Map::new();
+    if wrong.is_some() {
+        details.insert(FILES.to_owned(), outputs::files(&exit).into());
+    }
     let stdout = outputs::whole(&exit.stdout);
     Ok(Answer {
-        wrong,
+        wrong: wrong.clone(),
         json: outputs::parse(&stdout),
         value: Value::String(stdout.trim_end().to_owned()),
+        // A program that could not be started, or was killed, has answered nothing.
+        silent: wrong.filter(|_| matches!(exit.code, None | Some(126 | 127))),
+        details,
         ..Answer::default()
     })
 }

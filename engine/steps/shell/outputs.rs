@@ -14,6 +14,8 @@ const LARGEST: usize = 64 * 1024;
 const SEARCHED: u64 = 8 << 20;
 /// JSON over this size is not kept as an output.
 const LARGEST_JSON: usize = 256 * 1024;
+/// So much of the last lines of each stream is quoted.
+const LONGEST_WORDS: usize = 400;
 /// What stands where a secret stood.
 const MASK: &str = "[redacted]";
 
@@ -116,21 +118,35 @@ fn taken(take: &Take, stdout: &str, json: Option<&Value>) -> Result<Value, Strin
     }
 }
 
-/// Why a program failed, from what it printed last.
+/// Where all that a program printed is.
+pub fn files(exit: &Exit) -> String {
+    let full = [&exit.stdout, &exit.stderr].into_iter().filter(|stream| stream.bytes > 0);
+    let paths: Vec<String> = full.map(|stream| stream.path.display().to_string()).collect();
+    match paths.is_empty() {
+        true => "it printed nothing".to_owned(),
+        false => format!("its output is in {}", paths.join(" and ")),
+    }
+}
+
+/// Why a program failed, from what it printed last: many say it on stdout, and something else on stderr.
 pub fn last_words(exit: &Exit) -> String {
     let of = |stream: &Captured| {
         let text = if stream.tail.trim().is_empty() { &stream.head } else { &stream.tail };
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        lines
-            .iter()
-            .skip(lines.len().saturating_sub(3))
-            .map(|line| line.trim())
-            .collect::<Vec<_>>()
-            .join(" / ")
+        let last: Vec<&str> =
+            lines.iter().skip(lines.len().saturating_sub(3)).map(|line| line.trim()).collect();
+        let words = last.join(" / ");
+        // The reason stands last.
+        let start = words.ceil_char_boundary(words.len().saturating_sub(LONGEST_WORDS));
+        let more = if start > 0 { "... " } else { "" };
+        format!("{more}{}", words.get(start..).unwrap_or_default())
     };
-    let words = Some(of(&exit.stderr)).filter(|words| !words.is_empty()).unwrap_or_else(|| of(&exit.stdout));
-    let end = words.floor_char_boundary(500);
-    words.get(..end).unwrap_or_default().to_owned()
+    let (stderr, stdout) = (of(&exit.stderr), of(&exit.stdout));
+    match (stderr.is_empty(), stdout.is_empty()) {
+        (false, false) => format!("{stderr} (on stdout: {stdout})"),
+        (false, true) => stderr,
+        (true, _) => stdout,
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::super::expectation::{self, Answer, Verdict};
 use super::super::question::{Asker, Unanswered};
-use crate::clock;
+use crate::clock::Stopwatch;
 use crate::plan::{Check, Question, Text};
 use serde_json::{Map, Value, json};
 
@@ -46,15 +46,16 @@ pub async fn ask(
 ) -> Result<Finding, Cancelled> {
     let database = check.database.as_ref().or(database);
     let tries = check.retry.as_ref().map_or(1, |retry| retry.attempts.value.max(1));
+    let watch = Stopwatch::start();
     for number in 1..tries {
         let finding = once(asker, check, database).await?;
         if finding.passed {
             return Ok(finding);
         }
         let wait = check.retry.as_ref().map(|retry| retry.wait(number).std()).unwrap_or_default();
-        tokio::select! {
-            () = clock::sleep(wait) => {}
-            () = asker.attempt.cancelled.cancelled() => return Err(Cancelled),
+        let doing = format!("waiting for the check {} (last: {})", check.name.value, finding.actual);
+        if !asker.attempt.linger(wait, &doing, &watch).await {
+            return Err(Cancelled);
         }
     }
     once(asker, check, database).await
