@@ -9,7 +9,7 @@ use super::stored::Stored;
 use crate::drive::Start;
 use crate::plan::{RunId, StepId};
 use crate::report;
-use crate::run::{Phase, Reversal, State, reversal};
+use crate::run::{Finish, Phase, Reversal, State, reversal, reversed, way_back};
 use crate::store::Store;
 use crate::terminal::{self, Screen, Tone};
 use clap::Args;
@@ -57,9 +57,13 @@ impl Undo {
             let message = format!("{step} is not done, so nothing can be undone back to it");
             return Err(Error::usage_with(message, format!("`runplan status {run}` shows what is done")));
         }
-        let steps = reverse(&state, to.as_ref());
+        let way = way_back(&state, to.as_ref());
+        let steps: Vec<StepId> = way.iter().map(|(id, _)| (*id).clone()).collect();
         if steps.is_empty() {
-            screen.say(&format!("{run} has done nothing that could be undone"));
+            screen.say(&match state.result {
+                Some(Finish::Undone) => format!("{run} is undone already: {}", reversed(&state)),
+                _ => format!("{run} has done nothing that could be undone"),
+            });
             // Killed after its last event, and before it let go of its targets.
             let holds = state.phase == Phase::Finished && !state.released;
             if holds && !self.dry_run && state.started.as_ref().is_some_and(|started| !started.rehearsal) {
@@ -74,11 +78,11 @@ impl Undo {
         }
         super::post::stay(&state)?;
         super::post::prove_open(&state, self.reason.as_deref().unwrap_or_default())?;
-        show(screen, &state, &steps);
-        let stop = stop_of(&state, &steps);
+        show(screen, &state, &way);
+        let stop = stop_of(&state, &way);
         let undone = &steps[..stop.unwrap_or(steps.len())];
         let shut = report::shut_by(&state, undone);
-        warn(screen, &state, &steps, stop);
+        warn(screen, &state, &way, stop);
         for words in &shut {
             screen.warn(&format!("after that {words}"));
         }
@@ -86,7 +90,7 @@ impl Undo {
             return Ok(Exit::Done);
         }
         if let Some(at) = stop.filter(|_| !self.partly && (self.yes || !screen.is_attended())) {
-            return Err(refusal(&run, &steps, at));
+            return Err(refusal(&run, &way, at));
         }
         let question = match (stop.map(|at| &steps[at]), shut.is_empty()) {
             (None, true) => "Undo this?".to_owned(),
@@ -120,62 +124,78 @@ impl Undo {
     }
 }
 
-/// Where the undo would stop: the newest step that has no way back.
-fn stop_of(state: &State, steps: &[StepId]) -> Option<usize> {
-    steps.iter().position(|id| {
+/// What an undo comes by, and why it may have acted if it is not done.
+type Way<'s> = [(&'s StepId, Option<&'static str>)];
+
+/// Where the undo would stop: the newest step that has no way back, or that nobody knows the doings of.
+fn stop_of(state: &State, way: &Way<'_>) -> Option<usize> {
+    way.iter().position(|(id, doubt)| {
         let step = state.shape.flow.step(id.as_str());
-        step.is_some_and(|step| matches!(reversal(step), Reversal::None(_)))
+        doubt.is_some() || step.is_some_and(|step| matches!(reversal(step), Reversal::None(_)))
     })
 }
 
-fn refusal(run: &RunId, steps: &[StepId], at: usize) -> Error {
-    let step = &steps[at];
-    let only = match at {
-        0 => String::new(),
+fn refusal(run: &RunId, way: &Way<'_>, at: usize) -> Error {
+    let (step, doubt) = way[at];
+    // One that is not done is nothing to undo back to.
+    let only = match (at, doubt) {
+        (0, _) | (_, Some(_)) => String::new(),
         _ => format!("`runplan undo {run} --to {step} --yes` undoes only what came after it; "),
     };
+    let why = match doubt {
+        None => "has no way back".to_owned(),
+        Some(why) => why.to_owned(),
+    };
     Error::usage_with(
-        format!("step {step} has no way back, so nothing was undone"),
+        format!("step {step} {why}, so nothing was undone"),
         format!("{only}`runplan undo {run} --partly --yes` begins all the same, and parks at {step}"),
     )
 }
 
-/// What is done and would be undone, the newest first.
-fn reverse(state: &State, to: Option<&StepId>) -> Vec<StepId> {
-    let mut done: Vec<StepId> = state.done().cloned().collect();
-    done.reverse();
-    if let Some(end) = to.and_then(|to| done.iter().position(|id| id == to)) {
-        done.truncate(end);
-    }
-    done
-}
-
 /// What stands in the way of the undo, before anybody says yes to it.
-fn warn(screen: &Screen, state: &State, steps: &[StepId], stop: Option<usize>) {
+fn warn(screen: &Screen, state: &State, way: &Way<'_>, stop: Option<usize>) {
     for id in state.running().chain(state.unknown()) {
         screen.warn(&format!("it is not known yet whether {id} took effect: that is settled first"));
     }
     let Some(at) = stop else { return };
     let done = if at == 0 { "nothing is undone".to_owned() } else { format!("the {at} after it are undone") };
-    screen.warn(&format!(
-        "step {} has no way back: the undo stops there ({done}); then `runplan resolve {} {} --skip --reason \
-         'it stays as it is'` and `runplan resume {}` undo what came before it",
-        steps[at], state.run, steps[at], state.run
-    ));
+    let (step, run) = (way[at].0, &state.run);
+    screen.warn(&match way[at].1 {
+        Some(why) => format!(
+            "step {step} {why}: the undo stops there ({done}) and asks what is left of it; `runplan status {run}` then shows \
+             the answers, and `runplan resume {run}` undoes what came before it"
+        ),
+        None => format!(
+            "step {step} has no way back: the undo stops there ({done}); then `runplan resolve {run} {step} --skip --reason \
+             'it stays as it is'` and `runplan resume {run}` undo what came before it"
+        ),
+    });
 }
 
-fn show(screen: &Screen, state: &State, steps: &[StepId]) {
+fn show(screen: &Screen, state: &State, way: &Way<'_>) {
     let paint = screen.paint();
     screen.say("This is undone, in this order:");
-    for id in steps {
+    for (id, doubt) in way {
         let Some(step) = state.shape.flow.step(id.as_str()) else { continue };
-        let (tone, words) = match reversal(step) {
-            Reversal::Nothing => (Tone::Faint, "nothing to undo".to_owned()),
-            Reversal::BuiltIn(words) => (Tone::Plain, words.to_owned()),
-            Reversal::Given(bare) => {
+        let (tone, words) = match (doubt, reversal(step)) {
+            (Some(why), Reversal::Given(bare)) => {
+                let kind = bare.action.kind().word();
+                (
+                    Tone::Bad,
+                    format!(
+                        "MAY HAVE ACTED: it {why}; the undo stops here and asks (the plan's undo, {kind}, can be run)"
+                    ),
+                )
+            }
+            (Some(why), _) => (Tone::Bad, format!("MAY HAVE ACTED: it {why}; the undo stops here and asks")),
+            (None, Reversal::Nothing) => (Tone::Faint, "nothing to undo".to_owned()),
+            (None, Reversal::BuiltIn(words)) => (Tone::Plain, words.to_owned()),
+            (None, Reversal::Given(bare)) => {
                 (Tone::Plain, format!("the plan's undo ({})", bare.action.kind().word()))
             }
-            Reversal::None(why) => (Tone::Bad, format!("CANNOT be undone: {why}; the undo stops here")),
+            (None, Reversal::None(why)) => {
+                (Tone::Bad, format!("CANNOT be undone: {why}; the undo stops here"))
+            }
         };
         screen.say(&format!("  {}  {}", paint.of(Tone::Strong, id.as_str()), paint.of(tone, &words)));
     }

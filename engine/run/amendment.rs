@@ -1,6 +1,7 @@
 //! An amended plan takes the place of the stored one: what was done stays done, under the names it had. Which amendments are
 //! allowed is decided here, too; must never let a step that acted, or may have, become another.
 
+use super::doubt::acted_before_it_failed;
 use super::event::Amended;
 use super::reliance::{Reliance, reliance};
 use super::reversal::{Effects, effects};
@@ -112,7 +113,7 @@ impl State {
 }
 
 /// What a step with `transaction: false` notes before it sends a statement.
-const STATEMENT_INTENDED: &str = "statement_intended";
+pub(super) const STATEMENT_INTENDED: &str = "statement_intended";
 
 /// What became of a step that acted, or may have.
 fn acted(entry: &Entry) -> Option<&'static str> {
@@ -136,17 +137,7 @@ fn acted(entry: &Entry) -> Option<&'static str> {
 /// statements that were sent outside a transaction.
 fn failed_halfway(step: &Step, entry: &Entry) -> Option<&'static str> {
     let is_tried = matches!(entry.state, StepState::Waiting | StepState::Retrying { .. } | StepState::Failed);
-    let failure = entry.failure.as_ref().filter(|_| is_tried && effects(step) != Effects::Reads)?;
-    let is_one = match &step.action.value {
-        Action::Shell(_) => {
-            matches!(failure.code.as_str(), "runplan::shell::exit_code" | "runplan::shell::output")
-        }
-        Action::Http(_) => matches!(failure.code.as_str(), "runplan::http::answer" | "runplan::http::until"),
-        Action::Sql(sql) => {
-            !sql.transaction && entry.facts.iter().any(|fact| fact.name == STATEMENT_INTENDED)
-        }
-        _ => false,
-    };
+    let is_one = is_tried && effects(step) != Effects::Reads && acted_before_it_failed(step, entry);
     is_one.then_some("failed, and may have changed something before")
 }
 

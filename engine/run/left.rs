@@ -1,6 +1,7 @@
 //! What an undo leaves where it is, and why: a backup that may still be the only way back, a step that somebody passed
 //! over. Must never call a run reversed that was not, nor let the last copy go while anything it secures still stands.
 
+use super::doubt::doubtful;
 use super::reversal::{Effects, effects};
 use super::state::{Entry, State};
 use super::transition::StepState;
@@ -101,7 +102,9 @@ pub fn passed_over(state: &State) -> impl Iterator<Item = &StepId> {
 
 /// ` except replaced (skipped)`, or nothing: what has to be said wherever a run is called undone.
 pub fn except(state: &State) -> String {
-    let names: Vec<String> = passed_over(state).map(|id| format!("{id} (skipped)")).collect();
+    let passed = passed_over(state).map(|id| format!("{id} (skipped)"));
+    let names: Vec<String> =
+        passed.chain(doubtful(state).map(|(id, _)| format!("{id} (may have acted)"))).collect();
     if names.is_empty() { String::new() } else { format!(" except {}", names.join(", ")) }
 }
 
@@ -109,7 +112,7 @@ pub fn except(state: &State) -> String {
 pub fn reversed(state: &State) -> String {
     match &state.undo_to {
         Some(to) => format!("what it did after {to} was reversed{}", except(state)),
-        None if passed_over(state).next().is_none() => "everything it did was reversed".to_owned(),
+        None if except(state).is_empty() => "everything it did was reversed".to_owned(),
         None => format!("what it did was reversed{}", except(state)),
     }
 }

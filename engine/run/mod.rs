@@ -8,6 +8,7 @@ mod amendment;
 pub mod approval;
 mod consent;
 mod decide;
+mod doubt;
 mod effect;
 mod escalation;
 mod event;
@@ -33,6 +34,7 @@ mod untold;
 
 pub use consent::{keys_of, signers};
 pub use decide::{decide, next_wakeup};
+pub use doubt::{doubtful, way_back};
 pub use effect::Effect;
 pub use escalation::{Overdue, due_at, overdue};
 pub use event::{Accepted, Amended, Event, Finish, Occasion, Started, StoredSource, reclaimed};

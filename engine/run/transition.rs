@@ -114,7 +114,11 @@ pub fn transition(state: StepState, event: &Event) -> Result<StepState, Impossib
         Event::UndoStarted { .. } => allow(state == S::Done, S::Undoing),
         Event::UndoDone { left: true, .. } => allow(matches!(state, S::Undoing | S::Done), S::Left),
         Event::UndoDone { left: false, .. } => allow(matches!(state, S::Undoing | S::Done), S::Undone),
-        Event::UndoFailed { .. } => allow(matches!(state, S::Undoing | S::Done), S::UndoFailed),
+        // One that is not done and may have acted is asked about on the way back.
+        Event::UndoFailed { .. } => allow(
+            matches!(state, S::Undoing | S::Done | S::Failed | S::Skipped | S::Waiting | S::Retrying { .. }),
+            S::UndoFailed,
+        ),
         Event::RunStarted(_)
         | Event::RunResumed { .. }
         | Event::StopRequested { .. }

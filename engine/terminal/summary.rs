@@ -144,7 +144,10 @@ fn plan(state: &State) -> String {
 fn steps(state: &State) -> String {
     let mut parts: Vec<(&str, Vec<&StepId>)> = Vec::new();
     for (id, entry) in state.entries() {
-        let word = word(id, entry.state, state);
+        let word = match entry.state {
+            StepState::Waiting if entry.attempts > 0 => "begun, and not done",
+            stands => word(id, stands, state),
+        };
         match parts.iter_mut().find(|(known, _)| *known == word) {
             Some((_, ids)) => ids.push(id),
             None => parts.push((word, vec![id])),

@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use runplan::plan::{RunId, StepId};
 use runplan::report;
 use runplan::run::{
-    Actor, Event, Failure, Finish, Input, Outcome, Outputs, Post, Record, Resolution, State, StepState, Why,
-    decide, reversed,
+    Actor, Event, Evidence, Failure, Finish, Input, Outcome, Outputs, Post, Record, Resolution, State,
+    StepState, Why, decide, reversed, way_back,
 };
 use serde_json::json;
 
@@ -292,4 +292,76 @@ fn a_run_that_was_undone_is_not_said_to_have_lost_anything() {
     assert_eq!(run.state.result, Some(Finish::Undone));
     let said = report(&run);
     assert!(said.contains("## Nothing was lost") && !said.contains("## What w"), "{said}");
+}
+
+fn broken(code: &str) -> Outcome {
+    Outcome::Failed(Failure::new(code, "the program failed with exit code 3"))
+}
+
+const PAIR: &str = "  - { id: a, shell: { argv: [\"true\"] }, undo: { shell: { argv: [\"true\"], changes: none } } }\n  \
+    - { id: b, needs: [a], shell: { argv: [\"true\"] }, undo: { shell: { argv: [\"true\"], changes: none } } }\n";
+
+#[test]
+fn a_step_that_failed_after_it_acted_is_asked_about_before_what_came_before_it() {
+    let mut run = Run::begin(PAIR);
+    run.done("a", json!({}));
+    run.end("b", broken("runplan::shell::exit_code"));
+    let (a, b) = (StepId::new("a"), StepId::new("b"));
+    let way = way_back(&run.state, None);
+    assert!(matches!(way.as_slice(), [(one, Some(_)), (two, None)] if **one == b && **two == a), "{way:?}");
+    run.undo();
+    assert_eq!(run.state.parked, Some(Why::UndoFailed { step: b.clone() }));
+    assert!(!run.state.released && run.at("a") == StepState::Done);
+    let failure = run.state.entry(&b).unwrap().failure.clone().unwrap();
+    assert_eq!(failure.code, "runplan::undo::may_have_acted");
+    assert!(failure.message.contains("exit code 3") && failure.help.unwrap().contains("own undo"));
+    // Its own undo is run, then that of the one before it.
+    run.resolve("b", Resolution::Retry);
+    assert_eq!((run.at("b"), run.at("a")), (StepState::Undoing, StepState::Done));
+    run.undone("b", fine());
+    run.undone("a", fine());
+    assert_eq!(reversed(&run.state), "everything it did was reversed");
+}
+
+#[test]
+fn who_is_skipped_in_doubt_is_not_said_to_be_reversed() {
+    let mut run = Run::begin(PAIR);
+    run.done("a", json!({}));
+    let facts = vec!["its process is gone".to_owned()];
+    run.end("b", Outcome::Unknown(Evidence { message: "nobody knows".to_owned(), facts }));
+    run.resolve("b", Resolution::Skip);
+    assert_eq!(run.state.result, Some(Finish::Done));
+    run.undo();
+    assert_eq!(run.at("b"), StepState::UndoFailed);
+    assert_eq!(run.at("a"), StepState::Done);
+    run.resolve("b", Resolution::Skip);
+    run.undone("a", fine());
+    assert_eq!(run.state.result, Some(Finish::Undone));
+    assert_eq!(reversed(&run.state), "what it did was reversed except b (skipped)");
+}
+
+#[test]
+fn a_plan_that_undoes_itself_stops_at_half_an_effect() {
+    let step = "shell: { argv: [\"true\"], changes: none, repeatable: true }";
+    let mut run = Run::begin(&format!(
+        "  - {{ id: b, window: calm, shell: {{ argv: [\"true\"] }} }}\non_failure: undo\n\
+         windows: {{ calm: {{ open: {{ {step} }}, close: {{ {step} }} }} }}\n"
+    ));
+    run.done("calm.open", json!({}));
+    run.end("b", broken("runplan::shell::exit_code"));
+    assert_eq!(run.state.parked, Some(Why::UndoFailed { step: StepId::new("b") }));
+    assert_eq!(run.at("calm.open"), StepState::Done, "it stays closed over half an effect");
+    run.resolve("b", Resolution::Done);
+    assert_eq!(run.at("calm.open"), StepState::Undoing);
+}
+
+#[test]
+fn who_certainly_did_nothing_is_not_asked_about() {
+    let mut run = Run::begin(PAIR);
+    run.done("a", json!({}));
+    run.end("b", broken("runplan::shell::not_started"));
+    run.undo();
+    assert_eq!(run.at("a"), StepState::Undoing);
+    run.undone("a", fine());
+    assert_eq!(reversed(&run.state), "everything it did was reversed");
 }

@@ -1,5 +1,6 @@
 //! The way back: one step after the other, newest first. Must never undo what was not done.
 
+use super::super::doubt::{UNKNOWN, question, way_back};
 use super::super::event::{Event, Finish};
 use super::super::left::kept_backup;
 use super::super::outcome::{Failure, Outcome};
@@ -23,14 +24,17 @@ pub fn backward(state: &State) -> Vec<Event> {
     if let Some(step) = state.failed().find(|id| is_undo_failed(state, id)) {
         return vec![Event::Parked { why: Why::UndoFailed { step: step.clone() } }];
     }
-    let newest = state.done_order.last().and_then(|at| Some((*at, state.id_at(*at)?.clone())));
-    match newest {
-        Some((_, id)) if state.undo_to.as_ref() == Some(&id) => {
-            vec![Event::RunFinished { result: Finish::Undone }]
+    let newest = way_back(state, state.undo_to.as_ref()).into_iter().next();
+    let Some((id, doubt)) = newest else { return vec![Event::RunFinished { result: Finish::Undone }] };
+    let Some(at) = state.shape.flow.index(id.as_str()) else { return Vec::new() };
+    let steps = state.shape.flow.steps();
+    vec![match doubt.zip(steps.get(at)) {
+        Some((why, step)) => {
+            let attempt = state.entry_at(at).map_or(1, |entry| entry.attempts);
+            Event::UndoFailed { step: id.clone(), attempt, failure: question(state, step, why) }
         }
-        None => vec![Event::RunFinished { result: Finish::Undone }],
-        Some((at, id)) => vec![undo_of(state, at, id)],
-    }
+        None => undo_of(state, at, id.clone()),
+    }]
 }
 
 fn is_undo_failed(state: &State, id: &StepId) -> bool {
@@ -75,7 +79,7 @@ pub fn undone(state: &State, step: StepId, attempt: u32, outcome: Outcome) -> Ve
         Outcome::Failed(failure) => Event::UndoFailed { step, attempt, failure },
         Outcome::Unknown(evidence) => {
             let message = format!("{}; {}", evidence.message, evidence.facts.join("; "));
-            Event::UndoFailed { step, attempt, failure: Failure::new("runplan::undo::unknown", message) }
+            Event::UndoFailed { step, attempt, failure: Failure::new(UNKNOWN, message) }
         }
         Outcome::Asked(_) | Outcome::Again(_) => {
             let failure = Failure::new("runplan::undo::odd", "the undo gave no result");
