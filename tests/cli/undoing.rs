@@ -40,7 +40,7 @@ fn the_newest_first_only_what_was_done_with_what_it_gave() {
         sandbox.read("log"),
         "one\ntwo\nthree\nundo three of made-by-three\nundo two of made-by-two\nundo one of made-by-one\n"
     );
-    sandbox.run("undo plan --yes").code(0).says("has done nothing that could be undone");
+    sandbox.run("undo plan --yes").code(0).says("is undone already: everything it did was reversed");
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn an_undo_of_nothing_lets_go_of_the_target() {
     mine.run("undo plan --yes").code(1).says("Undone");
     yours.run("plan.yaml").code(4);
     yours.run("undo plan --yes").code(1);
-    yours.run("undo plan --yes").code(0).says("has done nothing that could be undone");
+    yours.run("undo plan --yes").code(0).says("is undone already: everything it did was reversed");
 }
 
 fn asked(settings: &Settings, sql: &str) -> String {
