@@ -21,6 +21,8 @@ use tokio::process::Child;
 /// In the environment of every program: which attempt it belongs to. Attempts that a program of ours starts by a
 /// `runplan` of its own carry both, so that ending the outer one finds the inner ones.
 pub(super) const MARK: &str = "RUNPLAN_ATTEMPT";
+/// And where the program is that runs it: a script may let it read a plan, also where it is not on PATH.
+const PROGRAM: &str = "RUNPLAN";
 /// Descriptors below are left to scripts, which name them by number.
 const HIGH: i32 = 200;
 
@@ -101,6 +103,9 @@ fn spawn(
     }
     let outer = environment.iter().find(|(name, _)| name == MARK).map(|(_, value)| value.to_string_lossy());
     let mark = outer.map_or_else(|| token.to_owned(), |outer| format!("{outer}/{token}"));
+    if let Ok(program) = std::env::current_exe() {
+        command.env(PROGRAM, program);
+    }
     command
         .envs(request.env.iter().map(|(name, value)| (name, value)))
         .env(MARK, mark)

@@ -46,7 +46,7 @@ pub fn checklist(state: &State, records: &[Record]) -> Vec<Item> {
         item(
             "after",
             "The data is proved sound after the last change",
-            proved(state, &|question| matches!(question, Question::Sql(_))),
+            proved(state, &|question| matches!(question, Question::Sql(query) if reads_data(&query.raw))),
         ),
         item(
             "after",
@@ -185,10 +185,39 @@ fn proved(state: &State, wanted: &dyn Fn(&Question) -> bool) -> Option<Proof> {
     list(steps.filter(|step| flow.step(step.id.value.as_str()).is_some()))
 }
 
+/// Only a setting of the database, as a thaw is: the data stay as they were proved.
+fn is_setting(statement: &str) -> bool {
+    let one = statement.trim().trim_end_matches(';');
+    !one.contains(';') && one.to_ascii_lowercase().starts_with("alter database ")
+}
+
+/// Whether a query looks at a table of the application. What the catalogs and Prisma's history say is no proof of the data.
+fn reads_data(query: &str) -> bool {
+    let is_edge = |c: char| c.is_whitespace() || matches!(c, ',' | ')' | ';');
+    let mut words = query.split(is_edge).filter(|word| !word.is_empty()).map(str::to_ascii_lowercase);
+    while let Some(word) = words.next() {
+        if !matches!(word.trim_start_matches('('), "from" | "join") {
+            continue;
+        }
+        let Some(table) = words.find(|word| !matches!(word.as_str(), "only" | "lateral")) else {
+            return false;
+        };
+        let name = table.replace('"', "");
+        let bare = name.strip_prefix("public.").unwrap_or(&name);
+        let is_kept_by_others = bare == "_prisma_migrations"
+            || ["pg_", "information_schema."].iter().any(|prefix| bare.starts_with(prefix));
+        if !bare.contains('(') && !is_kept_by_others {
+            return true;
+        }
+    }
+    false
+}
+
 fn touches_database(action: &Action) -> bool {
     match action {
         Action::Restore(restore) => restore.into == action::restore::Into::InPlace,
-        Action::Swap(_) | Action::Copy(_) | Action::Sql(_) => true,
+        Action::Sql(sql) => !sql.statement.as_ref().is_some_and(|text| is_setting(&text.raw)),
+        Action::Swap(_) | Action::Copy(_) => true,
         // What does not say what it changes may have changed anything.
         Action::Shell(shell) => {
             shell.changes != Some(Changes::Nothing) || shell.destructive || shell.replaces.is_some()
@@ -224,4 +253,40 @@ fn questions<'s>(state: &'s State, verify: &'s action::Verify) -> Vec<&'s Questi
     let named =
         verify.use_.iter().filter_map(|name| state.shape.plan.checks.get(name.value.as_str())).flatten();
     named.chain(&verify.checks).map(|check| &check.question.value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_setting, reads_data};
+
+    #[test]
+    fn a_thaw_changes_no_data() {
+        assert!(is_setting(
+            "ALTER DATABASE {{ databases.app.name | ident }} RESET default_transaction_read_only"
+        ));
+        assert!(!is_setting("ALTER DATABASE a RESET ALL; DELETE FROM users WHERE id = 7"));
+        assert!(!is_setting("UPDATE users SET id = 7 WHERE id = 8"));
+    }
+
+    #[test]
+    fn a_history_and_a_catalog_are_not_the_data() {
+        for query in [
+            "SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NULL",
+            "SELECT a.x\nFROM \"_prisma_migrations\" a\nJOIN public._prisma_migrations b ON true",
+            "SELECT 1 FROM pg_class WHERE relname = 'disputes'",
+            "SELECT e FROM jsonb_array_elements({{ steps.a.json }} #> '{data}') e",
+            "SELECT 1",
+        ] {
+            assert!(!reads_data(query), "{query}");
+        }
+        for query in [
+            "SELECT count(*) FROM users",
+            "SELECT (SELECT count(*) from ONLY public.users)",
+            "SELECT 1 FROM _prisma_migrations m JOIN \"Escrow\" e ON true",
+            "SELECT count(*) FROM {{ params.table | ident }}",
+            "SELECT * FROM (SELECT id FROM users) u",
+        ] {
+            assert!(reads_data(query), "{query}");
+        }
+    }
 }

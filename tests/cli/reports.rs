@@ -42,7 +42,7 @@ async fn nothing_is_proved_after_a_change_that_is_still_to_come() {
          \x20 - { id: early, verify: { database: app, checks: [ { name: one, sql: SELECT 1, expect: 1 } ] } }\n\
          \x20 - { id: go, approve: { message: Go on? } }\n\
          \x20 - { id: made, sql: { database: app, statement: CREATE TABLE t (a int) }, irreversible: it stays }\n\
-         \x20 - { id: late, verify: { database: app, checks: [ { name: one, sql: SELECT 1, expect: 1 } ] } }\n",
+         \x20 - { id: late, verify: { database: app, checks: [ { name: none, sql: SELECT count(*) FROM t, expect: 0 } ] } }\n",
     );
     sandbox.run("plan.yaml --reason r").code(4);
     let parked = sandbox.run("report").code(0).stdout;

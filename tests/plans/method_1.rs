@@ -19,7 +19,7 @@ fn deployed() -> Project {
 
 fn line(project: &Project, rest: &str) -> String {
     format!(
-        "{} -p migration={DISPUTES} -p project={} -p backup_dir={} --plain {rest}",
+        "{} -p migration={DISPUTES} -p project={} -p backup_dir={} --reason 'a bad release' --plain {rest}",
         root("plans/method-1.yaml").display(),
         project.path("").display(),
         project.sandbox.path("safety").display(),
@@ -61,6 +61,45 @@ fn an_applied_migration_is_taken_back_and_marked() {
     project.sandbox.run(&format!("resume {run} --plain")).code(0);
     project.prisma("migrate status").code(0).says("up to date");
     project.types("npm test").code(0);
+}
+
+/// From the backup on nobody writes: what is dropped is in the backup, or it was never there.
+#[test]
+fn what_it_drops_is_in_the_backup_however_long_somebody_decides() {
+    for history in ["rolled_back", "new_migration"] {
+        let project = deployed();
+        project.sandbox.run(&line(&project, &format!("-p history={history}"))).code(4);
+        let late = "INSERT INTO disputes (escrow_id, reason) VALUES (2, 'while somebody reads')";
+        project.execute(&[late]);
+        project.approve("edited", "nothing").code(4).says("Nobody writes to it until that is decided");
+        let refused = project.refused("INSERT INTO disputes (escrow_id, reason) VALUES (3, 'too late')");
+        assert!(refused.contains("read-only transaction"), "{refused}");
+        project.approve("go", "yes").code(4);
+        assert_eq!(project.tables(), BEFORE, "{history}");
+        assert_eq!(project.outputs("safety_backup")["rows"], 406, "{history}");
+        assert_eq!(project.sandbox.step("thawed"), "done");
+        project.execute(&["UPDATE users SET kyc_status = 'CHECKED' WHERE id = 7"]);
+    }
+}
+
+/// Lines that a search for words at their beginning does not find, and others that it takes for what they are not.
+#[test]
+fn sql_that_would_end_the_transaction_is_refused_and_a_function_is_not() {
+    let project = deployed();
+    let hidden = "/* x */ COMMIT; DROP TABLE messages;\n";
+    project.write(&down(), hidden);
+    project.sandbox.run(&line(&project, "")).code(4);
+    project.approve("edited", "careless").code(4).says("down.sql:1: `COMMIT` steers the transaction");
+    let run = project.sandbox.only_run();
+    project.write(&down(), "SELECT '{{ brace }}';\nDROP INDEX CONCURRENTLY users_wallet_address_key;");
+    project.sandbox.run(&format!("resume {run} --plain")).code(4).says("down.sql:2:");
+    assert_eq!((project.tables().as_str(), project.sandbox.exists("safety")), (AFTER, false));
+    let body = "DO $$\nBEGIN\n  IF true THEN DROP TABLE disputes; END IF;\nEND\n$$;\n\
+                DROP INDEX users_wallet_address_key;\nALTER TABLE escrows DROP COLUMN fee; -- {{ brace }}";
+    project.write(&down(), body);
+    project.sandbox.run(&format!("resume {run} --plain")).code(4).says("IF true THEN DROP TABLE disputes");
+    project.approve("go", "read it").code(4);
+    assert_eq!(project.tables(), BEFORE);
 }
 
 #[test]

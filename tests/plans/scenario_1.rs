@@ -12,7 +12,7 @@ const AFTER: &str = "_prisma_migrations disputes escrows messages users";
 
 fn line(project: &Project, rest: &str) -> String {
     format!(
-        "{} -p project={} -p backup_dir={} --plain {rest}",
+        "{} -p project={} -p backup_dir={} --reason 'nothing can be deployed' --plain {rest}",
         root("plans/scenario-1.yaml").display(),
         project.path("").display(),
         project.sandbox.path("safety").display(),
@@ -48,7 +48,10 @@ fn a_migration_that_failed_midway_is_taken_back() {
     );
     let asked = project.approve("edited", "one row more").code(4);
     assert_eq!(project.sandbox.step("safety_backup"), "done");
-    asked.says("Take back what it left by this SQL?").says("DROP TABLE \"disputes\"").says("kyc_status");
+    asked
+        .says("Take back what it left by this SQL, and mark")
+        .says("DROP TABLE \"disputes\"")
+        .says("kyc_status");
     project.approve("go", "read it").code(4);
     assert_eq!((project.tables().as_str(), project.one(OPEN).as_str()), (BEFORE, "0"));
     assert_eq!(project.one("SELECT kyc_status FROM users WHERE id = 7"), "CHECKED");
@@ -67,8 +70,13 @@ fn the_backup_from_before_it_is_restored() {
     project.fails_midway();
     let asked = project.sandbox.run(&line(&project, &format!("-p restore_from={}", dump.display()))).code(4);
     asked.says("Replace everything in it by");
+    // What is written while somebody decides would be neither here nor in the safety backup.
+    let refused = project.refused("INSERT INTO escrows (buyer_id, amount) VALUES (1, 9999)");
+    assert!(refused.contains("read-only transaction"), "{refused}");
     project.approve("go", "cannot be cleaned up").code(4);
     assert_eq!(project.sandbox.step("cleaned"), "skipped");
+    assert_eq!(project.sandbox.step("sound"), "done");
+    project.execute(&["INSERT INTO escrows (buyer_id, amount) VALUES (1, 9999)"]);
     corrected(&project);
     assert_eq!((project.tables().as_str(), project.one(OPEN).as_str()), (BEFORE, "0"));
     assert_eq!(
@@ -77,6 +85,20 @@ fn the_backup_from_before_it_is_restored() {
         "the data is the backup's"
     );
     project.prisma("migrate status").code(0).says("up to date");
+}
+
+/// What goes through the way back round the freeze is lost neither: the restore refuses.
+#[test]
+fn what_is_written_past_the_freeze_is_not_replaced() {
+    let project = Project::new();
+    let dump = project.sandbox.path("before.sql");
+    let url = crate::support::cluster::shared().url(project.database.database());
+    project.types(&format!("pg_dump --dbname '{}' --file {}", url.expose(), dump.display())).code(0);
+    project.fails_midway();
+    project.sandbox.run(&line(&project, &format!("-p restore_from={}", dump.display()))).code(4);
+    project.execute(&["BEGIN READ WRITE; INSERT INTO escrows (buyer_id, amount) VALUES (1, 9999); COMMIT"]);
+    project.approve("go", "yes").code(4).says("was written to since the freeze");
+    assert_eq!(project.one("SELECT count(*) FROM escrows WHERE amount = 9999"), "1");
 }
 
 #[test]
@@ -90,10 +112,41 @@ fn one_that_left_nothing_is_only_marked() {
     project.execute(&["UPDATE users SET wallet_address = 'shared' WHERE id IN (7, 8)"]);
     project.prisma("migrate deploy").code(1);
     assert_eq!(project.tables(), BEFORE);
-    project.sandbox.run(&line(&project, "")).code(4).says("It left nothing behind");
+    let asked = project.sandbox.run(&line(&project, "")).code(4);
+    asked.says("no table, column, index or key differs").says("Rows were not compared");
+    project
+        .approve("edited", "one transaction: nothing stayed")
+        .code(4)
+        .says("one transaction: nothing stayed");
     project.approve("go", "yes").code(4);
-    assert_eq!((project.sandbox.step("cleaned").as_str(), project.one(OPEN).as_str()), ("skipped", "0"));
+    assert_eq!((project.tables().as_str(), project.one(OPEN).as_str()), (BEFORE, "0"));
     assert_eq!(project.one(ROLLED_BACK), "1");
+}
+
+/// A comparison of schemas finds nothing, and rows were changed: a person is shown the migration and asked.
+#[test]
+fn rows_that_it_changed_are_asked_for() {
+    let project = Project::new();
+    project.add_disputes();
+    let file = format!("prisma/migrations/{DISPUTES}/migration.sql");
+    let rows = "BEGIN;\nUPDATE users SET kyc_status = 'EXPIRED' WHERE id = 7;\nCOMMIT;\nSELECT 1 / 0;\n";
+    project.write(&file, rows);
+    project.commit("rows");
+    project.prisma("migrate deploy").code(1);
+    let asked = project.sandbox.run(&line(&project, "")).code(4);
+    let asked = asked.says("UPDATE users SET kyc_status = 'EXPIRED'").says("Rows were not compared");
+    assert!(!asked.stdout.contains("ATTENTION"), "{}", asked.stdout);
+    project.write(
+        &format!("prisma/migrations/{DISPUTES}/down.sql"),
+        "UPDATE users SET kyc_status = NULL WHERE id = 7;",
+    );
+    project.approve("edited", "user 7").code(4).says("kyc_status = NULL").says("not rows");
+    project.approve("go", "read it").code(4);
+    assert_eq!(project.one("SELECT coalesce(kyc_status, '') FROM users WHERE id = 7"), "");
+    let run = project.sandbox.only_run();
+    corrected(&project).says("rows were not compared");
+    let report = project.sandbox.run(&format!("report {run}")).code(0);
+    assert!(!report.stdout.contains("[x] The data is proved sound"), "{}", report.stdout);
 }
 
 #[test]
@@ -123,7 +176,7 @@ fn sql_that_nobody_approved_is_not_run() {
     let good = down(&project);
     project.write(&file, &format!("{good}\nCOMMIT;\nDROP TABLE messages;\n"));
     let refused = project.approve("edited", "careless").code(4);
-    refused.says("remove the lines above");
+    refused.says("`COMMIT` steers the transaction");
     project.write(&file, &good);
     let run = project.sandbox.only_run();
     project.sandbox.run(&format!("resume {run} --plain")).code(4).says("Take back what it left");
@@ -150,7 +203,7 @@ fn what_is_missing_or_wrong_is_said_before_anything_is_changed() {
     assert!(!elsewhere.sandbox.exists("safety"));
     let bare =
         Sandbox::new().variable("PATH", "/nowhere").variable("DATABASE_URL", "postgres://127.0.0.1:1/x");
-    let ran = bare.run(&format!("{} --plain", root("plans/scenario-1.yaml").display())).code(6);
+    let ran = bare.run(&format!("{} --reason x --plain", root("plans/scenario-1.yaml").display())).code(6);
     ran.complains("the plan requires `npx`, which is not on PATH")
         .complains("install npx, or add its directory");
 }

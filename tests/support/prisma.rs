@@ -192,6 +192,14 @@ impl Project {
         });
     }
 
+    /// What the server says to a statement that it refuses.
+    pub fn refused(&self, statement: &str) -> String {
+        block(async {
+            let connection = cluster::connect(&self.database).await;
+            connection.execute(statement).await.map(|_| ()).unwrap_err().to_string()
+        })
+    }
+
     /// The one value of a query.
     pub fn one(&self, query: &str) -> String {
         block(async { cluster::connect(&self.database).await.one(query).await.unwrap() })
