@@ -17,21 +17,29 @@ struct Release {
 }
 
 impl Release {
+    /// A migration that is one transaction; the words in a function's body end none.
     fn new() -> Self {
+        let release = Self::committing();
+        let project = &release.project;
+        let file = format!("prisma/migrations/{DISPUTES}/migration.sql");
+        project.replace(&file, "BEGIN;\n", "-- to begin with, and not to commit\n");
+        project.replace(&file, "COMMIT;\n", "DO $$\nBEGIN\n  NULL;\nEND\n$$;\n");
+        project.commit("in one transaction");
+        release
+    }
+
+    /// One that commits its first half.
+    fn committing() -> Self {
         let mut project = Project::new();
         project.another("LOCAL_DATABASE_URL");
         let staging = project.another("STAGING_DATABASE_URL");
         project.add_disputes();
-        let file = format!("prisma/migrations/{DISPUTES}/migration.sql");
-        project.replace(&file, "BEGIN;\n", "");
-        project.replace(&file, "COMMIT;\n", "");
-        project.commit("in one transaction");
         Self { project, staging, port: free_port(), serving: None }
     }
 
     fn line(&self, rest: &str) -> String {
         format!(
-            "{} -p project={} -p backup_dir={} -p health_url=http://127.0.0.1:{}/health --plain {rest}",
+            "{} -p project={} -p backup_dir={} -p health_url=http://127.0.0.1:{}/health --reason 'release 4' --plain {rest}",
             root("plans/guarded-migration.yaml").display(),
             self.project.path("").display(),
             self.project.sandbox.path("backups").display(),
@@ -61,6 +69,8 @@ fn migrations_are_tried_read_backed_up_and_deployed() {
     let errors = format!("-p error_log={}", project.sandbox.path("errors").display());
     let asked = project.sandbox.run(&release.line(&errors)).code(4);
     asked.says("CREATE TABLE \"disputes\"").says("The backup is").says("20240104000000_add_disputes");
+    let asked = project.sandbox.run(&format!("logs {} pending", project.sandbox.only_run())).code(0);
+    assert!(!asked.stdout.contains("ATTENTION"), "{}", asked.stdout);
     assert_eq!(project.tables(), BEFORE, "only staging has it");
     assert_eq!(release.staging("SELECT count(*) FROM disputes"), "0");
     let kept = project.outputs("saved")["kept_until"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
@@ -89,14 +99,37 @@ fn a_migration_that_waits_too_long_gives_up_and_leaves_nothing() {
         let busy = cluster::connect(&project.database).await;
         busy.execute("BEGIN; LOCK TABLE escrows IN SHARE MODE").await.unwrap();
         let ran = project.sandbox.run(&format!("resume {run} --plain")).code(4);
-        ran.says("deployed").says("lock timeout");
+        let way =
+            format!("prisma migrate resolve --rolled-back {DISPUTES} (with this DATABASE_URL), then resume");
+        ran.says("deployed").says("lock timeout").says(&way);
         busy.execute("ROLLBACK").await.unwrap();
     });
     assert_eq!(project.tables(), BEFORE);
-    // The failed row is scenario 1's business; then it goes on.
+    // Gone on without it, it is refused, and told the same; then it goes on.
+    let way = format!("migrate resolve --rolled-back {DISPUTES}");
+    project.sandbox.run(&format!("resume {run} --plain")).code(4).says("P3009").says(&way);
     project.prisma(&format!("migrate resolve --rolled-back {DISPUTES}")).code(0);
     project.sandbox.run(&format!("resume {run} --plain")).code(0);
     assert_eq!(project.tables(), AFTER);
+}
+
+/// What commits by itself is said before it runs; when it fails midway, scenario 1 is let in.
+#[test]
+fn one_that_commits_by_itself_and_fails_is_scenario_one() {
+    let release = Release::committing();
+    let project = &release.project;
+    let asked = project.sandbox.run(&release.line("")).code(4);
+    asked.says("ATTENTION: not one transaction").says("line 9: `COMMIT` steers the transaction");
+    project.execute(&["UPDATE users SET wallet_address = 'shared' WHERE id IN (7, 8)"]);
+    let run = project.sandbox.only_run();
+    project.approve("go", "read it").code(4).says(&format!("runplan stop {run} --for-good, then scenario-1"));
+    assert_eq!(project.tables(), AFTER, "half of it stays");
+    project.sandbox.run(&format!("stop {run} --for-good --reason 'scenario 1'")).code(1);
+    std::fs::remove_dir_all(project.sandbox.state()).unwrap();
+    let next =
+        format!("{} -p project={}", root("plans/scenario-1.yaml").display(), project.path("").display());
+    let asked = project.sandbox.run(&format!("{next} --reason 'failed midway' --plain")).code(4);
+    asked.says("tables, columns, indexes or keys differ");
 }
 
 #[test]

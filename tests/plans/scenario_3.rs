@@ -33,7 +33,7 @@ fn rolled_back() -> Project {
 
 fn line(project: &Project, rest: &str) -> String {
     format!(
-        "{} -p project={} -p dev_port={} --plain {rest}",
+        "{} -p project={} -p dev_port={} --reason 'the database went back' --plain {rest}",
         root("plans/scenario-3.yaml").display(),
         project.path("").display(),
         free_port(),
@@ -86,13 +86,46 @@ fn a_commit_of_somebody_else_is_not_overwritten() {
     project.git(&format!("clone -q {} {}", project.sandbox.path("origin.git").display(), other.display()));
     project.git(&format!("-C {} commit -q --allow-empty -m faster", other.display()));
     project.git(&format!("-C {} push -q origin main", other.display()));
-    project.approve("go", "yes").code(4).says("deployed").says("before pushing again");
+    let refused = project.approve("go", "yes").code(4).says("deployed");
+    refused.says("commits that this was not tested with");
+    // Neither is the commit pushed that rebasing made of it: nobody tested that one.
     project.git("pull -q --rebase origin main");
-    let _deployed = Serving::start(&project, health);
     let run = project.sandbox.only_run();
-    project.sandbox.run(&format!("resume {run} --plain")).code(0).says("Deployed after");
+    project.sandbox.run(&format!("resume {run} --plain")).code(4);
+    assert!(!project.git("ls-remote origin refs/heads/main").starts_with(&project.git("rev-parse HEAD")));
+    project.sandbox.run(&format!("stop {run} --for-good --reason rebased")).code(1);
+    std::fs::remove_dir_all(project.sandbox.state()).unwrap();
+    let again = format!("-p health_url=http://127.0.0.1:{health}/health");
+    project.sandbox.run(&line(&project, &again)).code(4).says("update schema after database rollback");
+    let _deployed = Serving::start(&project, health);
+    project.approve("go", "as it is on the branch").code(0).says("Deployed after");
     assert!(project.git("ls-remote origin refs/heads/main").starts_with(&project.git("rev-parse HEAD")));
     assert_eq!(project.git("log -2 --format=%s").lines().last(), Some("faster"));
+}
+
+/// Between the approval's question and the push somebody adds a file, or a commit: neither goes along.
+#[test]
+fn what_was_not_shown_is_not_pushed() {
+    let project = rolled_back();
+    let health = free_port();
+    project.sandbox.run(&line(&project, &format!("-p health_url=http://127.0.0.1:{health}/health"))).code(4);
+    mend(&project);
+    let asked = project.approve("mended", "took the fee out").code(4).says("src/escrows.ts");
+    assert!(!asked.stdout.contains("evil"));
+    let before = project.git("ls-remote origin refs/heads/main");
+    project.write("src/evil.ts", "export const evil = 1\n");
+    project.git("add src/evil.ts");
+    project.approve("go", "looked at it").code(4).says("src/evil.ts").says("the index is not what was shown");
+    project.git("commit -q -m evil");
+    let run = project.sandbox.only_run();
+    project.sandbox.run(&format!("resume {run} --plain")).code(4).says("HEAD is not what was shown");
+    assert_eq!(project.git("ls-remote origin refs/heads/main"), before);
+    project.git("reset -q --soft HEAD~1");
+    project.git("rm -q -f src/evil.ts");
+    let _deployed = Serving::start(&project, health);
+    project.sandbox.run(&format!("resume {run} --plain")).code(0).says("Deployed after");
+    assert!(project.git("ls-remote origin refs/heads/main").starts_with(&project.git("rev-parse HEAD")));
+    assert_eq!(project.git("ls-tree -r --name-only HEAD src"), "src/escrows.ts\nsrc/server.ts");
 }
 
 #[test]
