@@ -122,4 +122,5 @@ struct Absent;
 impl Asker for Absent {
     fn ask(&mut self, _: &State, _: &StepId, _: mpsc::UnboundedSender<Post>) {}
     fn withdraw(&mut self, _: &StepId) {}
+    fn end(&mut self) {}
 }

@@ -42,9 +42,12 @@ pub trait Observer {
 /// Asks the person at the terminal.
 pub trait Asker {
     /// Asks about a step that waits for an approval, or whose outcome is not known; the answer is sent, whenever it comes.
+    /// Again: what is asked has changed, or the answer did not count.
     fn ask(&mut self, state: &State, step: &StepId, reply: mpsc::UnboundedSender<Post>);
-    /// It was answered elsewhere.
+    /// It is decided, or it is too late.
     fn withdraw(&mut self, step: &StepId);
+    /// Nothing is asked any more: the run stands still.
+    fn end(&mut self);
 }
 
 /// A wish to stop, from a signal.

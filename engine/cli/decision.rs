@@ -6,9 +6,8 @@ use super::command::Globals;
 use super::decision_file::DecisionFile;
 use super::error::Error;
 use super::exit::Exit;
-use super::files;
 use super::keys::SigningKey;
-use super::post::{find, prove_open, say, step_of, to, waiting};
+use super::post::{find, find_in_order, prove_open, say, step_of, to, waiting};
 use super::stored::Stored;
 use crate::plan::StepId;
 use crate::run::approval::{self, Verdict};
@@ -91,7 +90,8 @@ impl Approve {
         if let Some(path) = &self.in_ {
             return self.take(screen, globals, path);
         }
-        let (store, run) = find(globals, self.run.as_deref().unwrap_or_default())?;
+        let (store, run) =
+            find_in_order(globals, "approve", self.run.as_deref().unwrap_or_default(), self.step.as_deref())?;
         let state = Stored::read(&store, &run)?.state;
         let step = waiting(&state, self.step.as_deref())?;
         if let Some(reason) = self.break_glass {
@@ -109,7 +109,7 @@ impl Approve {
         let mut file = DecisionFile::read(path)?;
         let said = file.said(path)?;
         if let Some(path) = &self.signature {
-            file.signature = Some(files::read(path, "give the .sig file that ssh-keygen wrote")?);
+            file.signature = Some(DecisionFile::signature(path)?);
         }
         show(screen, &said);
         if file.signature.is_none() {
@@ -142,7 +142,7 @@ impl Approve {
 
 impl Reject {
     pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
-        let (store, run) = find(globals, &self.run)?;
+        let (store, run) = find_in_order(globals, "reject", &self.run, self.step.as_deref())?;
         let state = Stored::read(&store, &run)?.state;
         let step = waiting(&state, self.step.as_deref())?;
         if self.reason.trim().is_empty() {

@@ -17,7 +17,7 @@ use crate::review::Usual;
 use crate::run::{Finish, Phase, State, placed};
 use crate::steps::{self, World};
 use crate::store::{Held, Store, Timing};
-use crate::terminal::{self, Board, Places, Prompts, Screen, Times, View};
+use crate::terminal::{self, Places, Prompts, Screen, Surface, Times, View};
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -63,16 +63,17 @@ impl Launch<'_> {
         for failure in runtime.block_on(steps::read_secrets(&world)) {
             screen.warn(&format!("{}; should a program print it, nobody will know", failure.message));
         }
-        let board = Board::new(screen).map(Arc::new);
-        let signals = signals::listen(board.is_some())
+        let surface = Surface::new(screen);
+        let signals = signals::listen(surface.is_live())
             .map_err(|error| Error::System { what: "listening to signals", why: error.to_string() })?;
+        let actor = actor::whoami();
         let setup = Setup {
-            observer: Shared::new(View::new(screen, board.clone(), &state, estimates), held.directory()),
-            asker: Prompts::new(screen, board, attended),
+            observer: Shared::new(View::new(screen, surface.clone(), &state, estimates), held.directory()),
+            asker: Prompts::new(screen, surface, &actor.name, attended),
             journal: held.journal(),
             hands: world,
             signals,
-            actor: actor::whoami(),
+            actor,
             state,
         };
         let driven = runtime.block_on(async {

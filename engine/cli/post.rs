@@ -89,7 +89,7 @@ pub struct Stop {
 
 impl Resolve {
     pub fn run(self, screen: &Screen, globals: &Globals) -> Result<Exit, Error> {
-        let (store, run) = find(globals, &self.run)?;
+        let (store, run) = find_in_order(globals, "resolve", &self.run, Some(&self.step))?;
         let state = Stored::read(&store, &run)?.state;
         let step = step_of(&state, &self.step)?;
         let resolution = match (self.done, self.retry, self.skip) {
@@ -221,6 +221,29 @@ pub fn find(globals: &Globals, run: &str) -> Result<(Store, RunId), Error> {
     let store = state_dir::open(globals)?;
     let run = store.find(run)?;
     Ok((store, run))
+}
+
+/// The same of a command that names a step too: whoever typed them the other way round is told.
+///
+/// # Errors
+/// There is none, or several are meant.
+pub fn find_in_order(
+    globals: &Globals,
+    verb: &str,
+    run: &str,
+    step: Option<&str>,
+) -> Result<(Store, RunId), Error> {
+    let store = state_dir::open(globals)?;
+    match store.find(run) {
+        Ok(found) => Ok((store, found)),
+        Err(error) => match step.map(|step| store.find(step)) {
+            Some(Ok(other)) => Err(Error::usage_with(
+                format!("there is no run `{run}`; the run comes first, then the step"),
+                format!("type: runplan {verb} {other} {run}"),
+            )),
+            _ => Err(error.into()),
+        },
+    }
 }
 
 /// A step of the run.
@@ -404,11 +427,12 @@ fn next(screen: &Screen, state: &State) {
     }
     let now = clock::now();
     let command = match (&state.parked, state.result) {
-        (_, Some(_)) if !closed.is_empty() => format!("runplan undo {run}   opens again what is closed"),
+        // It opens again what is closed.
+        (_, Some(_)) if !closed.is_empty() => format!("runplan undo {run}"),
         (_, Some(_)) => format!("runplan report {run}"),
         (_, None) => {
             standing(state, now).map_or_else(|| format!("runplan resume {run}"), |standing| standing.command)
         }
     };
-    screen.say(&format!("next: {command}"));
+    screen.say(&format!("next: {}", screen.command(&command)));
 }

@@ -23,7 +23,7 @@ use crate::run::{Failure, Finish, Input, Outcome, Phase, Post, Shape, Started, S
 use crate::secret::Secret;
 use crate::steps::World;
 use crate::store::{Held, MemoryJournal, Store};
-use crate::terminal::{Board, Prompts, Screen, View};
+use crate::terminal::{Prompts, Screen, Surface, View};
 use clap::Args;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
@@ -194,20 +194,21 @@ impl Rehearsed<'_> {
             return Ok(world);
         }
         self.screen.say("filling it as the plan's rehearsal says");
-        let board = Board::new(self.screen).map(Arc::new);
-        let signals = signals::listen(board.is_some())
+        let surface = Surface::new(self.screen);
+        let signals = signals::listen(surface.is_live())
             .map_err(|error| Error::System { what: "listening to signals", why: error.to_string() })?;
+        let actor = actor::whoami();
         let setup = Setup {
             // To a program its events would look like those of the run itself.
             observer: match self.screen.is_json() {
                 true => View::Silent,
-                false => View::new(self.screen, board.clone(), &state, HashMap::new()),
+                false => View::new(self.screen, surface.clone(), &state, HashMap::new()),
             },
-            asker: Prompts::new(self.screen, board, false),
+            asker: Prompts::new(self.screen, surface, &actor.name, false),
             journal: MemoryJournal::new(),
             hands: world.clone(),
             signals,
-            actor: actor::whoami(),
+            actor,
             state,
         };
         let started = self.started(&shape, None);

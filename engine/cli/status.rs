@@ -170,7 +170,7 @@ fn show(screen: &Screen, store: &Store, stored: &Stored, holder: Option<&Holder>
 /// What its process waits for, and what is closed meanwhile.
 fn open(screen: &Screen, state: &State, now: Timestamp) {
     let asked = terminal::asked(screen, state, now);
-    let doubts = terminal::doubts(state);
+    let doubts = terminal::doubts(screen, state);
     for block in asked.iter().chain(&doubts) {
         let lines: Vec<String> = block.lines().map(|line| format!("  {line}")).collect();
         screen.line(&format!("\n{}", lines.join("\n")));

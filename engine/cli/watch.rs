@@ -12,11 +12,10 @@ use crate::drive::Observer;
 use crate::plan::{RunId, StepId};
 use crate::run::{Course, Phase, Record, State};
 use crate::store::Store;
-use crate::terminal::{self, Board, Places, Screen, Times, View};
+use crate::terminal::{self, Places, Screen, Surface, Times, View};
 use clap::Args;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// How often the run is looked at.
@@ -110,9 +109,9 @@ impl<'w> Watched<'w> {
         let directory = store.directory(run);
         let records = Self::read(store, run)?;
         let mut state = stored::before(run, &records)?;
-        let board = Board::new(screen).map(Arc::new);
+        let surface = Surface::new(screen);
         // A live view has its whole past in `logs`; where lines are only added, all of them are.
-        let left_out = if board.is_some() { records.len().saturating_sub(PAST) } else { 0 };
+        let left_out = if surface.is_live() { records.len().saturating_sub(PAST) } else { 0 };
         for record in records.iter().take(left_out) {
             stored::fold(&mut state, record)?;
         }
@@ -123,7 +122,7 @@ impl<'w> Watched<'w> {
             true => Past::for_rehearsal(store, &state.shape),
             false => Past::read(store, &state.shape),
         };
-        let view = View::watching(screen, board, &state, past.estimates, stay);
+        let view = View::watching(screen, surface, &state, past.estimates, stay);
         let mut watched = Self {
             screen,
             store,

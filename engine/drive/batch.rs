@@ -84,12 +84,19 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
     }
 
     fn teach(&mut self, event: &Event) {
+        if matches!(event, Event::Parked { .. } | Event::RunFinished { .. } | Event::UndoRequested { .. }) {
+            self.asker.end();
+        }
         let Some(step) = event.step() else { return };
         match event {
             Event::StepDone { outputs, .. } => {
                 let results = self.state.results(step);
                 self.jobs.hands.learn(step, results.as_ref(), outputs);
                 self.asker.withdraw(step);
+            }
+            // One of several has decided, or what was said did not count: the question stands, perhaps for others.
+            Event::ApprovalGiven { step, .. } | Event::DecisionRefused { step, .. } => {
+                self.ask(&step.clone());
             }
             Event::StepFailed { .. } | Event::SettleStarted { .. } | Event::StepRenewed { .. } => {
                 self.asker.withdraw(step);

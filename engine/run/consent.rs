@@ -122,6 +122,30 @@ pub fn keys_of(state: &State, ask: &Ask, name: &str) -> Vec<String> {
     keys(state, ask, name).into_iter().map(str::to_owned).collect()
 }
 
+/// Whether this person's word would count as a decision about the step now; else why not.
+///
+/// # Errors
+/// In words: somebody else decides, or it takes a signature.
+pub fn may_answer(state: &State, step: &StepId, name: &str) -> Result<(), String> {
+    let (entry, ask) = asked(state, step)?;
+    may_decide(state, name, ask)?;
+    if entry.decisions.iter().any(|decision| decision.approved && decision.by == name) {
+        return Err(format!("{name} has approved already"));
+    }
+    match keys(state, ask, name).is_empty() {
+        true => Ok(()),
+        false => Err(format!("{name} has a key in the site file and decides by signature")),
+    }
+}
+
+/// Those of the people who are asked whose decision would count now; nobody where no role is asked.
+pub fn deciders(state: &State, step: &StepId) -> Vec<String> {
+    let Ok((entry, ask)) = asked(state, step) else { return Vec::new() };
+    let has_decided = |name: &String| entry.decisions.iter().any(|decision| decision.by == *name);
+    let may = |name: &&String| may_decide(state, name, ask).is_ok() && !has_decided(name);
+    ask.people.iter().filter(may).cloned().collect()
+}
+
 fn unsigned(state: &State, actor: &Actor, ask: &Ask) -> Result<(), String> {
     may_decide(state, &actor.name, ask)?;
     match keys(state, ask, &actor.name).is_empty() {

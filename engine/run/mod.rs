@@ -32,7 +32,7 @@ mod state;
 mod transition;
 mod untold;
 
-pub use consent::{keys_of, signers};
+pub use consent::{deciders, keys_of, may_answer, signers};
 pub use decide::{decide, next_wakeup};
 pub use doubt::{doubtful, way_back};
 pub use effect::Effect;

@@ -19,13 +19,13 @@ pub fn asked(screen: &Screen, state: &State, now: Timestamp) -> Vec<String> {
 }
 
 /// The same for what nobody knows, when a process waits for the answer.
-pub fn doubts(state: &State) -> Vec<String> {
+pub fn doubts(screen: &Screen, state: &State) -> Vec<String> {
     let one = |step: &StepId| {
         let evidence = state.entry(step)?.evidence.as_ref()?;
         let mut lines = vec![format!("{step}: it is not known whether it took effect: {}", evidence.message)];
         lines.extend(evidence.facts.iter().map(|fact| format!("  - {fact}")));
         let others = Why::Unknown { step: step.clone() }.others(&state.run);
-        lines.extend(others.into_iter().map(|command| format!("  {command}")));
+        lines.extend(others.into_iter().map(|command| format!("  {}", screen.command(&command))));
         Some(lines.join("\n"))
     };
     state.unknown().filter_map(one).collect()
@@ -52,7 +52,7 @@ fn question(
         let ago = span(between(since, now));
         lines
             .push(format!("  EXPIRED {ago} ago, at {}: that counts as no; a resume asks again", time(since)));
-        lines.push(format!("  runplan resume {run}"));
+        lines.push(format!("  {}", screen.command(&format!("runplan resume {run}"))));
         return lines.join("\n");
     }
     let until = ask
@@ -60,7 +60,9 @@ fn question(
         .map(|at| format!("  until: {}, in {}; then it counts as no", time(at), span(between(now, at))));
     lines.push(until.unwrap_or_else(|| "  until: no limit".to_owned()));
     let evidence = if ask.confirm { " --comment 'what was done'" } else { "" };
-    lines.push(format!("  yes: runplan approve {run} {step}{evidence}"));
-    lines.push(format!("  no: runplan reject {run} {step} --reason 'why not'"));
+    let yes = screen.command(&format!("runplan approve {run} {step}{evidence}"));
+    let no = screen.command(&format!("runplan reject {run} {step} --reason 'why not'"));
+    lines.push(format!("  yes: {yes}"));
+    lines.push(format!("  no: {no}"));
     lines.join("\n")
 }

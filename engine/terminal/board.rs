@@ -1,17 +1,18 @@
-//! The lines at the bottom of a live terminal, which are drawn over. While a question is open nothing is drawn, so that
-//! what a person types stays readable. When the terminal changes its size all of it is drawn anew: what a terminal makes
-//! of the old lines differs from one to the other.
+//! The lines at the bottom of a live terminal, which are drawn over: how the run stands, and below it the question that is
+//! open, with what is typed as the last line. What is printed goes above them. When the terminal changes its size all of it
+//! is drawn anew: what a terminal makes of the old lines differs from one to the other.
 
+use super::cells::rows_of;
+use super::posed::Posed;
 use super::screen::{Screen, Size};
 use super::tame::tame;
+use super::typing::Typing;
 use crate::clock::Stopwatch;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::plan::StepId;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Frames a second: enough to be seen moving.
-const RATE: u8 = 10;
 /// Between two frames, however much happens.
 const APART: Duration = Duration::from_millis(50);
 /// Lines that are printed again after a change of the size.
@@ -22,14 +23,26 @@ pub struct Board {
     inner: Mutex<Inner>,
 }
 
+/// How much of a screen there is for how the run stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    pub columns: usize,
+    pub rows: usize,
+    /// A question stands below.
+    pub asked: bool,
+}
+
 #[derive(Default)]
 struct Inner {
-    /// Questions that are open.
-    asking: usize,
+    /// How the run stands, as it was drawn last.
+    block: Vec<String>,
+    question: Option<Posed>,
     /// What was printed last, as long as nothing else was.
     recent: VecDeque<String>,
-    /// What is drawn, for which size, when.
-    bar: Option<(ProgressBar, Size, Stopwatch)>,
+    /// For which size, when.
+    drawn: Option<(Size, Stopwatch)>,
+    /// In which row of what is drawn the cursor stands.
+    cursor: usize,
 }
 
 impl Board {
@@ -44,56 +57,124 @@ impl Board {
         let text = self.screen.placed(text);
         let text = tame(&text);
         inner.remember(&text);
-        match &inner.bar {
-            Some((bar, ..)) => bar.println(&*text),
-            None => self.screen.line(&text),
+        if inner.drawn.is_none() {
+            return self.screen.line(&text);
         }
+        let above = format!("{}{text}\n", inner.wipe());
+        self.paint(&mut inner, above);
     }
 
-    /// Draws what moves in the place of what was drawn before: lines for a terminal of this size.
-    pub fn draw(&self, lines: &dyn Fn(Size) -> Vec<String>) {
+    /// Draws how the run stands in the place of what was drawn before.
+    pub fn draw(&self, lines: &dyn Fn(Room) -> Vec<String>) {
         let mut inner = self.lock();
-        if inner.asking > 0 {
-            return;
-        }
         let size = Size::of_terminal();
-        if let Some((bar, before, drawn)) = &mut inner.bar {
-            if *before == size {
-                if drawn.elapsed() >= APART {
-                    *drawn = Stopwatch::start();
-                    bar.set_message(frame(&lines(size)));
-                }
-                return;
+        let mut above = String::new();
+        if let Some((before, drawn)) = &inner.drawn {
+            match *before == size {
+                true if drawn.elapsed() < APART => return,
+                true => {}
+                false => above = inner.start_over(size),
             }
-            bar.finish_and_clear();
-            self.screen.start_over(&inner.recent(size.rows));
         }
-        let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style);
-        bar.set_message(frame(&lines(size)));
-        bar.set_draw_target(ProgressDrawTarget::stdout_with_hz(RATE));
-        bar.force_draw();
-        inner.bar = Some((bar, size, Stopwatch::start()));
+        let below = match &inner.question {
+            Some(question) => {
+                let block = lines(Room { columns: columns(size), rows: least(size), asked: true });
+                let most = rows(size).saturating_sub(height(&block, size));
+                question.draw(columns(size), most, self.screen.paint()).lines.len()
+            }
+            None => 1,
+        };
+        let room = rows(size).saturating_sub(below);
+        inner.block = lines(Room { columns: columns(size), rows: room, asked: inner.question.is_some() });
+        above.push_str(&inner.wipe());
+        inner.drawn = Some((size, Stopwatch::start()));
+        self.paint(&mut inner, above);
     }
 
-    /// Nothing is drawn from now on.
-    pub fn pause(&self) {
+    /// A question stands below from now on; what was typed to an earlier form of it is in it.
+    pub fn pose(&self, question: Posed) {
         let mut inner = self.lock();
-        inner.asking += 1;
-        inner.wipe();
+        let size = Size::of_terminal();
+        let most = inner.most_of_question(size);
+        let known = inner.question.as_ref().is_some_and(|before| {
+            (&before.step, &before.title, &before.lines) == (&question.step, &question.title, &question.lines)
+        });
+        let mut above = inner.wipe();
+        if !known && !question.fits(columns(size), most) {
+            // All of it is read once, above.
+            for line in std::iter::once(&question.title).chain(&question.lines) {
+                let line = tame(line);
+                inner.remember(&line);
+                above.push_str(&format!("{line}\n"));
+            }
+        }
+        inner.question = Some(question);
+        inner.drawn = Some((size, Stopwatch::start()));
+        self.paint(&mut inner, above);
     }
 
-    /// Drawing goes on when no question is open any more.
-    pub fn go_on(&self) {
+    /// What is typed is another line now.
+    pub fn typed(&self, step: &StepId, typing: &Typing) {
         let mut inner = self.lock();
-        inner.asking = inner.asking.saturating_sub(1);
-        // What was asked and typed is not known here.
-        inner.recent.clear();
+        let Some(question) = inner.question.as_mut().filter(|question| question.step == *step) else {
+            return;
+        };
+        question.typing = typing.clone();
+        if inner.drawn.is_some() {
+            let above = inner.wipe();
+            self.paint(&mut inner, above);
+        }
+    }
+
+    /// The question does not stand any more.
+    pub fn unpose(&self, step: &StepId) {
+        let mut inner = self.lock();
+        if inner.question.as_ref().is_some_and(|question| question.step == *step) {
+            let above = inner.wipe();
+            inner.question = None;
+            if inner.drawn.is_some() {
+                self.paint(&mut inner, above);
+            }
+        }
     }
 
     /// What moves goes away.
     pub fn clear(&self) {
-        self.lock().wipe();
+        let mut inner = self.lock();
+        let above = inner.wipe();
+        inner.drawn = None;
+        inner.block.clear();
+        self.screen.draw(&above);
+    }
+
+    /// What moves, below `above`.
+    fn paint(&self, inner: &mut Inner, mut above: String) {
+        let Some((size, _)) = inner.drawn else { return };
+        let columns = columns(size);
+        let room = rows(size);
+        let (below, cursor) = match &inner.question {
+            Some(question) => {
+                let most = inner.most_of_question(size);
+                let drawn = question.draw(columns, most, self.screen.paint());
+                (drawn.lines, drawn.cursor)
+            }
+            // The cursor rests on a line of its own.
+            None => (vec![String::new()], 0),
+        };
+        let mut left = room.saturating_sub(below.len());
+        let mut rows = below.len();
+        for line in &inner.block {
+            let height = rows_of(line, size.columns);
+            let Some(rest) = left.checked_sub(height) else { break };
+            left = rest;
+            rows += height;
+            above.push_str(line);
+            above.push('\n');
+        }
+        above.push_str(&below.join("\n"));
+        above.push_str(&format!("\r{}", right(cursor)));
+        inner.cursor = rows.saturating_sub(1);
+        self.screen.draw(&above);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -109,20 +190,50 @@ impl Inner {
         }
     }
 
-    /// As much of it as a screen holds.
-    fn recent(&self, rows: usize) -> String {
-        let skipped = self.recent.len().saturating_sub(rows);
-        self.recent.iter().skip(skipped).map(|line| format!("{line}\n")).collect()
+    /// An empty screen but for what was printed last, as much of it as a screen holds.
+    fn start_over(&mut self, size: Size) -> String {
+        self.drawn = None;
+        self.cursor = 0;
+        let skipped = self.recent.len().saturating_sub(size.rows);
+        let lines: String = self.recent.iter().skip(skipped).map(|line| format!("{line}\n")).collect();
+        format!("\u{1b}[H\u{1b}[2J{lines}")
     }
 
-    fn wipe(&mut self) {
-        if let Some((bar, ..)) = self.bar.take() {
-            bar.finish_and_clear();
+    fn most_of_question(&self, size: Size) -> usize {
+        rows(size).saturating_sub(least(size).min(height(&self.block, size)))
+    }
+
+    /// What takes away what is drawn.
+    fn wipe(&mut self) -> String {
+        let rows = std::mem::take(&mut self.cursor);
+        match (&self.drawn, rows) {
+            (None, _) => String::new(),
+            (Some(_), 0) => "\r\u{1b}[J".to_owned(),
+            (Some(_), rows) => format!("\r\u{1b}[{rows}A\u{1b}[J"),
         }
     }
 }
 
-/// The cursor rests on a line of its own, below.
-fn frame(lines: &[String]) -> String {
-    format!("{}\n ", lines.join("\n"))
+/// The last column stays free: there terminals differ.
+fn columns(size: Size) -> usize {
+    size.columns.saturating_sub(1).max(1)
+}
+
+/// One line is left for what was printed last.
+fn rows(size: Size) -> usize {
+    size.rows.saturating_sub(1).max(1)
+}
+
+/// However long a question is, so much of how the run stands is seen.
+fn least(size: Size) -> usize {
+    rows(size) / 3
+}
+
+/// How many rows the lines take.
+fn height(lines: &[String], size: Size) -> usize {
+    lines.iter().map(|line| rows_of(line, size.columns)).sum()
+}
+
+fn right(columns: usize) -> String {
+    if columns == 0 { String::new() } else { format!("\u{1b}[{columns}C") }
 }

@@ -7,7 +7,11 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// One line, in pieces of a tone each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cells(Vec<(Tone, String)>);
+pub struct Cells {
+    pieces: Vec<(Tone, String)>,
+    /// It is to be copied: never cut, and broken by the terminal alone.
+    is_whole: bool,
+}
 
 impl Cells {
     pub fn of(tone: Tone, text: &str) -> Self {
@@ -17,13 +21,27 @@ impl Cells {
     pub fn and(mut self, tone: Tone, text: &str) -> Self {
         let text = flat(text);
         if !text.is_empty() {
-            self.0.push((tone, text));
+            self.pieces.push((tone, text));
         }
         self
     }
 
+    /// A command or a path, which has to be copied in one piece.
+    pub fn whole(tone: Tone, text: &str) -> Self {
+        Self { is_whole: true, ..Self::of(tone, text) }
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
     pub fn width(&self) -> usize {
-        self.0.iter().map(|(_, text)| text.width()).sum()
+        self.pieces.iter().map(|(_, text)| text.width()).sum()
+    }
+
+    /// How many rows it takes.
+    pub fn height(&self, columns: usize) -> usize {
+        self.width().div_ceil(columns.max(1)).max(1)
     }
 
     /// Filled up with spaces to so many cells.
@@ -34,12 +52,12 @@ impl Cells {
 
     /// Cut where it is wider; the cut is seen.
     pub fn cut(self, columns: usize) -> Self {
-        if self.width() <= columns {
+        if self.is_whole || self.width() <= columns {
             return self;
         }
         let mut room = columns.saturating_sub(1);
         let mut kept = Vec::new();
-        for (tone, text) in self.0 {
+        for (tone, text) in self.pieces {
             let piece = first(&text, room);
             room -= piece.width();
             let is_whole = piece.len() == text.len();
@@ -51,11 +69,11 @@ impl Cells {
         if let Some((_, last)) = kept.last_mut().filter(|_| columns > 0) {
             last.push('…');
         }
-        Self(kept)
+        Self { pieces: kept, is_whole: false }
     }
 
     pub fn painted(&self, paint: Paint) -> String {
-        let text: String = self.0.iter().map(|(tone, text)| paint.of(*tone, text)).collect();
+        let text: String = self.pieces.iter().map(|(tone, text)| paint.of(*tone, text)).collect();
         text.trim_end().to_owned()
     }
 }
@@ -70,6 +88,11 @@ fn first(text: &str, room: usize) -> &str {
         }
     }
     text
+}
+
+/// How many rows a line takes, colours or not.
+pub fn rows_of(line: &str, columns: usize) -> usize {
+    Cells::of(Tone::Plain, line).height(columns)
 }
 
 /// Text of one line, without colours.

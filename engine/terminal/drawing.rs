@@ -4,7 +4,7 @@
 use super::cells::{Cells, wrapped};
 use super::line::clock;
 use super::paint::{Paint, Tone};
-use super::scene::{Deadline, Late, Row, Scene, Sign, Wait};
+use super::scene::{Deadline, Late, Next, Row, Scene, Sign, Wait};
 use crate::report::amount::{between, count};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -22,6 +22,8 @@ const NEAR_MS: u64 = 15 * 60 * 1000;
 pub struct Canvas {
     pub columns: usize,
     pub rows: usize,
+    /// A question stands below, with its answers.
+    pub asked: bool,
     pub paint: Paint,
     pub zone: TimeZone,
 }
@@ -36,7 +38,7 @@ enum Detail {
 
 /// The lines, at most as many as the canvas has rows.
 pub fn draw(scene: &Scene, now: Timestamp, canvas: &Canvas) -> Vec<String> {
-    let easel = Easel { scene, now, columns: canvas.columns.max(1), zone: &canvas.zone };
+    let easel = Easel { scene, now, columns: canvas.columns.max(1), asked: canvas.asked, zone: &canvas.zone };
     let lines = easel.fitting(canvas.rows.max(1));
     lines.into_iter().map(|line| line.cut(easel.columns).painted(canvas.paint)).collect()
 }
@@ -45,6 +47,7 @@ struct Easel<'e> {
     scene: &'e Scene,
     now: Timestamp,
     columns: usize,
+    asked: bool,
     zone: &'e TimeZone,
 }
 
@@ -59,7 +62,7 @@ impl Easel<'_> {
         for (steps, foot) in [(Detail::Whole, Detail::Whole), second, (Detail::Line, Detail::Line)] {
             let mut lines: Vec<Cells> = self.scene.rows.iter().flat_map(|row| self.row(row, steps)).collect();
             lines.extend(self.foot(foot));
-            if lines.len() <= rows {
+            if self.height(&lines) <= rows {
                 return lines;
             }
         }
@@ -69,8 +72,14 @@ impl Easel<'_> {
     /// More steps than rows: those that want to be seen most, the others as a count.
     fn folded(&self, rows: usize) -> Vec<Cells> {
         let mut foot = self.foot(Detail::Line);
-        foot.truncate(rows / 2);
-        let room = rows - foot.len();
+        while self.height(&foot) > rows / 2 {
+            // Without its command, what is next is said in vain.
+            let is_command = foot.pop().is_some_and(|last| last.is_whole());
+            if is_command {
+                foot.pop();
+            }
+        }
+        let room = rows - self.height(&foot);
         let all = &self.scene.rows;
         let shown = if all.len() <= room { all.len() } else { room.saturating_sub(1) };
         let mut lines: Vec<Cells> =
@@ -80,6 +89,10 @@ impl Easel<'_> {
         }
         lines.extend(foot);
         lines
+    }
+
+    fn height(&self, lines: &[Cells]) -> usize {
+        lines.iter().map(|line| line.clone().cut(self.columns).height(self.columns)).sum()
     }
 
     fn row(&self, row: &Row, detail: Detail) -> Vec<Cells> {
@@ -200,22 +213,27 @@ impl Easel<'_> {
         if let Some(turn) = turn {
             lines.push((Tone::Caution, turn.clone()));
         }
+        let before = lines.len() + 1;
         lines.push((Tone::Busy, self.next()));
         lines.push((Tone::Faint, format!("to stop: {}", self.scene.stopping)));
         if let Some(coming) = self.coming() {
             lines.push((Tone::Faint, coming));
         }
         let margin = if self.columns < NARROW { "" } else { "  " };
-        let lines = lines.into_iter().map(|(tone, text)| (tone, format!("{margin}{text}")));
-        lines
-            .flat_map(|(tone, text)| {
-                // What is to be typed is always whole.
-                let is_whole = detail == Detail::Whole || tone == Tone::Busy;
-                let indent = margin.len() + 2;
-                let broken = if is_whole { wrapped(&text, self.columns, indent) } else { vec![text] };
-                broken.into_iter().map(move |line| Cells::of(tone, &line))
-            })
-            .collect()
+        let mut cells = Vec::new();
+        for (at, (tone, text)) in lines.into_iter().enumerate() {
+            let text = format!("{margin}{text}");
+            // What is to be done is always whole.
+            let is_whole = detail == Detail::Whole || tone == Tone::Busy;
+            let broken = if is_whole { wrapped(&text, self.columns, margin.len() + 2) } else { vec![text] };
+            cells.extend(broken.iter().map(|line| Cells::of(tone, line)));
+            if at + 1 == before
+                && let Some(command) = self.command()
+            {
+                cells.push(Cells::whole(Tone::Busy, &format!("{margin}{command}")));
+            }
+        }
+        cells
     }
 
     /// `7 of 10 steps done in 4m12s, about 3m00s to go (as in 3 runs)`
@@ -269,16 +287,27 @@ impl Easel<'_> {
         self.scene.late.as_ref().filter(|late| late.at <= self.now)
     }
 
-    /// The run by its end where there is no room for all of its name.
+    fn to_do(&self) -> &Next {
+        self.late().map_or(&self.scene.next, |late| &late.next)
+    }
+
     fn next(&self) -> String {
-        let next = self.late().map_or(&self.scene.next, |late| &late.next);
-        let run = &self.scene.run;
-        let whole = Cells::of(Tone::Plain, next).width() + "  next: ".len();
-        let next = match (whole <= self.columns, run.rsplit_once('-')) {
-            (false, Some((_, end))) => next.replace(run.as_str(), end),
-            _ => next.clone(),
+        let next = self.to_do();
+        let words = match self.asked && next.asked {
+            true => "answer below, or from any terminal",
+            false => &next.words,
         };
-        format!("next: {next}")
+        format!("next: {words}{}", if next.command.is_some() { ":" } else { "" })
+    }
+
+    /// On a line of its own, to be copied. The run by its end where there is no room for all of its name.
+    fn command(&self) -> Option<String> {
+        let (next, run) = (self.to_do().command.as_ref()?, &self.scene.run);
+        let whole = Cells::of(Tone::Plain, next).width() + "  ".len();
+        Some(match (whole <= self.columns, run.rsplit_once('-')) {
+            (false, Some((_, end))) => next.replace(&format!(" {run}"), &format!(" {end}")),
+            _ => next.clone(),
+        })
     }
 
     fn coming(&self) -> Option<String> {

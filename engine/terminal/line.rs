@@ -56,7 +56,7 @@ impl Lines {
         for more in &told.more {
             text.push('\n');
             if self.spoken {
-                text.push_str(&sentence(more));
+                text.push_str(&if is_command(more) { more.clone() } else { sentence(more) });
                 continue;
             }
             text.push_str(&" ".repeat(INDENT));
@@ -101,6 +101,11 @@ impl Lines {
         let rest = self.paint.of(Tone::Faint, &inside(&rest));
         format!("{time} {name}  {}{rest}", self.paint.of(tone, &inside(head)))
     }
+}
+
+/// `next: runplan resume k7f3`: nobody types a full stop behind it.
+fn is_command(text: &str) -> bool {
+    ["next: runplan ", "or: runplan "].iter().any(|start| text.starts_with(start))
 }
 
 /// What has several lines stays within its own: nobody's text may look like another event.

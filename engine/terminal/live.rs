@@ -1,14 +1,14 @@
 //! The live view: what runs, who is waited for and what is closed stands below, and is drawn over; what is over is
 //! printed above it and stays.
 
-use super::board::Board;
+use super::board::{Board, Room};
 use super::drawing::{Canvas, draw};
 use super::gauge::Gauge;
 use super::line::Lines;
 use super::paint::Tone;
 use super::plain::{is_wanted, said};
 use super::scene::{Scene, Scenes};
-use super::screen::{Screen, Size};
+use super::screen::Screen;
 use crate::clock;
 use crate::drive::Stop;
 use crate::plan::StepId;
@@ -67,7 +67,7 @@ impl Live {
         usual: HashMap<StepId, Usual>,
         role: Role,
     ) -> Self {
-        let scenes = Scenes::new(&state.shape, usual, role != Role::Drives);
+        let scenes = Scenes::new(&state.shape, usual, role != Role::Drives, screen.clone());
         let easel = Easel { board, screen: screen.clone(), scene: Mutex::default() };
         let mut live = Self {
             screen: screen.clone(),
@@ -154,12 +154,7 @@ impl Live {
     }
 
     fn show(&mut self, state: &State) {
-        let mut scene = self.scenes.scene(state, &self.gauges);
-        scene.next = self.screen.placed(&scene.next).into_owned();
-        if let Some(late) = &mut scene.late {
-            late.next = self.screen.placed(&late.next).into_owned();
-        }
-        self.easel.put(scene);
+        self.easel.put(self.scenes.scene(state, &self.gauges));
         if self.end.is_none() {
             let (end, ended) = channel::<()>();
             let easel = self.easel.clone();
@@ -196,11 +191,11 @@ impl Easel {
     fn draw(&self) {
         let scene = self.lock();
         let Some(scene) = scene.as_ref() else { return };
-        self.board.draw(&|size: Size| {
+        self.board.draw(&|room: Room| {
             let canvas = Canvas {
-                columns: size.columns.saturating_sub(1),
-                // One line for the cursor, one for what was printed last.
-                rows: size.rows.saturating_sub(2),
+                columns: room.columns,
+                rows: room.rows,
+                asked: room.asked,
                 paint: self.screen.paint(),
                 zone: self.screen.zone.clone(),
             };

@@ -3,6 +3,7 @@
 use super::line::Lines;
 use super::live::open_now;
 use super::paint::Tone;
+use super::paper::Paper;
 use super::screen::Screen;
 use crate::clock::{self, Stopwatch};
 use crate::plan::StepId;
@@ -12,6 +13,7 @@ use crate::run::{Record, State};
 use crate::steps::{Progress, Unit};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Long work says how far it is this often.
@@ -20,6 +22,7 @@ const EVERY: Duration = Duration::from_secs(30);
 /// Tells what happens, line by line.
 pub struct Plain {
     screen: Screen,
+    paper: Arc<Paper>,
     lines: Lines,
     told: HashMap<StepId, Stopwatch>,
     /// Windows that are known to be open, and since when.
@@ -27,16 +30,16 @@ pub struct Plain {
 }
 
 impl Plain {
-    pub fn new(screen: Screen, state: &State) -> Self {
+    pub fn new(paper: Arc<Paper>, screen: Screen, state: &State) -> Self {
         let lines = Lines::new(&screen, state);
         let open = open_now(state);
-        Self { screen, lines, told: HashMap::new(), open }
+        Self { screen, paper, lines, told: HashMap::new(), open }
     }
 
     pub fn recorded(&mut self, record: &Record, state: &State) {
         let told = report::tell(record, state);
         if is_wanted(&self.screen, &told) {
-            self.screen.line(&self.lines.of(record.at, &told));
+            self.paper.print(&self.lines.of(record.at, &told));
         }
         if let Some(step) = record.event.step() {
             self.told.remove(step);
@@ -60,14 +63,15 @@ impl Plain {
                 }
                 _ => continue,
             };
-            self.screen.line(&self.lines.one(record.at, Tone::Caution, "run", &text));
+            self.paper.print(&self.lines.one(record.at, Tone::Caution, "run", &text));
         }
     }
 
     /// Its process has died.
     pub fn orphan(&self, state: &State) {
-        let text = format!("its process has died; next: runplan resume {}", state.run);
-        self.screen.line(&self.lines.one(clock::now(), Tone::Bad, "run", &text));
+        let command = self.screen.command(&format!("runplan resume {}", state.run));
+        let text = format!("its process has died; next: {command}");
+        self.paper.print(&self.lines.one(clock::now(), Tone::Bad, "run", &text));
     }
 
     pub fn progress(&mut self, step: &StepId, progress: &Progress) {
@@ -76,12 +80,12 @@ impl Plain {
             *last = Stopwatch::start();
             let between = if progress.total.is_none() { ": " } else { " " };
             let text = format!("{}{between}{}", progress.doing, how_far(progress));
-            self.screen.line(&self.lines.one(clock::now(), Tone::Plain, step.as_str(), &text));
+            self.paper.print(&self.lines.one(clock::now(), Tone::Plain, step.as_str(), &text));
         }
     }
 
     pub fn said(&mut self, step: &StepId, level: Level, message: &str) {
-        self.screen.line(&said(&self.lines, step, level, message));
+        self.paper.print(&said(&self.lines, step, level, message));
     }
 }
 

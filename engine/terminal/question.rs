@@ -1,15 +1,31 @@
-//! What people are asked about a step, and what their answers mean. Pure: text in, `Post` out.
+//! What people are asked about a step, and what their answers mean: all that is to be decided is told first. Pure: state and
+//! text in, `Post` out. Must never ask somebody whose word would not count.
 
+use super::line::clock;
 use crate::plan::StepId;
-use crate::run::{Post, Resolution, State, StepState, signers};
+use crate::run::approval::{self, Verdict};
+use crate::run::{Ask, Phase, Post, Resolution, State, StepState, deciders, may_answer, signers};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+
+/// Results of a step that would be lost are told in so many lines at most.
+const MOST_LOSSES: usize = 12;
 
 /// A question about a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     pub step: StepId,
     pub kind: Kind,
+    pub title: String,
     /// The question with all that is needed to decide it.
     pub lines: Vec<String>,
+    /// Everything that stands behind it, for whoever wants to read it.
+    pub whole: Vec<String>,
+    /// Commands that answer it from any terminal, what matters first.
+    pub commands: Vec<String>,
+    /// Why whoever sits here is not asked.
+    pub barred: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,41 +46,18 @@ pub enum Answer {
         resolution: Option<Resolution>,
     },
     /// It is not an answer; what would be.
-    Again(&'static str),
+    Again(String),
+    /// All that stands behind the question.
+    More,
 }
 
 impl Question {
-    /// None: there is nothing to ask about this step.
-    pub fn of(state: &State, step: &StepId) -> Option<Self> {
+    /// None: there is nothing to ask about this step. `me`: who sits here.
+    pub fn of(state: &State, step: &StepId, me: &str, zone: &TimeZone) -> Option<Self> {
         let entry = state.entry(step)?;
-        let title = state.shape.flow.step(step.as_str()).and_then(|step| step.title.clone());
-        let mut lines: Vec<String> = title.into_iter().collect();
-        let kind = match entry.state {
-            StepState::AwaitingApproval => {
-                let ask = entry.ask.as_ref()?;
-                lines.extend(ask.message.lines().map(str::to_owned));
-                if !ask.people.is_empty() {
-                    lines.push(format!("may decide: {}", ask.people.join(", ")));
-                }
-                let signers = signers(state, ask);
-                if !signers.is_empty() {
-                    let names = signers.join(", ");
-                    lines.push(format!(
-                        "by signature alone: {names}; with `runplan approve {} {step}`",
-                        state.run
-                    ));
-                }
-                if let Some(expires) = ask.expires_at {
-                    lines.push(format!("without an answer by {expires} it counts as rejected"));
-                }
-                if ask.confirm { Kind::Task } else { Kind::Approval }
-            }
-            StepState::Unknown => {
-                let evidence = entry.evidence.as_ref()?;
-                lines.push(format!("It is not known what became of it: {}", evidence.message));
-                lines.extend(evidence.facts.iter().map(|fact| format!("- {fact}")));
-                Kind::Unknown
-            }
+        match entry.state {
+            StepState::AwaitingApproval => Self::of_people(state, step, me, zone),
+            StepState::Unknown => Self::of_outcome(state, step),
             StepState::Waiting
             | StepState::Running
             | StepState::Retrying { .. }
@@ -74,22 +67,84 @@ impl Question {
             | StepState::Undoing
             | StepState::Undone
             | StepState::UndoFailed
-            | StepState::Left => return None,
-        };
-        Some(Self { step: step.clone(), kind, lines })
+            | StepState::Left => None,
+        }
     }
 
-    /// The last line, after which the answer is typed.
+    fn of_people(state: &State, step: &StepId, me: &str, zone: &TimeZone) -> Option<Self> {
+        let entry = state.entry(step).filter(|_| state.phase == Phase::Forward)?;
+        let ask = entry.ask.as_ref()?;
+        let decision = approval::decision(state, step, me, Verdict::Approve, "")?;
+        let empty = Map::new();
+        let mut decision = decision.as_object().unwrap_or(&empty).clone();
+        let mut lines: Vec<String> = ask.message.lines().map(str::to_owned).collect();
+        if title(state, step).is_empty() {
+            lines = lines.split_off(1.min(lines.len()));
+        }
+        lines.extend(at_stake(&decision));
+        lines.extend(agreed(state, step, ask));
+        lines.extend(who_decides(state, step, ask));
+        if let Some(expires) = ask.expires_at {
+            lines.push(format!("without an answer by {} it counts as no", when(expires, state, zone)));
+        }
+        for own in ["decision", "approver", "comment"] {
+            decision.remove(own);
+        }
+        let run = &state.run;
+        let said = if ask.confirm { " --comment 'what was done and seen'" } else { "" };
+        Some(Self {
+            step: step.clone(),
+            kind: if ask.confirm { Kind::Task } else { Kind::Approval },
+            title: headed(state, step, ask.message.lines().next().unwrap_or_default()),
+            lines,
+            whole: approval::shown(&decision),
+            commands: vec![
+                format!("runplan approve {run} {step}{said}"),
+                format!("runplan reject {run} {step} --reason 'why not'"),
+            ],
+            barred: may_answer(state, step, me).err(),
+        })
+    }
+
+    fn of_outcome(state: &State, step: &StepId) -> Option<Self> {
+        let evidence = state.entry(step)?.evidence.as_ref()?;
+        let mut lines = vec![evidence.message.clone()];
+        lines.extend(evidence.facts.iter().map(|fact| format!("- {fact}")));
+        let run = &state.run;
+        let command =
+            |(flag, why): (&str, &str)| format!("runplan resolve {run} {step} {flag} --reason '{why}'");
+        let answers =
+            [("--done", "it took effect"), ("--retry", "it took no effect"), ("--skip", "it is not needed")];
+        Some(Self {
+            step: step.clone(),
+            kind: Kind::Unknown,
+            title: headed(state, step, "it is not known what became of it"),
+            lines: match title(state, step).is_empty() {
+                true => lines,
+                false => [vec!["it is not known what became of it:".to_owned()], lines].concat(),
+            },
+            whole: Vec::new(),
+            commands: answers.into_iter().map(command).collect(),
+            barred: None,
+        })
+    }
+
+    /// How to answer.
     pub fn ask(&self) -> &'static str {
         match self.kind {
-            Kind::Approval => "approve? [yes/no, a comment may follow: `yes, checked with Ann`] ",
-            Kind::Task => "what you did and saw (`no` and why, when it cannot be done): ",
-            Kind::Unknown => "[done] it took effect, [retry] do it again, [skip] go on without it, [stop] ",
+            Kind::Approval => "approve? [yes/no, a comment may follow: `yes, checked with Ann`]",
+            Kind::Task => "what you did and saw (`no` and why, when it cannot be done):",
+            Kind::Unknown => {
+                "[done] it took effect, [retry] do it again, [skip] go on without it, [stop] the run"
+            }
         }
     }
 
     pub fn read(&self, line: &str) -> Answer {
         let line = line.trim();
+        if line == "?" {
+            return Answer::More;
+        }
         let (word, rest) = match line.find(|c: char| !c.is_alphanumeric()) {
             Some(end) => (&line[..end], line[end..].trim_start_matches([',', ':', ' ', '-']).trim()),
             None => (line, ""),
@@ -98,7 +153,7 @@ impl Question {
         match self.kind {
             Kind::Approval => self.approval(&word, rest),
             Kind::Task => match word.as_str() {
-                "" => Answer::Again("the evidence is wanted: what was done, and what was seen"),
+                "" => Answer::Again("the evidence is wanted: what was done, and what was seen".to_owned()),
                 "n" | "no" => self.rejection(rest),
                 _ => Answer::Post(Post::Approve { step: self.step.clone(), comment: line.to_owned() }),
             },
@@ -110,13 +165,13 @@ impl Question {
         match word {
             "y" | "yes" => Answer::Post(Post::Approve { step: self.step.clone(), comment: rest.to_owned() }),
             "n" | "no" => self.rejection(rest),
-            _ => Answer::Again("type `yes` or `no`"),
+            _ => Answer::Again(no_answer(word, self.words())),
         }
     }
 
     fn rejection(&self, reason: &str) -> Answer {
         match reason {
-            "" => Answer::Why { ask: "why not? ", resolution: None },
+            "" => Answer::Why { ask: "why not? (nothing is decided without a reason)", resolution: None },
             reason => Answer::Post(Post::Reject { step: self.step.clone(), reason: reason.to_owned() }),
         }
     }
@@ -130,11 +185,19 @@ impl Question {
                 let reason = if rest.is_empty() { "stopped at the question" } else { rest };
                 return Answer::Post(Post::Stop { hard: false, reason: reason.to_owned() });
             }
-            _ => return Answer::Again("type the whole word: `done`, `retry`, `skip` or `stop`"),
+            _ => return Answer::Again(no_answer(word, self.words())),
         };
         match rest {
-            "" => Answer::Why { ask: "how do you know? (for the report) ", resolution: Some(resolution) },
+            "" => Answer::Why { ask: "how do you know? (for the report)", resolution: Some(resolution) },
             reason => self.with_reason(Some(resolution), reason),
+        }
+    }
+
+    fn words(&self) -> &'static str {
+        match self.kind {
+            Kind::Approval => "type `yes` or `no`",
+            Kind::Task => "type what was done and seen, or `no`",
+            Kind::Unknown => "type `done`, `retry`, `skip` or `stop`",
         }
     }
 
@@ -142,7 +205,7 @@ impl Question {
     pub fn with_reason(&self, resolution: Option<Resolution>, reason: &str) -> Answer {
         let (step, reason) = (self.step.clone(), reason.trim().to_owned());
         if reason.is_empty() {
-            return Answer::Again("a reason is wanted");
+            return Answer::Again(format!("nothing is decided without a reason; {}", self.words()));
         }
         Answer::Post(match resolution {
             None => Post::Reject { step, reason },
@@ -151,12 +214,109 @@ impl Question {
     }
 }
 
+/// What was typed is named, as far as it is one.
+fn no_answer(word: &str, words: &str) -> String {
+    match word {
+        "" => format!("nothing is decided yet: {words}"),
+        word => format!("`{}` is no answer: {words}", word.chars().take(20).collect::<String>()),
+    }
+}
+
+fn title<'s>(state: &'s State, step: &StepId) -> &'s str {
+    state.shape.flow.step(step.as_str()).and_then(|step| step.title.as_deref()).unwrap_or_default()
+}
+
+/// `go: Swap it in?`
+fn headed(state: &State, step: &StepId, or: &str) -> String {
+    let title = title(state, step);
+    format!("{step}: {}", if title.is_empty() { or } else { title })
+}
+
+/// What would be lost, where, how bad it is and who wants it, from what is signed where decisions are signed.
+fn at_stake(decision: &Map<String, Value>) -> Vec<String> {
+    let word = |name: &str| decision.get(name).and_then(Value::as_str).unwrap_or_default();
+    let fields = |name: &str| decision.get(name).and_then(Value::as_object).into_iter().flatten();
+    let mut lines = Vec::new();
+    for (step, summary) in fields("losses") {
+        let text = summary.as_str().map_or_else(|| summary.to_string(), str::to_owned);
+        let mut told = text.lines();
+        lines.push(format!("would be lost ({step}): {}", told.next().unwrap_or_default()));
+        lines.extend(told.by_ref().take(MOST_LOSSES).map(|line| format!("  {line}")));
+        if told.next().is_some() {
+            lines.push("  … and more: type ? to read all of it".to_owned());
+        }
+    }
+    for (name, target) in fields("targets") {
+        let environment = target.get("environment").and_then(Value::as_str);
+        let environment = environment.map(|word| format!(" ({word})")).unwrap_or_default();
+        let server = target.get("system_identifier").and_then(Value::as_str).unwrap_or("not known");
+        lines.push(format!("target: {name}{environment}, server {server}"));
+    }
+    let severity = word("severity");
+    let by = if word("requester").is_empty() { "" } else { word("requester") };
+    let started = match (by, word("reason")) {
+        ("", "") => String::new(),
+        (by, "") => format!("started by {by}"),
+        (by, reason) => format!("started by {by}: {reason}"),
+    };
+    match (severity, started.as_str()) {
+        ("", "") => {}
+        ("", started) => lines.push(started.to_owned()),
+        (severity, "") => lines.push(format!("severity: {severity}")),
+        (severity, started) => lines.push(format!("severity: {severity}; {started}")),
+    }
+    lines
+}
+
+/// `1 of 2 have agreed: ann (looks right)`
+fn agreed(state: &State, step: &StepId, ask: &Ask) -> Option<String> {
+    let count = ask.count.max(1);
+    let entry = state.entry(step)?;
+    let approved: Vec<String> = entry
+        .decisions
+        .iter()
+        .filter(|decision| decision.approved)
+        .map(|decision| match decision.comment.trim() {
+            "" => decision.by.clone(),
+            comment => format!("{} ({comment})", decision.by),
+        })
+        .collect();
+    let names = if approved.is_empty() { String::new() } else { format!(": {}", approved.join(", ")) };
+    (count > 1 || !approved.is_empty()).then(|| format!("{} of {count} have agreed{names}", approved.len()))
+}
+
+fn who_decides(state: &State, step: &StepId, ask: &Ask) -> Vec<String> {
+    let people = deciders(state, step);
+    let mut lines = Vec::new();
+    if !ask.people.is_empty() {
+        let roles: Vec<&str> = ask.roles.iter().map(|role| role.as_str()).collect();
+        let roles = if roles.is_empty() { String::new() } else { format!(" ({})", roles.join(", ")) };
+        lines.push(format!("may decide: {}{roles}", people.join(", ")));
+    }
+    let signers: Vec<String> = signers(state, ask).into_iter().filter(|name| people.contains(name)).collect();
+    if !signers.is_empty() {
+        lines.push(format!("by signature alone: {}", signers.join(", ")));
+    }
+    lines
+}
+
+/// The time of day, with the day when that is another one than the question's.
+fn when(at: Timestamp, state: &State, zone: &TimeZone) -> String {
+    let day = |at: Timestamp| at.to_zoned(zone.clone()).date();
+    let is_today = state.started_at.is_some_and(|began| day(began) == day(at));
+    if is_today { clock(at, zone) } else { format!("{} {}", day(at), clock(at, zone)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(kind: Kind, line: &str) -> Answer {
-        Question { step: StepId::from("s"), kind, lines: Vec::new() }.read(line)
+        let none = Vec::new;
+        let (step, title) = (StepId::from("s"), String::new());
+        let question =
+            Question { step, kind, title, lines: none(), whole: none(), commands: none(), barred: None };
+        question.read(line)
     }
 
     fn approve(comment: &str) -> Answer {
@@ -173,6 +333,18 @@ mod tests {
         let no = Post::Reject { step: StepId::from("s"), reason: "too late".to_owned() };
         assert_eq!(read(Kind::Approval, "no: too late"), Answer::Post(no));
         assert!(matches!(read(Kind::Approval, "n"), Answer::Why { resolution: None, .. }));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_named_with_what_would_be_one() {
+        let said = |kind, line| match read(kind, line) {
+            Answer::Again(words) => words,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said(Kind::Approval, "maybe"), "`maybe` is no answer: type `yes` or `no`");
+        assert_eq!(said(Kind::Approval, "  "), "nothing is decided yet: type `yes` or `no`");
+        assert_eq!(said(Kind::Unknown, "yes"), "`yes` is no answer: type `done`, `retry`, `skip` or `stop`");
+        assert_eq!(read(Kind::Unknown, " ? "), Answer::More);
     }
 
     #[test]

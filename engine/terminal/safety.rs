@@ -41,9 +41,9 @@ impl Safety {
         }
         match first(&self.last, state, is_ahead) {
             Some(end) => {
-                format!("any time before {end} begins, and `runplan undo` goes back{shut}")
+                format!("any time before {end} begins; an undo goes back{shut}")
             }
-            None => format!("any time, and `runplan undo` goes back{shut}"),
+            None => format!("any time; an undo goes back{shut}"),
         }
     }
 }

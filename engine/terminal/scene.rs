@@ -3,6 +3,7 @@
 
 use super::gauge::Gauge;
 use super::safety::Safety;
+use super::screen::Screen;
 use crate::plan::StepId;
 use crate::report;
 use crate::review::Usual;
@@ -28,10 +29,19 @@ pub struct Scene {
     /// What runs when the steps of the rows are done.
     pub coming: Vec<String>,
     pub stopping: String,
-    /// What to type.
-    pub next: String,
+    pub next: Next,
     /// What is so from a time on, without anything happening.
     pub late: Option<Late>,
+}
+
+/// What whoever looks at it can do now.
+#[derive(Debug, Clone, Default)]
+pub struct Next {
+    pub words: String,
+    /// To be typed as it stands.
+    pub command: Option<String>,
+    /// What is typed into the question below instead, where it is asked there.
+    pub asked: bool,
 }
 
 /// The time in which a parked run's question can be answered is up.
@@ -39,7 +49,7 @@ pub struct Scene {
 pub struct Late {
     pub at: Timestamp,
     pub turn: Option<String>,
-    pub next: String,
+    pub next: Next,
 }
 
 /// By when it should be over, by the decision matrix.
@@ -95,19 +105,20 @@ pub struct Scenes {
     watched: bool,
     /// Its process has died.
     orphaned: bool,
+    screen: Screen,
 }
 
 impl Scenes {
-    pub fn new(shape: &Shape, usual: HashMap<StepId, Usual>, watched: bool) -> Self {
+    pub fn new(shape: &Shape, usual: HashMap<StepId, Usual>, watched: bool, screen: Screen) -> Self {
         let after = after(shape, &usual);
         let source = source(&usual);
-        Self { safety: Safety::of(shape), usual, after, source, watched, orphaned: false }
+        Self { safety: Safety::of(shape), usual, after, source, watched, orphaned: false, screen }
     }
 
     /// The plan is another one now.
     pub fn reshape(&mut self, shape: &Shape) {
         let orphaned = self.orphaned;
-        *self = Self::new(shape, std::mem::take(&mut self.usual), self.watched);
+        *self = Self::new(shape, std::mem::take(&mut self.usual), self.watched, self.screen.clone());
         self.orphaned = orphaned;
     }
 
@@ -222,32 +233,39 @@ impl Scenes {
         })
     }
 
-    fn next(&self, state: &State, now: Timestamp) -> String {
+    fn next(&self, state: &State, now: Timestamp) -> Next {
         let run = &state.run;
         let leave = if self.watched { "; Ctrl-C leaves, the run goes on" } else { "" };
-        let rehearsal = state.started.as_ref().is_some_and(|started| started.rehearsal);
-        let stop = match (self.watched, rehearsal) {
-            (false, _) => "Ctrl-C stops after what runs".to_owned(),
-            (true, _) => format!("runplan stop {run} stops after what runs"),
+        let next = |words: &str, command: String| Next {
+            words: format!("{words}{leave}"),
+            command: Some(self.screen.command(&command)),
+            asked: false,
+        };
+        let stands = |command: String| {
+            let leave = if self.watched { " (Ctrl-C leaves)" } else { "" };
+            Next { words: format!("to go on{leave}"), ..next("", command) }
         };
         if let Some(why) = standing(state, now) {
-            return format!("{}{leave}", why.command);
+            return stands(why.command);
         }
         if self.orphaned {
-            return format!("runplan resume {run}{}", if self.watched { "; Ctrl-C leaves" } else { "" });
+            return stands(format!("runplan resume {run}"));
         }
         if let Some(step) = state.awaiting().next() {
-            return format!("runplan approve {run} {step} (or reject){leave}");
+            let command = format!("runplan approve {run} {step}");
+            return Next { asked: true, ..next("people decide (or `reject`)", command) };
         }
         if let Some(step) = state.unknown().next() {
-            return format!(
-                "runplan resolve {run} {step} --done --reason 'seen' (or --retry, --skip){leave}"
-            );
+            let command = format!("runplan resolve {run} {step} --done --reason 'seen'");
+            return Next { asked: true, ..next("say what became of it (or --retry, --skip)", command) };
         }
         if state.failed().any(|id| !may_fail(state, id)) {
-            return format!("it parks when what runs is done; then runplan resume {run}{leave}");
+            return next("it parks when what runs is done, then", format!("runplan resume {run}"));
         }
-        format!("{stop}{leave}")
+        match self.watched {
+            false => Next { words: "Ctrl-C stops after what runs".to_owned(), ..Next::default() },
+            true => next("to stop after what runs", format!("runplan stop {run}")),
+        }
     }
 
     /// What is going on, when it is not simply going forward.

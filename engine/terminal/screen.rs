@@ -127,6 +127,11 @@ impl Screen {
         placed(text, self.place.as_deref())
     }
 
+    /// A command as it can be typed in any shell.
+    pub fn command(&self, command: &str) -> String {
+        self.placed(command).into_owned()
+    }
+
     /// A line of the result.
     pub fn line(&self, text: &str) {
         match self.format {
@@ -159,10 +164,9 @@ impl Screen {
         let _ = err.write_all(format!("\r\u{1b}[K{text}").as_bytes()).and_then(|()| err.flush());
     }
 
-    /// An empty screen, but for this text.
-    pub(super) fn start_over(&self, text: &str) {
-        print("\u{1b}[H\u{1b}[2J", false);
-        print(&tame(text), false);
+    /// What moves the cursor too; all of it at once.
+    pub(super) fn draw(&self, text: &str) {
+        print(text, false);
     }
 
     /// A line for people only: not with `--quiet`, not for programs.

@@ -126,8 +126,9 @@ fn rows(screen: &Screen, state: &State, places: &Places, now: Timestamp) -> Vec<
     if let Some(report) = &places.report {
         rows.push(("Report", report.display().to_string()));
     }
-    rows.push(("Logs", format!("runplan logs {}\nfiles in {}", state.run, places.directory.display())));
-    rows.push(("Next", next(state, now)));
+    let logs = screen.command(&format!("runplan logs {}", state.run));
+    rows.push(("Logs", format!("{logs}\nfiles in {}", places.directory.display())));
+    rows.push(("Next", next(screen, state, now)));
     rows
 }
 
@@ -248,40 +249,42 @@ fn contacts(state: &State) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-fn next(state: &State, now: Timestamp) -> String {
+fn next(screen: &Screen, state: &State, now: Timestamp) -> String {
     let run = &state.run;
+    let typed = |verb: &str| screen.command(&format!("runplan {verb} {run}"));
     let rehearsal = state.started.as_ref().is_some_and(|started| started.rehearsal);
     match (standing(state, now), state.result) {
         (None, None) if rehearsal => {
             "the next `runplan rehearse`, of any plan, removes what is left; this one cannot go on".to_owned()
         }
         (Some(_), _) if rehearsal => {
-            format!("runplan logs {run}   shows what happened; mend the plan and rehearse again")
+            format!("{}\nshows what happened; mend the plan and rehearse again", typed("logs"))
         }
         (Some(why), _) => {
             let back = match state.phase {
                 Phase::Forward if state.done().next().is_some() => {
-                    format!("\nor go back: runplan undo {run}")
+                    format!("\nor go back: {}", typed("undo"))
                 }
                 Phase::Forward if state.failed().next().is_some() => {
-                    format!("\nor end it, and let go of its targets: runplan undo {run}")
+                    format!("\nor end it, and let go of its targets: {}", typed("undo"))
                 }
                 _ => String::new(),
             };
-            let others: String = why.others.iter().map(|other| format!("\nor: {other}")).collect();
-            format!("{}{others}{back}", why.command)
+            let others: String =
+                why.others.iter().map(|other| format!("\nor: {}", screen.command(other))).collect();
+            format!("{}{others}{back}", screen.command(&why.command))
         }
         (None, Some(Finish::Failed)) if is_shut(state) => {
-            format!("runplan undo {run}\nopens again what is closed")
+            format!("{}\nopens again what is closed", typed("undo"))
         }
         // Undone as far as was asked.
         (None, Some(Finish::Undone)) if state.done().next().is_some() => {
             let done: Vec<&str> = state.done().map(StepId::as_str).collect();
             let still = format!("still done: {}", done.join(", "));
-            format!("runplan undo {run}\ngoes on; {still}\nor leave it there: runplan report {run}")
+            format!("{}\ngoes on; {still}\nor leave it there: {}", typed("undo"), typed("report"))
         }
-        (None, Some(_)) => format!("runplan report {run}\nshows everything, for the post-mortem"),
-        (None, None) => format!("runplan resume {run}"),
+        (None, Some(_)) => format!("{}\nshows everything, for the post-mortem", typed("report")),
+        (None, None) => typed("resume"),
     }
 }
 

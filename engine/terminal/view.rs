@@ -1,9 +1,9 @@
 //! The three forms in which a run is watched: live, line by line, and as data.
 
-use super::board::Board;
 use super::live::{Live, Role};
 use super::plain::Plain;
 use super::screen::Screen;
+use super::surface::Surface;
 use crate::drive::Observer;
 use crate::plan::StepId;
 use crate::plan::action::notify::Level;
@@ -12,7 +12,6 @@ use crate::run::{Record, State};
 use crate::steps::Progress;
 use serde_json::json;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// What the driver tells its events to.
 pub enum View {
@@ -25,34 +24,33 @@ pub enum View {
 }
 
 impl View {
-    /// The form that suits the screen. `usual`: how long steps took before. `board`: what prompts share with a live view.
-    pub fn new(
-        screen: &Screen,
-        board: Option<Arc<Board>>,
-        state: &State,
-        usual: HashMap<StepId, Usual>,
-    ) -> Self {
-        match board {
-            _ if screen.is_json() => Self::Lines(screen.clone()),
-            Some(board) => Self::Live(Box::new(Live::new(board, screen, state, usual, Role::Drives))),
-            None => Self::Plain(Box::new(Plain::new(screen.clone(), state))),
-        }
+    /// The form that suits the screen. `usual`: how long steps took before. `surface`: what it shares with the prompts.
+    pub fn new(screen: &Screen, surface: Surface, state: &State, usual: HashMap<StepId, Usual>) -> Self {
+        Self::of(screen, surface, state, usual, Role::Drives)
     }
 
     /// The same, for a run that another process drives. `stays`: also while it is parked.
     pub fn watching(
         screen: &Screen,
-        board: Option<Arc<Board>>,
+        surface: Surface,
         state: &State,
         usual: HashMap<StepId, Usual>,
         stays: bool,
     ) -> Self {
-        match board.filter(|_| !screen.is_json()) {
-            Some(board) => {
-                let role = if stays { Role::Stays } else { Role::Watches };
-                Self::Live(Box::new(Live::new(board, screen, state, usual, role)))
-            }
-            None => Self::new(screen, None, state, usual),
+        Self::of(screen, surface, state, usual, if stays { Role::Stays } else { Role::Watches })
+    }
+
+    fn of(
+        screen: &Screen,
+        surface: Surface,
+        state: &State,
+        usual: HashMap<StepId, Usual>,
+        role: Role,
+    ) -> Self {
+        match surface {
+            _ if screen.is_json() => Self::Lines(screen.clone()),
+            Surface::Board(board) => Self::Live(Box::new(Live::new(board, screen, state, usual, role))),
+            Surface::Paper(paper) => Self::Plain(Box::new(Plain::new(paper, screen.clone(), state))),
         }
     }
 }

@@ -278,7 +278,7 @@ fn an_approval_whose_time_is_up_is_not_called_open() {
     assert_eq!(json["runs"][0]["parked"]["command"], format!("runplan resume {run}"));
     // Nothing happened: only the clock went on.
     watching.until("expired since");
-    watching.until("next: runplan resume");
+    watching.until("runplan resume plan-");
     watching.press("\u{3}");
     watching.wait();
     sandbox.run("resume").code(4).says("Swap it?");
@@ -288,4 +288,20 @@ fn an_approval_whose_time_is_up_is_not_called_open() {
     sandbox.run("status").says("Parked after").says(words);
     assert_eq!(listed(&sandbox), format!("parked: {words}"));
     sandbox.run("runs --result parked").says("taken the run up since");
+}
+
+#[test]
+fn a_step_before_its_run_is_told_the_right_order() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(ASKS);
+    sandbox.run("plan.yaml").code(4);
+    let run = sandbox.only_run();
+    for (verb, more) in [("approve", ""), ("reject", " --reason why"), ("resolve", " --done --reason why")] {
+        sandbox
+            .run(&format!("{verb} first {run}{more}"))
+            .code(2)
+            .complains("the run comes first")
+            .complains(&format!("runplan {verb} {run} first"));
+    }
+    assert_eq!(sandbox.step("first"), "awaiting_approval");
 }

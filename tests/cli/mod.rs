@@ -2,6 +2,7 @@
 
 mod approvals;
 mod around;
+mod asking;
 mod authoring;
 mod check;
 mod codes;

@@ -181,6 +181,13 @@ fn a_decision_travels_as_a_file_and_is_signed_elsewhere() {
     sandbox.write("forged.json", &signed.replace("fine", "good"));
     sandbox.run("approve --in forged.json").code(2).complains("was changed after it was signed");
     sandbox.write("signed.json", &signed);
+    // A mail program cut it, or wrote it in its own way.
+    let text = sandbox.read("signed.json");
+    sandbox.write("cut.json", &text[..text.len() - 40]);
+    sandbox.run("approve --in cut.json").code(3).complains("damaged on its way").complains("line");
+    sandbox.write("later.json", &text.replace("\"format\": 1", "\"format\": 7"));
+    sandbox.run("approve --in later.json").code(3).complains("its format is 7, and this version reads 1");
+    sandbox.write("signed.json", &format!("\u{feff}{}", text.replace('\n', "\r\n")));
     sandbox.run("approve --in signed.json").code(0).says("approved by bob, signed: \"fine\"");
     sandbox.run("approve --in signed.json").code(2).complains("does not wait for an approval");
     goes_on(&sandbox, "ssh-ed25519");
@@ -201,6 +208,8 @@ fn what_ssh_keygen_signed_is_taken() {
         .complains("signed for another purpose (`file`");
     std::fs::remove_file(sandbox.path("text.sig")).unwrap();
     keygen(&sandbox, "-Y sign -n runplan-approval -f id text", "/dev/null");
+    let signature = sandbox.read("text.sig");
+    sandbox.write("text.sig", &format!("\u{feff}{}", signature.replace('\n', "\r\n")));
     sandbox.run("approve --in decision.json --signature text.sig").code(0).says("approved by bob, signed");
     goes_on(&sandbox, "ssh-ed25519");
 }

@@ -49,7 +49,7 @@ fn a_question_answered_elsewhere_is_withdrawn() {
     let mut terminal = sandbox.terminal("plan.yaml", 40, 100);
     terminal.until("approve? [yes/no");
     sandbox.run("approve plan first").code(0).says("approved by");
-    terminal.until("(answered elsewhere)");
+    terminal.until("the question about first is closed");
     terminal.until("what you did and saw");
     terminal.press("done it\n");
     assert_eq!(terminal.wait(), 0, "{}", terminal.text());
@@ -71,14 +71,20 @@ fn ctrl_c_at_a_question_parks_and_answers_nothing() {
 fn the_end_of_the_input_is_no_answer() {
     let sandbox = Sandbox::new();
     sandbox.plan(ASKS);
-    let mut terminal = sandbox.terminal("plan.yaml", 40, 100);
+    let mut terminal = sandbox.terminal("plan.yaml", 40, 140);
     terminal.until("approve? [yes/no");
-    terminal.press("\u{4}");
-    terminal.until("answer from any terminal");
-    sandbox.run("approve plan first").code(0);
-    terminal.until("what you did and saw");
-    terminal.press("done it\n");
-    assert_eq!(terminal.wait(), 0, "{}", terminal.text());
+    // In the middle of a line it is not the end.
+    terminal.press("ye\u{4}");
+    terminal.until("> ye");
+    terminal.press("\u{15}\u{4}");
+    terminal.until("first is not answered; from any terminal:");
+    assert_eq!(terminal.wait(), 4, "{}", terminal.text());
+    let text = terminal.text();
+    let run = sandbox.only_run();
+    for command in [format!("runplan approve {run} first"), format!("runplan resume {run}")] {
+        assert!(text.contains(&command), "{command} in\n{text}");
+    }
+    assert_eq!(sandbox.step("first"), "awaiting_approval");
 }
 
 #[test]

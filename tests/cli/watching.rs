@@ -175,7 +175,8 @@ fn a_parked_run_is_watched_until_it_is_over() {
     long.until("PARKED: step go waits for an approval");
     long.until("next: runplan approve");
     sandbox.run("approve plan go").code(0);
-    long.until("next: runplan resume plan-");
+    long.until("next: to go on");
+    long.until("runplan resume plan-");
     sandbox.run("status").code(0).says("is answered").says("Next       runplan resume");
     sandbox.run("resume plan").code(0);
     assert_eq!(long.wait(), 0, "{}", long.text());
@@ -234,7 +235,7 @@ fn who_stays_is_told_that_the_process_has_died() {
     watching.until("▸ held");
     drop(terminal);
     watching.until("INTERRUPTED: its process has died");
-    watching.until("next: runplan resume plan-");
+    watching.until("runplan resume plan-");
     assert!(!watching.text().contains("▸ held"), "{}", watching.text());
     let runs = sandbox.run("runs --format json").json();
     assert_eq!(runs["runs"][0]["state"], "interrupted: its process has died");

@@ -146,4 +146,5 @@ pub struct Absent;
 impl runplan::drive::Asker for Absent {
     fn ask(&mut self, _: &State, _: &StepId, _: mpsc::UnboundedSender<Post>) {}
     fn withdraw(&mut self, _: &StepId) {}
+    fn end(&mut self) {}
 }

@@ -12,12 +12,16 @@ use unicode_width::UnicodeWidthStr;
 
 fn shown(moment: &Moment, columns: usize, rows: usize) -> String {
     let paint = Paint { colour: false };
-    let canvas = Canvas { columns, rows, paint, zone: TimeZone::UTC };
+    let canvas = Canvas { columns, rows, asked: false, paint, zone: TimeZone::UTC };
     let lines = draw(&moment.scene(), moment.now, &canvas);
-    assert!(lines.len() <= rows, "{} lines of {rows}", lines.len());
+    let mut height = 0;
     for line in &lines {
-        assert!(line.width() <= columns, "{} of {columns}: {line}", line.width());
+        height += line.width().div_ceil(columns).max(1);
+        // A command is broken by the terminal alone, so that it can be copied.
+        let is_command = line.trim_start().starts_with("runplan ");
+        assert!(is_command || line.width() <= columns, "{} of {columns}: {line}", line.width());
     }
+    assert!(height <= rows, "{height} lines of {rows}");
     lines.join("\n") + "\n"
 }
 
@@ -48,6 +52,22 @@ fn people_are_waited_for() {
 }
 
 #[test]
+fn a_command_says_where_the_runs_are_and_stays_in_one_piece() {
+    let moment = moments::asking();
+    let scene = moment.scene_of_runs_in(Some("'/srv/the runs/of ours'"));
+    for columns in [120, 39, 20] {
+        let paint = Paint { colour: false };
+        let canvas = Canvas { columns, rows: 30, asked: true, paint, zone: TimeZone::UTC };
+        let lines = draw(&scene, moment.now, &canvas);
+        let command = "runplan --state '/srv/the runs/of ours' approve k7f3 go";
+        let whole = command.replace("k7f3", "scenario-2-20261122-0311-k7f3");
+        let wanted = if columns == 120 { &whole } else { command };
+        assert!(lines.iter().any(|line| line.trim() == wanted), "{columns}: {lines:#?}");
+        assert!(lines.concat().contains("answer below"), "{columns}: {lines:#?}");
+    }
+}
+
+#[test]
 fn a_deadline_that_passed_a_retry_and_a_failure() {
     screen("trouble-80", &shown(&moments::trouble(), 80, 22));
     screen("trouble-80x8", &shown(&moments::trouble(), 80, 8));
@@ -69,7 +89,7 @@ fn the_point_of_no_return_is_told_before_and_after() {
         "to stop: safe now: nothing in use is changed before maintenance.open"
     );
     assert!(
-        stop(&moments::asking()).starts_with("to stop: any time before dropped begins, and `runplan undo`")
+        stop(&moments::asking()).starts_with("to stop: any time before dropped begins; an undo goes back")
     );
     assert_eq!(
         stop(&moments::dropping()),
@@ -116,7 +136,8 @@ fn text_of_a_step_cannot_leave_its_line() {
 #[test]
 fn colours_are_words_too() {
     let moment = moments::trouble();
-    let canvas = |colour| Canvas { columns: 80, rows: 22, paint: Paint { colour }, zone: TimeZone::UTC };
+    let canvas =
+        |colour| Canvas { columns: 80, rows: 22, asked: false, paint: Paint { colour }, zone: TimeZone::UTC };
     let coloured = draw(&moment.scene(), moment.now, &canvas(true)).join("\n");
     let plain = draw(&moment.scene(), moment.now, &canvas(false)).join("\n");
     assert!(coloured.contains("\u{1b}[1;31m") && !plain.contains('\u{1b}'));

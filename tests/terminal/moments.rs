@@ -5,7 +5,7 @@ use runplan::plan::{self, Name, RunId, StepId};
 use runplan::review::Usual;
 use runplan::run::{Actor, Ask, Event, Failure, Outputs, Record, Shape, Started, State};
 use runplan::steps::{Progress, Unit};
-use runplan::terminal::{Gauge, Scene, Scenes};
+use runplan::terminal::{Gauge, Look, Scene, Scenes, Screen};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
@@ -63,7 +63,14 @@ impl Moment {
     }
 
     pub fn scene(&self) -> Scene {
-        Scenes::new(&self.state.shape, self.usual.clone(), false).scene(&self.state, &self.gauges)
+        self.scene_of_runs_in(None)
+    }
+
+    /// Where runs are kept in another directory than the usual one.
+    pub fn scene_of_runs_in(&self, place: Option<&str>) -> Scene {
+        let look = Look { place: place.map(str::to_owned), ..Look::default() };
+        let screen = Screen::new(look);
+        Scenes::new(&self.state.shape, self.usual.clone(), false, screen).scene(&self.state, &self.gauges)
     }
 
     fn event(&mut self, second: i64, event: Event) -> &mut Self {
