@@ -159,7 +159,7 @@ fn proved(state: &State, wanted: &dyn Fn(&Question) -> bool) -> Option<Proof> {
     let changes = |step: &Step| {
         effects(step) != Effects::Reads
             && touches_database(&step.action.value)
-            && !(is_of_window(state, step) && !names_database(&step.action.value))
+            && (!is_of_window(state, step) || names_database(&step.action.value))
     };
     let is_over = |step: &Step| {
         let state = state.entry(&step.id.value).map(|entry| entry.state);

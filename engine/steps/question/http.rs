@@ -24,19 +24,18 @@ pub async fn ask(attempt: &Attempt, action: &Http, limit: Option<Duration>) -> R
         wanted.as_ref().is_none_or(|wanted| verdict(action, Some(wanted), reply).passed)
     };
     let reply = loop {
-        let last;
         let is_it = |reply: &Reply| passes(&expect, reply) && passes(&until, reply);
-        match pace::send(attempt, &request, is_it).await {
+        let last = match pace::send(attempt, &request, is_it).await {
             Ok(reply) if passes(&until, &reply) || watch.elapsed() + action.every.std() >= patience => {
                 break reply;
             }
-            Ok(reply) => last = told(action, until.as_ref(), &reply),
+            Ok(reply) => told(action, until.as_ref(), &reply),
             Err(Trouble::Cancelled) => return Err(Unanswered::Cancelled),
             Err(trouble) if until.is_some() && watch.elapsed() + action.every.std() < patience => {
-                last = trouble.message().to_owned();
+                trouble.message().to_owned()
             }
             Err(trouble) => return Err(Failure::new("runplan::http::no_answer", trouble.message()).into()),
-        }
+        };
         let doing = format!("waiting for {} (last: {last})", request.shown);
         if !attempt.linger(action.every.std(), &doing, &watch).await {
             return Err(Unanswered::Cancelled);
