@@ -151,7 +151,7 @@ fn what_the_application_does_wrongly_is_found() {
     let restored = Restored::new();
     for (broken, step, words) in [
         ("health", "healthy", "status 500"),
-        // The user is made, and the step fails: its own way back is not gone.
+        // The user is made, and the answer is not the wanted one: a person says what that is.
         ("created", "buyer", "status 200"),
         ("profile", "profile_kept", "wallet_address = 0xrunplan (wanted:"),
         ("chat", "chat", "the message did not reach the other participant within 2 s"),
@@ -163,13 +163,30 @@ fn what_the_application_does_wrongly_is_found() {
         let app = App::start(&restored.database, broken);
         let sandbox = sandbox(&restored.database);
         let ran = restored.verify(&sandbox, &app.url, "-p chat_wait=2").code(4);
-        assert_eq!(sandbox.step(step), "failed", "{broken}: {}", ran.stdout);
-        let ran = ran.says(words).says(&format!("stopped at {step}"));
+        let state = if broken == "created" { "unknown" } else { "failed" };
+        assert_eq!(sandbox.step(step), state, "{broken}: {}", ran.stdout);
+        let ran = ran.says(words).says(&format!("step {step}"));
         let told = ran.stdout.contains("-verify-suite-") && ran.stdout.contains("@example.com");
         assert_eq!(told, step != "healthy", "{}", ran.stdout);
         // What its tests made is taken away again.
         let run = sandbox.only_run();
-        sandbox.run(&format!("undo {run} --yes --plain")).code(1).says("ended without success");
+        if state == "unknown" {
+            sandbox.run(&format!("resolve {run} {step} --done --reason 'the user is there'")).code(0);
+        }
+        taken_back(&sandbox, &run, step);
         assert_eq!(restored.left(), "0 0 0", "{broken}");
     }
+}
+
+/// A step that failed after it may have acted is asked about: its own undo takes away whatever it made.
+fn taken_back(sandbox: &Sandbox, run: &str, step: &str) {
+    let ran = sandbox.run(&format!("undo {run} --yes --partly --plain"));
+    let ran = if ran.stdout.contains("MAY HAVE ACTED") {
+        ran.code(4);
+        sandbox.run(&format!("resolve {run} {step} --retry --reason 'its undo takes it away'")).code(0);
+        sandbox.run(&format!("resume {run} --plain"))
+    } else {
+        ran
+    };
+    ran.code(1).says("ended without success");
 }

@@ -66,7 +66,7 @@ fn a_program_runs_where_and_with_what_it_was_told() {
         let text = bench.run(&command).await.stdout.text();
         let (place, names) = text.split_once('\n').unwrap();
         assert_eq!(place, bench.directory.path().canonicalize().unwrap().to_str().unwrap());
-        assert_eq!(names, "COLOUR PATH PWD RUNPLAN_ATTEMPT SHLVL _ ");
+        assert_eq!(names, "COLOUR PATH PWD RUNPLAN RUNPLAN_ATTEMPT SHLVL _ ");
         // Inherited is the engine's environment, not the supervisor's, which is empty.
         let script = sh("echo $CARGO_PKG_NAME");
         let mut inherited = bench.supervisor.start("step.2", &script, None).await.unwrap();
