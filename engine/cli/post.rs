@@ -131,7 +131,7 @@ fn give_up(screen: &Screen, store: &Store, run: &RunId, reason: String) -> Resul
     prove_open(&stored.state, &reason)?;
     let started = stored.started()?.clone();
     let directory = PathBuf::from(&started.directory);
-    let given = Given::again(&stored.state, started.params.clone());
+    let given = Given::again(&stored.state, started.params.clone(), None);
     let state = held.directory().to_path_buf();
     let world = surroundings::world(run, &stored.state.shape, directory, state, given)?;
     let runtime = launch::runtime()?;

@@ -283,6 +283,7 @@ impl Rehearsed<'_> {
             accepted: Vec::new(),
             targets: BTreeMap::new(),
             rehearsal: true,
+            pg_bin: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -57,7 +57,7 @@ pub struct GoOn {
     /// did is there; what they saw
     #[arg(long, value_name = "REASON")]
     reclaim: Option<String>,
-    /// Where PostgreSQL's client programs are
+    /// Where PostgreSQL's client programs are [default: where the run was told that they are]
     #[arg(long, value_name = "DIR")]
     pg_bin: Option<PathBuf>,
     /// The file that tells which line of the journal was the last is gone or unusable, and nothing was cut off: how you know,
@@ -167,7 +167,7 @@ impl GoOn {
             }
         };
         let params = self.params(screen, &state.shape.plan, &started)?;
-        let given = Given { pg_bin: self.pg_bin.clone(), ..Given::again(&state, params) };
+        let given = Given::again(&state, params, self.pg_bin.clone());
         let directory = PathBuf::from(&started.directory);
         let world = surroundings::world(run, &state.shape, directory, held.directory().to_path_buf(), given)?;
         self.take_targets(&held, &world, &mut state, &runtime)?;
@@ -214,7 +214,7 @@ impl GoOn {
             return Err(Error::NeverBegan { run: state.run.clone() });
         };
         let params = self.params(screen, &state.shape.plan, &started)?;
-        let given = Given { pg_bin: self.pg_bin.clone(), ..Given::again(state, params) };
+        let given = Given::again(state, params, self.pg_bin.clone());
         let directory = PathBuf::from(&started.directory);
         let place = held.directory().to_path_buf();
         let world = surroundings::world(&state.run, &state.shape, directory, place, given)?;
@@ -225,7 +225,7 @@ impl GoOn {
     fn release(self, screen: &Screen, held: Held, mut state: State, started: &Started) -> Result<(), Error> {
         let run = state.run.clone();
         let params = self.params(screen, &state.shape.plan, started)?;
-        let given = Given { pg_bin: self.pg_bin, ..Given::again(&state, params) };
+        let given = Given::again(&state, params, self.pg_bin);
         let directory = PathBuf::from(&started.directory);
         let place = held.directory().to_path_buf();
         let world = surroundings::world(&run, &state.shape, directory, place, given)?;

@@ -20,7 +20,7 @@ use crate::store::Store;
 use crate::terminal::{self, Screen};
 use clap::Args;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Runs a plan; `runplan PLAN` is the same.
 ///
@@ -159,6 +159,7 @@ impl Run {
             accepted: Vec::new(),
             targets: BTreeMap::new(),
             rehearsal: false,
+            pg_bin: self.pg_bin.as_deref().map(absolute),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let given = Given { params, pg_bin: self.pg_bin, ..Given::default() };
@@ -230,6 +231,11 @@ fn told(store: &Store, error: Error) -> Error {
     let message = format!("{message}; it has done: {done}; {stands}");
     let help = format!("its next command is `{next}`; {help}");
     Error::TargetHeld { message, help, run: Some(run) }
+}
+
+/// A path that means the same wherever the run goes on.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 /// Every file of the plan as it is now.

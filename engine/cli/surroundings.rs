@@ -32,9 +32,13 @@ pub struct Given {
 }
 
 impl Given {
-    /// For a run that has begun.
-    pub fn again(state: &State, params: Map<String, Value>) -> Self {
-        Self { params, epoch: (state.epoch, state.taken_at.map(|at| at.to_string())), ..Self::default() }
+    /// For a run that has begun. Without a word about it, its programs are where they were; but on another machine they
+    /// may be elsewhere.
+    pub fn again(state: &State, params: Map<String, Value>, pg_bin: Option<PathBuf>) -> Self {
+        let started = state.started.as_deref().and_then(|started| started.pg_bin.as_ref());
+        let named = started.map(PathBuf::from).filter(|directory| directory.is_dir());
+        let epoch = (state.epoch, state.taken_at.map(|at| at.to_string()));
+        Self { params, epoch, pg_bin: pg_bin.or(named), ..Self::default() }
     }
 }
 

@@ -134,7 +134,7 @@ pub fn deliver(screen: &Screen, store: &Store, run: &RunId) -> Result<(), Error>
     if state.untold.is_empty() || state.moved.is_some() {
         return Ok(());
     }
-    let given = Given::again(&state, started.params.clone());
+    let given = Given::again(&state, started.params.clone(), None);
     let directory = PathBuf::from(&started.directory);
     let world = surroundings::world(run, &state.shape, directory, held.directory().to_path_buf(), given)?;
     for failure in runtime.block_on(steps::read_secrets(&world)) {

@@ -257,6 +257,9 @@ pub struct Started {
     /// A rehearsal on a throw-away server: stand-ins take the place of the world outside.
     #[serde(default)]
     pub rehearsal: bool,
+    /// The directory of PostgreSQL's programs that was named, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pg_bin: Option<String>,
     /// The version of the program.
     pub version: String,
 }

@@ -2,7 +2,7 @@
 
 use super::refusals::why;
 use crate::support::backup;
-use crate::support::cluster::{connect, database, options, shared};
+use crate::support::cluster::{connect, database, options, programs, shared};
 use crate::support::refusals::{prove_rows, recovery};
 use crate::support::sandbox::Sandbox;
 use runplan::postgres::{Cluster, Connection, Settings, claim};
@@ -176,4 +176,28 @@ fn who_answers_for_a_journal_without_its_head_is_never_forgotten() {
             assert_eq!(sandbox.read("log"), "one\ntwo a\nthree\n");
         }
     }
+}
+
+/// The command that is shown goes on with the programs that the run was begun with.
+#[tokio::test]
+async fn a_run_goes_on_with_the_programs_that_it_was_told_of() {
+    let settings = database("pg_bin").await;
+    let sandbox = Sandbox::new().variable("APP_URL", shared().url(settings.database()).expose());
+    sandbox.plan(
+        "secrets: { APP_URL: { env: APP_URL } }\n\
+         databases: { app: { url: \"{{ secrets.APP_URL }}\" } }\n\
+         steps:\n\
+         \x20 - { id: go, approve: { message: Go on? } }\n\
+         \x20 - { id: saved, backup: { database: app, to: ./backups, format: custom } }\n",
+    );
+    let server = programs().server_programs(None).unwrap().directory;
+    std::fs::create_dir(sandbox.path("bin")).unwrap();
+    for name in ["pg_dump", "pg_restore", "psql"] {
+        std::os::unix::fs::symlink(server.join(name), sandbox.path("bin").join(name)).unwrap();
+    }
+    sandbox.run("plan.yaml --pg-bin bin").code(4);
+    sandbox.run("approve plan go --comment fine").code(0);
+    std::fs::remove_file(sandbox.path("bin/pg_dump")).unwrap();
+    sandbox.run("resume").code(4).says("pg_dump for PostgreSQL").says("is not on this machine");
+    sandbox.run(&format!("resume --pg-bin {}", server.display())).code(0);
 }

@@ -143,6 +143,7 @@ fn started(has_site: bool) -> Started {
         accepted: Vec::new(),
         targets: BTreeMap::new(),
         rehearsal: false,
+        pg_bin: None,
         version: String::new(),
     }
 }

@@ -294,8 +294,20 @@ async fn written_as_sql(
 
 /// The pg_restore that fits both the archive and a server of that major version (0: no server).
 pub fn restorer(programs: &Programs, origin: Option<&Origin>, server: u32) -> Result<Program, Failure> {
-    let needed = origin.map_or(13, Origin::readable_from).max(server);
-    programs.find("pg_restore", needed).map_err(|error| failure_of(&error))
+    let written = origin.map_or(13, Origin::readable_from);
+    programs.find("pg_restore", written.max(server)).map_err(|error| {
+        let failure = failure_of(&error);
+        match origin.filter(|_| written > server.max(13)) {
+            Some(origin) => Failure {
+                message: format!(
+                    "it was written by pg_dump {}, which wants pg_restore {written} or newer: {}",
+                    origin.dump_version, failure.message
+                ),
+                ..failure
+            },
+            None => failure,
+        }
+    })
 }
 
 /// Work that blocks, on a thread of its own.
@@ -310,6 +322,22 @@ pub async fn blocking<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_newer_pg_dump_wrote_is_refused_by_its_version() {
+        let origin = Origin {
+            database: "app".to_owned(),
+            server_version: "99.1".to_owned(),
+            dump_version: "99.2".to_owned(),
+            created: String::new(),
+            version: (1, 99),
+        };
+        let refused =
+            |server| restorer(&Programs::new(None, None), Some(&origin), server).unwrap_err().message;
+        let words = "it was written by pg_dump 99.2, which wants pg_restore 99 or newer: pg_restore for PostgreSQL 99";
+        assert!(refused(0).starts_with(words), "{}", refused(0));
+        assert!(refused(100).starts_with("pg_restore for PostgreSQL 100"), "of the server, not of the file");
+    }
 
     /// No longer than a question may take: what was read by then counts, and that there was more is known.
     #[tokio::test]
