@@ -7,7 +7,7 @@ use crate::support::sandbox::Started;
 use runplan::clock::Stopwatch;
 use runplan::postgres::{Cluster, Stop};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -348,16 +348,7 @@ impl<'s> Player<'s> {
         let undoing = self.status()["phase"] == "backward";
         let mark = if undoing { format!("{id}_back") } else { id.to_owned() };
         let count = self.scene.marks().get(&mark).copied().unwrap_or(0);
-        let known = [
-            "the request was about to be sent, and its answer was not heard",
-            // The server or the network hung up; whether after the request was read is what nobody knows.
-            "broke: Connection reset by peer",
-            "broke off: ",
-            "whether the program ran is not known",
-            "no exit was recorded",
-            "it was ended",
-        ];
-        if !plan::MAY_BE_UNKNOWN.contains(&id) || !known.iter().any(|known| facts.contains(known)) {
+        if !is_right(id, evidence, self.server.is_some()) {
             self.verdict.wrong.push(format!("{id} is unknown: {facts}"));
         }
         self.verdict.parked.push(format!("{mark} ({count})"));
@@ -448,6 +439,67 @@ impl<'s> Player<'s> {
         let leftovers = self.scene.leftovers();
         assert!(leftovers.is_empty(), "{leftovers:?}");
         (Expected { rest: self.scene.rest(), marks: self.scene.marks() }, forward, self.seq(), took)
+    }
+}
+
+/// Whether a step may be unknown, for the reason that it gives.
+fn is_right(id: &str, evidence: &Value, server_crashes: bool) -> bool {
+    let facts = evidence.to_string();
+    if server_crashes && plan::OUTSIDE_A_TRANSACTION.contains(&id) {
+        return is_of_a_crash(evidence);
+    }
+    let known = [
+        "the request was about to be sent, and its answer was not heard",
+        // The server or the network hung up; whether after the request was read is what nobody knows.
+        "broke: Connection reset by peer",
+        "broke off: ",
+        "whether the program ran is not known",
+        "no exit was recorded",
+        "it was ended",
+    ];
+    plan::MAY_BE_UNKNOWN.contains(&id) && known.iter().any(|known| facts.contains(known))
+}
+
+/// A statement was sent, the server crashed under it, and it was not back yet when it was asked: nothing else.
+fn is_of_a_crash(evidence: &Value) -> bool {
+    let facts: Vec<&str> =
+        evidence["facts"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let [lost, unasked] = facts[..] else { return false };
+    let lost = lost.starts_with("the connection to ") && lost.contains(" was lost: ");
+    let nobody = ["the server cannot be asked: ", "the probe could not be asked: "];
+    let why = nobody.iter().find_map(|nobody| unasked.strip_prefix(nobody)).unwrap_or_default();
+    let is_down = why.starts_with("nothing listens on ")
+        || why.ends_with(" closed the connection before the session began");
+    let is_closed = ["the database system is shutting down", "the database system is starting up"];
+    let is_closed =
+        why.contains(" takes no connections now: ") && is_closed.iter().any(|end| why.ends_with(end));
+    evidence["message"] == "whether the statement took effect is not known" && lost && (is_down || is_closed)
+}
+
+#[test]
+fn only_the_evidence_of_a_crash_is_right_for_a_statement_that_a_probe_tells_of() {
+    let of = |facts: &[&str]| json!({ "message": "whether the statement took effect is not known", "facts": facts });
+    let lost = "the connection to 127.0.0.1:5 was lost: connection closed";
+    let down = "the probe could not be asked: nothing listens on 127.0.0.1:5";
+    let closed = "the server cannot be asked: the server at 127.0.0.1:5 takes no connections now: the database system is \
+                  shutting down";
+    for right in [of(&[lost, down]), of(&[lost, closed])] {
+        assert!(is_right("index", &right, true) && is_right("bare", &right, true), "{right}");
+        assert!(!is_right("index", &right, false), "no server crashed: {right}");
+        assert!(!is_right("counted", &right, true), "a witness tells: {right}");
+    }
+    for wrong in [
+        of(&[]),
+        of(&[lost]),
+        of(&[down, lost]),
+        of(&[lost, "there is no `probe` to ask"]),
+        of(&[lost, "the probe could not be asked: password authentication failed for user \"a\""]),
+        of(&[lost, "the server cannot be asked: backend 7 was told to end and has not"]),
+        json!({ "message": "it is not known", "facts": [lost, down] }),
+        json!({ "message": "no exit was recorded", "facts": [] }),
+        Value::Null,
+    ] {
+        assert!(!is_right("index", &wrong, true), "{wrong}");
     }
 }
 

@@ -3,6 +3,9 @@
 /// What no witness and no probe can tell: asked, with the evidence.
 pub const MAY_BE_UNKNOWN: &[&str] = &["posted", "plain_shell"];
 
+/// What a probe tells, if the server is there to be asked it.
+pub const OUTSIDE_A_TRANSACTION: &[&str] = &["bare", "index"];
+
 const HEAD: &str = r#"runplan: 1
 name: chaos
 secrets: { APP_URL: { env: APP_URL }, LEDGER_URL: { env: LEDGER_URL }, ARCHIVE_URL: { env: ARCHIVE_URL } }
