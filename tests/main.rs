@@ -42,5 +42,6 @@ mod support {
     pub mod shape;
     pub mod stage;
     pub mod standby;
+    pub mod team;
     pub mod versions;
 }

@@ -6,9 +6,11 @@ use super::surroundings;
 use crate::plan::Level;
 use crate::plan::site::Decision;
 use crate::plan::template::{self, Scope, value_of};
+use crate::review;
 use crate::run::Shape;
 use crate::terminal::{self, Screen};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// The plan's severity with these values.
 ///
@@ -55,6 +57,33 @@ pub fn prove(shape: &Shape, severity: Option<&str>, overridden: Option<&str>) ->
         }),
         _ => Ok(()),
     }
+}
+
+/// Who starts a run may leave nobody who decides in it. Found at the question, that would be behind a closed application,
+/// with nothing to break the glass of. A step with `when` may never ask.
+///
+/// # Errors
+/// Too few are left.
+pub fn prove_deciders(shape: &Shape, severity: Option<&str>, me: &str) -> Result<(), Error> {
+    let roles = shape.loaded.roles();
+    for step in shape.flow.steps().iter().filter(|step| step.when.is_none()) {
+        let Some(asked) = review::approval_of(step, &shape.loaded, severity) else { continue };
+        let of_roles = asked.roles.iter().filter_map(|name| roles.get(name.as_str()));
+        let people: BTreeSet<&str> =
+            of_roles.flat_map(|role| &role.people).map(|person| person.name.as_str()).collect();
+        let left = people.iter().filter(|name| asked.allow_requester || **name != me).count();
+        if !people.is_empty() && left < usize::from(asked.count) {
+            return Err(Error::NotByTheRules {
+                message: format!(
+                    "at `{}` {} must agree, and when {me} starts the run {left} of them may decide",
+                    step.id, asked.who
+                ),
+                help: "let somebody else start it, or name more people in the site file, under `roles`"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Worse is less.

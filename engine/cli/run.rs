@@ -10,7 +10,7 @@ use super::past::Past;
 use super::preflight::AcceptArgs;
 use super::surroundings::{self, Given};
 use super::values::{self, ValueArgs};
-use super::{incident, matrix, state_dir, stored};
+use super::{actor, incident, matrix, state_dir, stored};
 use crate::clock;
 use crate::drive::Start;
 use crate::plan::{Finding, Loaded, RunId, StepId, digest};
@@ -127,6 +127,7 @@ impl Run {
         self.prove_digest(Some(&whole_digest), &plan_digest)?;
         let severity = matrix::severity(&shape, &params)?;
         matrix::prove(&shape, severity.as_deref(), self.override_.as_deref())?;
+        matrix::prove_deciders(&shape, severity.as_deref(), &actor::whoami().name)?;
         let reason = self.reason(screen, severity.is_some() || self.accepts.needs_reason())?;
         let shown = serde_json::Value::Object(values::public(&shape.plan, &params)).to_string();
         for words in [&reason, &self.override_].into_iter().flatten().chain([&shown]) {

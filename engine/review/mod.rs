@@ -11,7 +11,7 @@ mod usual;
 mod words;
 
 pub use action::{Field, Shown};
-pub use approval::Approval;
+pub use approval::{Approval, of as approval_of};
 pub use decision::Decision;
 pub use usual::Usual;
 

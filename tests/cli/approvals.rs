@@ -1,6 +1,7 @@
 //! A run that waits for people: parked, answered from another process, resumed.
 
 use crate::support::sandbox::Sandbox;
+use crate::support::team::me;
 
 const ASKS: &str = "\
 title: Asks twice
@@ -258,6 +259,58 @@ fn who_may_not_approve_is_not_named_as_who_is_waited_for() {
         .run("plan.yaml")
         .code(4)
         .says(&format!("waits for an approval by lead (bob; not {me}, who started the run)"));
+}
+
+/// Found before anything is closed and frozen: at the question there would be nobody to give it, and no glass to break.
+#[test]
+fn a_run_in_which_nobody_is_left_to_decide_does_not_begin() {
+    let sandbox = Sandbox::new();
+    let go = "  - { id: go, approve: { message: \"Swap it?\", roles: [lead] } }\n";
+    sandbox.plan(&format!("steps:\n{go}"));
+    let site = |people: &str| {
+        sandbox.write("runplan.yaml", &format!("runplan: 1\nroles: {{ lead: {{ people: [{people}] }} }}\n"));
+    };
+    site(&me());
+    let refused = sandbox.run("plan.yaml").code(6);
+    refused
+        .complains(&format!(
+            "at `go` 1 of lead ({0}) must agree, and when {0} starts the run 0 of them",
+            me()
+        ))
+        .complains("let somebody else start it");
+    assert_eq!(sandbox.run("runs --format json").json()["runs"].as_array().unwrap().len(), 0);
+    site(&format!("{}, bob", me()));
+    sandbox.run("plan.yaml").code(4);
+}
+
+/// The site file to start from fits every plan, and names who decides in it, whatever its severity.
+#[test]
+fn the_decision_matrix_of_the_example_decides_in_every_plan() {
+    let sandbox = Sandbox::new();
+    let root = env!("CARGO_MANIFEST_DIR");
+    let mut asked = 0;
+    for entry in std::fs::read_dir(format!("{root}/plans")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|end| end != "yaml") {
+            continue;
+        }
+        let site = format!("{} --site {root}/plans/example/runplan.yaml", path.display());
+        sandbox.run(&format!("check --strict {site}")).code(0);
+        let review = sandbox.run(&format!("{site} --dry-run --format json")).json();
+        let role = match review["severity"].as_str() {
+            Some("critical") => "team_lead",
+            Some("high") => "senior_dev",
+            _ => "any_dev",
+        };
+        for step in review["steps"].as_array().unwrap().iter().filter(|step| !step["approval"].is_null()) {
+            asked += 1;
+            let (approval, name) = (&step["approval"], format!("{} {}", path.display(), step["id"]));
+            assert_eq!(approval["roles"], serde_json::json!([role]), "{name}");
+            // Work is done by whoever started the run; a decision is not theirs.
+            assert_eq!(approval["allow_requester"], step["id"] != "go", "{name}");
+        }
+    }
+    assert!(asked >= 16, "{asked}");
 }
 
 #[test]

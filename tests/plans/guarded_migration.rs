@@ -3,6 +3,7 @@
 use crate::support::cluster;
 use crate::support::prisma::{DISPUTES, Project, Serving, block, free_port, root};
 use crate::support::sandbox::Sandbox;
+use crate::support::team::Team;
 use runplan::postgres::Settings;
 
 const BEFORE: &str = "_prisma_migrations escrows messages users";
@@ -161,10 +162,11 @@ fn what_fails_on_staging_does_not_reach_production() {
 fn a_migration_that_nobody_read_is_not_deployed() {
     let release = Release::new();
     let project = &release.project;
-    project.sandbox.run(&release.line("")).code(4);
+    let team = Team::of(&project.sandbox);
+    project.sandbox.run(&release.line(&team.site())).code(4);
     let file = format!("prisma/migrations/{DISPUTES}/migration.sql");
     project.write(&file, &format!("{}\nDROP TABLE messages;\n", project.read(&file)));
-    project.approve("go", "read the other one").code(4).says("not those that were approved");
+    team.decides("go").code(4).says("not those that were approved");
     assert_eq!(project.tables(), BEFORE);
     project
         .sandbox

@@ -3,6 +3,7 @@
 
 use crate::support::prisma::{DISPUTES, Project, root};
 use crate::support::sandbox::{Ran, Sandbox};
+use crate::support::team::Team;
 
 const BEFORE: &str = "_prisma_migrations escrows messages users";
 const AFTER: &str = "_prisma_migrations disputes escrows messages users";
@@ -41,11 +42,12 @@ fn end(project: &Project) -> Ran {
 #[test]
 fn an_applied_migration_is_taken_back_and_marked() {
     let project = deployed();
-    project.sandbox.run(&line(&project, "")).code(4).says("runplan approve");
+    let team = Team::of(&project.sandbox);
+    project.sandbox.run(&line(&project, &team.site())).code(4).says("runplan approve");
     let sql = project.read(&down());
     assert!(sql.contains("DROP TABLE \"disputes\"") && sql.contains("users_wallet_address_key"), "{sql}");
-    project.approve("edited", "nothing").code(4).says("DROP TABLE \"disputes\"");
-    project.approve("go", "the release is taken back").code(4);
+    team.does("edited").code(4).says("DROP TABLE \"disputes\"");
+    team.decides("go").code(4);
     assert_eq!(project.tables(), BEFORE);
     let row = "SELECT (finished_at IS NULL)::text || (rolled_back_at IS NOT NULL)::text || (logs LIKE '%taken back by method-1-%')::text \
                FROM _prisma_migrations WHERE migration_name LIKE '%disputes'";
@@ -53,7 +55,7 @@ fn an_applied_migration_is_taken_back_and_marked() {
     // What was lost is in the backup.
     assert_eq!(project.outputs("safety_backup")["rows"], 405, "with the dispute");
     // It was not taken out of the project yet: the next deployment would apply it again, and the run says so.
-    let early = project.approve("corrected", "forgot it").code(4);
+    let early = team.does("corrected").code(4);
     early.says("does not agree with the database");
     std::fs::remove_file(project.path(&down())).unwrap();
     project.git("revert --no-edit HEAD");

@@ -7,6 +7,7 @@ use crate::support::cluster;
 use crate::support::railway::{Railway, TOKEN, Trouble, backup};
 use crate::support::sandbox::Sandbox;
 use crate::support::server::Server;
+use crate::support::team::Team;
 use runplan::clock;
 use runplan::postgres::{Cluster, Connection, Settings, Stop};
 use runplan::secret::Secret;
@@ -123,7 +124,7 @@ impl Incident {
     fn line(&self) -> String {
         format!(
             "{plan} -p before={before} -p environment=env -p project=project -p service=db -p app_service=app \
-             -p app_url={health} -p functional=false -p api={api} -p backup_dir={dir} --plain",
+             -p app_url={health} -p functional=false -p api={api} -p backup_dir={dir} --reason test --plain",
             plan = plan("method-2"),
             before = clock::now() - jiff::SignedDuration::from_hours(3),
             health = self.health.url,
@@ -149,13 +150,14 @@ fn limited_broken_and_killed_it_restores_once() {
         ("volumeInstanceBackupRestore", Trouble::Held),
         ("environmentPatchCommitStaged", Trouble::Lost),
     ];
-    let first = sandbox.run(&incident.line()).code(4).says("429");
+    let team = Team::of(sandbox);
+    let first = sandbox.run(&format!("{} {}", incident.line(), team.site())).code(4).says("429");
     let run = sandbox.only_run();
     let status = sandbox.run(&format!("status {run} --format json")).code(0).json();
     let steps = status["steps"].as_array().unwrap();
     let chosen = steps.iter().find(|step| step["id"] == "chosen").unwrap();
     assert_eq!(chosen["outputs"]["first"]["id"], "b-good");
-    let approved = sandbox.run(&format!("approve {run} go")).code(0);
+    let approved = team.agrees("go");
     let resumed = sandbox.start(&format!("resume {run} --plain"));
     railway.until_held();
     resumed.signal(Signal::KILL);

@@ -4,6 +4,7 @@
 use crate::support::cluster;
 use crate::support::prisma::{block, root};
 use crate::support::sandbox::Sandbox;
+use crate::support::team::Team;
 use runplan::postgres::{Settings, escape_identifier};
 use std::process::Command;
 
@@ -68,7 +69,7 @@ impl Shop {
 
     fn line(&self, backup: &str, rest: &str) -> String {
         format!(
-            "{} -p backup={} -p backup_dir={} --plain {rest}",
+            "{} -p backup={} -p backup_dir={} --reason test --plain {rest}",
             root("plans/method-3.yaml").display(),
             self.sandbox.path(backup).display(),
             self.sandbox.path("safety").display(),
@@ -133,15 +134,18 @@ fn every_kind_of_backup_takes_the_place_of_the_live_data() {
 fn what_is_written_while_somebody_decides_is_saved_before_it_is_replaced() {
     let shop = Shop::new();
     shop.types(BACKUPS[1].1);
-    shop.sandbox.run(&shop.line(BACKUPS[1].0, "-p where=in_place")).code(4);
+    let team = Team::of(&shop.sandbox);
+    let rest = format!("-p where=in_place {}", team.site());
+    shop.sandbox.run(&shop.line(BACKUPS[1].0, &rest)).code(4);
+    assert_eq!(team.heard("Replace everything in"), 1, "who is asked hears of it");
     shop.execute(&["BEGIN READ WRITE; INSERT INTO users VALUES (900, 'paid'); COMMIT"]);
-    let refused = shop.approve("go");
+    let refused = team.decides("go");
     assert_ne!(refused.code, Some(0), "{}", refused.stdout);
     refused.says("was written to since the freeze");
     assert_eq!(shop.one("SELECT count(*) FROM users WHERE id = 900"), "1");
     let run = shop.sandbox.only_run();
     shop.sandbox.run(&format!("resume {run} --plain")).code(4).says("There is no way back but");
-    shop.approve("go").code(0);
+    team.decides("go").code(0);
     shop.is_whole(shop.database.database());
     let kept = shop.types(
         "for file in safety/*; do [ -d \"$file\" ] && pg_restore -f - \"$file\"; done | grep -c paid || true",

@@ -7,6 +7,7 @@ use crate::support::cluster;
 use crate::support::railway::{Railway, TOKEN, Trouble};
 use crate::support::sandbox::Sandbox;
 use crate::support::server::Server;
+use crate::support::team::Team;
 use runplan::postgres::Settings;
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;
@@ -78,7 +79,7 @@ impl Incident {
     fn line(&self, how: &str) -> String {
         format!(
             "{plan} -p target=2026-01-02T03:04:05Z -p how={how} -p project=project -p environment=env -p service=db \
-             -p app_service=app -p health_url={health}/health -p api={api} -p backup_dir={dir} -p prove={prove} --plain",
+             -p app_service=app -p health_url={health}/health -p api={api} -p backup_dir={dir} -p prove={prove} --reason test --plain",
             plan = plan("method-4"),
             health = self.health.url,
             api = self.railway.url,
@@ -158,19 +159,18 @@ fn a_service_of_that_name_is_found_before_anything_is_done() {
 fn by_the_support_and_back_again() {
     let incident = Incident::new();
     let Incident { sandbox, railway, .. } = &incident;
-    sandbox.run(&incident.line("support")).code(4);
+    let team = Team::of(sandbox);
+    sandbox.run(&format!("{} {}", incident.line("support"), team.site())).code(4);
     let run = sandbox.only_run();
-    incident.approve("go", "yes");
-    let asked = sandbox.run(&format!("resume {run} --plain")).code(4);
+    let asked = team.decides("go").code(4);
     asked
         .says("Send this to support@railway.app")
         .says("Point in time (UTC): 2026-01-02T03:04:05")
         .says("Name of the new service: restored-by-runplan");
     // They say that it is done; the new deployment of the application does not come up.
     railway.state().services.push(RESTORED.to_owned());
-    incident.approve("support", "ticket 4711");
     railway.state().status = "CRASHED";
-    sandbox.run(&format!("resume {run} --plain")).code(4).says("CRASHED");
+    team.does("support").code(4).says("CRASHED");
     assert_eq!((railway.times("volumeInstancePITRRestore"), incident.variables()), (0, vec![NEW.to_owned()]));
     sandbox.run(&format!("undo {run} --yes --plain")).code(1);
     assert_eq!(incident.variables(), [NEW, OLD]);

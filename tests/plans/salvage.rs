@@ -4,6 +4,7 @@
 use super::{backed_up, block, drop_beside, plan};
 use crate::support::cluster;
 use crate::support::sandbox::Sandbox;
+use crate::support::team::Team;
 use runplan::postgres::Settings;
 use rustix::process::Signal;
 
@@ -82,13 +83,12 @@ fn rows_come_back_and_can_be_taken_back() {
     let incident = Incident::new();
     let sandbox = &incident.sandbox;
     let wrong = incident.content();
+    let team = Team::of(sandbox);
     sandbox
-        .run(&incident.line())
+        .run(&format!("{} {}", incident.line(), team.site()))
         .code(4)
         .says("Give 100 users their wallets back and 5 escrows their amounts");
-    let run = sandbox.only_run();
-    sandbox.run(&format!("approve {run} go")).code(0);
-    sandbox.run(&format!("resume {run} --plain")).code(0).says("100 users and 5 escrows are as they were");
+    team.decides("go").code(0).says("100 users and 5 escrows are as they were");
     incident.assert_salvaged();
     // A finished run is not undone; one that is stopped before its end is.
     let other = Incident::new();

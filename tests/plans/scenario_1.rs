@@ -3,6 +3,7 @@
 
 use crate::support::prisma::{DISPUTES, Project, root};
 use crate::support::sandbox::{Ran, Sandbox};
+use crate::support::team::Team;
 
 const OPEN: &str =
     "SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NULL AND rolled_back_at IS NULL";
@@ -23,11 +24,16 @@ fn down(project: &Project) -> String {
     project.read(&format!("prisma/migrations/{DISPUTES}/down.sql"))
 }
 
-/// A person takes the migration out of the project, and the run ends.
-fn corrected(project: &Project) -> Ran {
+/// A person takes the migration out of the project.
+fn take_out(project: &Project) {
     let file = project.path(&format!("prisma/migrations/{DISPUTES}/down.sql"));
     let _ = std::fs::remove_file(file);
     project.git("revert --no-edit HEAD");
+}
+
+/// And the run ends.
+fn corrected(project: &Project) -> Ran {
+    take_out(project);
     project.approve("corrected", "reverted").code(0)
 }
 
@@ -37,7 +43,8 @@ fn a_migration_that_failed_midway_is_taken_back() {
     let failed = project.fails_midway();
     assert!(format!("{}{}", failed.stdout, failed.stderr).contains("P3018"), "{}", failed.stderr);
     assert_eq!(project.tables(), AFTER, "it left something");
-    project.sandbox.run(&line(&project, "")).code(4).says(DISPUTES).says("runplan approve");
+    let team = Team::of(&project.sandbox);
+    project.sandbox.run(&line(&project, &team.site())).code(4).says(DISPUTES).says("runplan approve");
     assert!(project.outputs("left")["stdout"].as_str().unwrap().contains("CREATE TABLE \"disputes\""));
     assert!(down(&project).contains("DROP TABLE \"disputes\""), "{}", down(&project));
     // The person adds what a comparison of schemas cannot see.
@@ -46,16 +53,17 @@ fn a_migration_that_failed_midway_is_taken_back() {
         &file,
         &format!("{}\nUPDATE users SET kyc_status = 'CHECKED' WHERE id = 7;\n", down(&project)),
     );
-    let asked = project.approve("edited", "one row more").code(4);
+    let asked = team.does("edited").code(4);
     assert_eq!(project.sandbox.step("safety_backup"), "done");
     asked
         .says("Take back what it left by this SQL, and mark")
         .says("DROP TABLE \"disputes\"")
         .says("kyc_status");
-    project.approve("go", "read it").code(4);
+    team.decides("go").code(4);
     assert_eq!((project.tables().as_str(), project.one(OPEN).as_str()), (BEFORE, "0"));
     assert_eq!(project.one("SELECT kyc_status FROM users WHERE id = 7"), "CHECKED");
-    corrected(&project).says("Done after");
+    take_out(&project);
+    team.does("corrected").code(0).says("Done after");
     assert_eq!(project.one(ROLLED_BACK), "1", "its row tells what happened");
     project.prisma("migrate status").code(0).says("up to date");
     project.types("npm test").code(0);

@@ -5,6 +5,7 @@ use super::{backed_up, beside, block, drop_beside, plan};
 use crate::support::cluster;
 use crate::support::railway::{Railway, TOKEN, Trouble};
 use crate::support::sandbox::Sandbox;
+use crate::support::team::Team;
 use runplan::postgres::{Connection, Settings};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -208,14 +209,14 @@ fn it_is_rehearsed() {
 fn it_parks_for_the_approval_and_goes_on() {
     let incident = Incident::new();
     let sandbox = &incident.sandbox;
-    sandbox.run(&incident.line("")).code(4).says("approve");
+    let team = Team::of(sandbox);
+    sandbox.run(&incident.line(&team.site())).code(4).says("approve");
     let run = sandbox.only_run();
     // The claim keeps everybody else away while the run is parked.
     let other =
         Sandbox::new().variable("DATABASE_URL", cluster::shared().url(incident.live.database()).expose());
     other.run(&incident.line("")).code(5).complains(&run);
-    sandbox.run(&format!("approve {run} go")).code(0);
-    sandbox.run(&format!("resume {run} --plain")).code(0);
+    team.decides("go").code(0);
     incident.assert_rolled_back("approved");
     assert_eq!(sandbox.read("page.log"), "on\noff\n");
 }

@@ -4,6 +4,7 @@
 use crate::support::cluster;
 use crate::support::prisma::{DISPUTES, Project, Serving, free_port, root};
 use crate::support::sandbox::Sandbox;
+use crate::support::team::Team;
 
 /// A migration is deployed, the code uses it, and the database is restored from before it.
 fn rolled_back() -> Project {
@@ -51,14 +52,13 @@ fn mend(project: &Project) {
 fn the_code_follows_the_database_and_is_deployed() {
     let project = rolled_back();
     let health = free_port();
-    let ran = project
-        .sandbox
-        .run(&line(&project, &format!("-p health_url=http://127.0.0.1:{health}/health")))
-        .code(4);
+    let team = Team::of(&project.sandbox);
+    let rest = format!("-p health_url=http://127.0.0.1:{health}/health {}", team.site());
+    let ran = project.sandbox.run(&line(&project, &rest)).code(4);
     ran.says("Property 'fee' does not exist").says(DISPUTES);
     assert!(project.outputs("difference")["stdout"].as_str().unwrap().contains("-model Dispute"));
     // Said to be mended, and it is not: the run goes no further.
-    let early = project.approve("mended", "not really").code(4);
+    let early = team.does("mended").code(4);
     assert_eq!(project.sandbox.step("agreed"), "failed", "{}", early.stdout);
     mend(&project);
     let run = project.sandbox.only_run();
@@ -66,7 +66,7 @@ fn the_code_follows_the_database_and_is_deployed() {
     asked.says("src/escrows.ts").says("prisma/schema.prisma").says("deploy it by pushing to origin main");
     assert!(project.outputs("started")["stdout"].as_str().unwrap().contains("healthy"));
     let _deployed = Serving::start(&project, health);
-    project.approve("go", "looked at it").code(0).says("Deployed after");
+    team.decides("go").code(0).says("Deployed after");
     let head = project.git("rev-parse HEAD");
     assert!(project.git("ls-remote origin refs/heads/main").starts_with(&head));
     assert_eq!(project.git("log -1 --format=%s"), "fix: update schema after database rollback");
