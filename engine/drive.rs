@@ -35,6 +35,8 @@ pub trait Observer {
     fn progress(&mut self, step: &StepId, progress: &Progress, state: &State);
     /// A notification for the console.
     fn said(&mut self, step: &StepId, level: Level, message: &str);
+    /// Time goes by; several times a second.
+    fn idle(&mut self, _state: &State) {}
     /// How far the delivery is of what a run that stands still has to say; also when nothing changed.
     fn delivering(&mut self, _far: &Far) {}
 }
@@ -176,6 +178,7 @@ pub async fn until_still<J: Journal, H: Hands, O: Observer, A: Asker>(
         }
         inputs.push_back((Actor::engine(), Input::Tick));
         driver.batch(inputs, acks).await?;
+        driver.observer.idle(&driver.state);
     }
     let is_wanted = driver.finish(&mut messages, &mut signals).await;
     let Driver { state, journal, observer, jobs, telling, .. } = driver;

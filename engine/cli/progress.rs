@@ -72,6 +72,10 @@ impl<O: Observer> Observer for Shared<O> {
         self.shown.progress(step, progress, state);
     }
 
+    fn idle(&mut self, state: &State) {
+        self.shown.idle(state);
+    }
+
     fn said(&mut self, step: &StepId, level: Level, message: &str) {
         self.shown.said(step, level, message);
     }

@@ -64,7 +64,7 @@ pub struct Run {
     incident_started: Option<String>,
     #[command(flatten)]
     accepts: AcceptArgs,
-    /// Wait for approvals instead of parking
+    /// Wait for approvals instead of parking; a log is told every five minutes who is waited for
     #[arg(long)]
     wait: bool,
     /// Confirm what would be asked before it begins; never approves

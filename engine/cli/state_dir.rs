@@ -14,11 +14,13 @@ fn place(globals: &Globals) -> Result<PathBuf, Error> {
     }
 }
 
-/// How a command names the directory, when it is not the one that it would take by itself.
+/// How a command names the directory, when it is not the one that it takes by itself in every shell of this user: another
+/// terminal may know nothing of this one's RUNPLAN_STATE.
 pub fn place_of(root: &Path) -> Option<String> {
     let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let root = whole(root);
-    let usual = Store::default_dir(|name| std::env::var_os(name)).ok();
+    let elsewhere = |name: &str| std::env::var_os(name).filter(|_| name != "RUNPLAN_STATE");
+    let usual = Store::default_dir(elsewhere).ok();
     let is_usual = usual.is_some_and(|usual| whole(&usual) == root);
     (!is_usual).then(|| quoted(&root.display().to_string()))
 }

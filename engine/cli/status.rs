@@ -119,10 +119,14 @@ fn verify(screen: &Screen, store: &Store, run: &RunId) -> Result<Exit, Error> {
 fn show(screen: &Screen, store: &Store, stored: &Stored, holder: Option<&Holder>) {
     let state = &stored.state;
     let report = Report::of(state, &[]);
+    let now = clock::now();
+    let course = Course::of(state, holder.is_some(), now);
     let rows = report.steps.iter().map(|step| {
+        let is_interrupted = course == Course::Interrupted && state.running().any(|id| *id == step.id);
+        let stands = if is_interrupted { "interrupted".to_owned() } else { step.state.replace('_', " ") };
         let took = step.elapsed_ms.map(amount::span).unwrap_or_default();
         let note = step.note.lines().next().unwrap_or_default().to_owned();
-        vec![step.id.to_string(), step.kind.to_owned(), step.state.replace('_', " "), took, note]
+        vec![step.id.to_string(), step.kind.to_owned(), stands, took, note]
     });
     let columns = ["step", "kind", "state", "took", ""];
     screen.text(&terminal::table(screen, &columns, rows.collect::<Vec<_>>()));
@@ -132,8 +136,7 @@ fn show(screen: &Screen, store: &Store, stored: &Stored, holder: Option<&Holder>
             format!("Moved: {by} on {host} wrote it to {} at {}, to go on elsewhere", moved.to, moved.at);
         return screen.line(&format!("\n{}  ({})", screen.paint().of(Tone::Caution, &words), state.run));
     }
-    let now = clock::now();
-    match (holder, Course::of(state, holder.is_some(), now)) {
+    match (holder, course) {
         (Some(holder), course @ (Course::UnderWay | Course::Waits(_))) => {
             let times = state.started_at.map(|at| amount::span(amount::between(at, now)));
             let since = times.map(|time| format!(", {time} after its start")).unwrap_or_default();

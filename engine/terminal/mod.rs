@@ -29,6 +29,7 @@ mod table;
 mod tame;
 mod typing;
 mod view;
+mod waiting;
 mod whole;
 
 pub use asked::{asked, doubts};
@@ -47,3 +48,4 @@ pub use summary::{Places, Times, summary, summary_json};
 pub use surface::Surface;
 pub use table::{day, table};
 pub use view::View;
+pub use waiting::Waiting;

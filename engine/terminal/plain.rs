@@ -5,6 +5,7 @@ use super::live::open_now;
 use super::paint::Tone;
 use super::paper::Paper;
 use super::screen::Screen;
+use super::waiting::Waiting;
 use crate::clock::{self, Stopwatch};
 use crate::plan::StepId;
 use crate::plan::action::notify::Level;
@@ -25,6 +26,7 @@ pub struct Plain {
     paper: Arc<Paper>,
     lines: Lines,
     told: HashMap<StepId, Stopwatch>,
+    waiting: Waiting,
     /// Windows that are known to be open, and since when.
     open: HashSet<(String, Timestamp)>,
 }
@@ -33,7 +35,7 @@ impl Plain {
     pub fn new(paper: Arc<Paper>, screen: Screen, state: &State) -> Self {
         let lines = Lines::new(&screen, state);
         let open = open_now(state);
-        Self { screen, paper, lines, told: HashMap::new(), open }
+        Self { screen, paper, lines, told: HashMap::new(), waiting: Waiting::default(), open }
     }
 
     pub fn recorded(&mut self, record: &Record, state: &State) {
@@ -81,6 +83,14 @@ impl Plain {
             let between = if progress.total.is_none() { ": " } else { " " };
             let text = format!("{}{between}{}", progress.doing, how_far(progress));
             self.paper.print(&self.lines.one(clock::now(), Tone::Plain, step.as_str(), &text));
+        }
+    }
+
+    /// Who is still waited for.
+    pub fn idle(&mut self, state: &State) {
+        let now = clock::now();
+        for (step, text) in self.waiting.due(&self.screen, state, now) {
+            self.paper.print(&self.lines.one(now, Tone::Caution, step.as_str(), &text));
         }
     }
 

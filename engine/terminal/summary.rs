@@ -180,7 +180,9 @@ fn word(id: &StepId, stands: StepState, state: &State) -> &'static str {
         StepState::Left => "kept",
         StepState::Unknown => "of unknown outcome",
         StepState::AwaitingApproval => "waiting for an approval",
-        StepState::Running | StepState::Undoing | StepState::Retrying { .. } => "under way",
+        // Whoever reads a summary reads of a run that no process drives.
+        StepState::Running | StepState::Undoing => "interrupted",
+        StepState::Retrying { .. } => "to be tried again",
         StepState::Waiting => "not begun",
     }
 }
@@ -284,7 +286,23 @@ fn next(screen: &Screen, state: &State, now: Timestamp) -> String {
             format!("{}\ngoes on; {still}\nor leave it there: {}", typed("undo"), typed("report"))
         }
         (None, Some(_)) => format!("{}\nshows everything, for the post-mortem", typed("report")),
-        (None, None) => typed("resume"),
+        (None, None) => format!("{}\n{}", typed("resume"), resumed(state)),
+    }
+}
+
+/// What becomes of an interrupted run, and that nothing does by itself.
+fn resumed(state: &State) -> String {
+    let open: Vec<&str> = state.running().map(StepId::as_str).collect();
+    let onward = match state.phase {
+        Phase::Backward => "goes on with the undo",
+        Phase::Forward | Phase::Finished => "goes on",
+    };
+    match open.is_empty() {
+        true => format!("{onward}; until then nobody works on it"),
+        false => format!(
+            "finds out what became of {}, then {onward}; until then nobody works on it",
+            open.join(", ")
+        ),
     }
 }
 

@@ -89,6 +89,12 @@ impl Observer for View {
         }
     }
 
+    fn idle(&mut self, state: &State) {
+        if let Self::Plain(plain) = self {
+            plain.idle(state);
+        }
+    }
+
     fn said(&mut self, step: &StepId, level: Level, message: &str) {
         match self {
             Self::Live(live) => live.said(step, level, message),

@@ -49,7 +49,7 @@ fn a_run_that_waits_takes_the_answer_from_its_inbox() {
     sandbox.plan(ASKS);
     let started = sandbox.start("plan.yaml --wait");
     sandbox.until("the question", |sandbox| {
-        sandbox.exists("state/runs")
+        sandbox.exists("runplan/runs")
             && sandbox.run("runs --format json").json()["runs"].as_array().is_some_and(|runs| runs.len() == 1)
             && sandbox.run("approve plan first").code == Some(0)
     });
@@ -66,7 +66,7 @@ fn stop_ends_a_run_that_waits() {
     sandbox.plan(ASKS);
     let started = sandbox.start("plan.yaml --wait --format json");
     sandbox.until("the question", |sandbox| {
-        sandbox.exists("state/runs")
+        sandbox.exists("runplan/runs")
             && sandbox.run("status plan --format json").stdout.contains("awaiting_approval")
     });
     sandbox.run("stop plan --reason 'lunch'").code(0).says("stopping (lunch)");
@@ -164,7 +164,7 @@ fn breaking_the_glass_is_told_on_a_channel_that_wants_to_hear_nothing() {
     sandbox.plan(&format!("severity: medium\n{ASKS}"));
     let started = sandbox.start("plan.yaml --reason r --wait");
     sandbox.until("the question", |sandbox| {
-        sandbox.exists("state/runs")
+        sandbox.exists("runplan/runs")
             && sandbox.run("status plan --format json").stdout.contains("awaiting_approval")
     });
     sandbox.run("approve plan first --break-glass 'the lead is on a plane'").code(0).says("BREAK-GLASS");
@@ -227,7 +227,7 @@ fn who_looks_at_a_run_that_waits_elsewhere_is_told_the_question_and_the_command(
     );
     let _started = sandbox.start("plan.yaml --wait");
     sandbox.until("the question", |sandbox| {
-        sandbox.exists("state/runs") && sandbox.run("status").stdout.contains("go: Swap it?")
+        sandbox.exists("runplan/runs") && sandbox.run("status").stdout.contains("go: Swap it?")
     });
     let run = sandbox.only_run();
     let status = sandbox.run("status").code(0);

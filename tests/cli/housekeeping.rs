@@ -337,7 +337,7 @@ fn old_runs_go_and_those_that_are_open_or_held_stay() {
     sandbox.run("status").code(0).says("step a failed");
     let log = std::fs::read_to_string(sandbox.state().join("pruned.jsonl")).unwrap();
     assert_eq!(log.lines().filter(|line| line.contains("\"event\":\"removed\"")).count(), 3);
-    assert_eq!(sandbox.read("state/history.jsonl").lines().count(), 2, "what they measured stays");
+    assert_eq!(sandbox.read("runplan/history.jsonl").lines().count(), 2, "what they measured stays");
 }
 
 #[test]

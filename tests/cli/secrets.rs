@@ -411,7 +411,9 @@ fn what_people_say_and_give_holds_no_secret() {
     refused("plan.yaml --reason \"because of TOKEN\"");
     refused("plan.yaml -p note=\"TOKEN\"");
     sandbox.run("plan.yaml -p link=http://u:hunter2@a.test/").code(3).complains("it holds a password");
-    assert!(!sandbox.exists("state/runs") || sandbox.path("state/runs").read_dir().unwrap().next().is_none());
+    assert!(
+        !sandbox.exists("runplan/runs") || sandbox.path("runplan/runs").read_dir().unwrap().next().is_none()
+    );
     sandbox.run("plan.yaml --reason because").code(4);
     refused("approve plan go --comment \"TOKEN\"");
     refused("reject plan go --reason \"TOKEN\"");

@@ -130,7 +130,7 @@ fn a_login_session_lost_at_a_question_answers_nothing() {
     sandbox.plan("steps:\n  - { id: one, approve: { message: \"Begin?\" } }\n");
     let mut session = session(&sandbox, "plan.yaml");
     sandbox.until("the question", |sandbox| {
-        sandbox.exists("state/runs") && sandbox.run("status plan --format json").stdout.contains("awaiting")
+        sandbox.exists("runplan/runs") && sandbox.run("status plan --format json").stdout.contains("awaiting")
     });
     kill_process(Pid::from_child(&session), Signal::KILL).unwrap();
     session.wait().unwrap();

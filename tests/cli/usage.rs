@@ -140,7 +140,7 @@ fn a_reader_that_goes_away_is_no_fault() {
 #[test]
 fn what_is_not_a_state_directory_is_refused_before_anything_is_done() {
     let sandbox = Sandbox::new();
-    sandbox.write("state", "a file");
+    sandbox.write("runplan", "a file");
     sandbox.plan("steps:\n  - { id: a, shell: { argv: [touch, done], changes: none } }\n");
     sandbox.run("plan.yaml").code(6).complains("is in the way");
     assert!(!sandbox.exists("done"));
@@ -152,18 +152,18 @@ fn a_state_directory_that_is_not_there_is_named() {
     sandbox.plan("steps:\n  - { id: a, shell: { argv: [touch, done], changes: none } }\n");
     sandbox.run("plan.yaml").code(0);
     sandbox.run("resume").code(0).says("every run is over");
-    std::fs::rename(sandbox.path("state"), sandbox.path("moved")).unwrap();
+    std::fs::rename(sandbox.path("runplan"), sandbox.path("moved")).unwrap();
     for command in ["resume", "status", "runs", "runs --open"] {
-        sandbox.run(command).code(0).says("/state is not there; if runs were kept in it, mount it again");
+        sandbox.run(command).code(0).says("/runplan is not there; if runs were kept in it, mount it again");
     }
-    assert!(!sandbox.exists("state"), "looking for runs makes no directory");
+    assert!(!sandbox.exists("runplan"), "looking for runs makes no directory");
     // The place where it was mounted.
-    std::fs::create_dir(sandbox.path("state")).unwrap();
+    std::fs::create_dir(sandbox.path("runplan")).unwrap();
     for command in ["resume", "status", "runs"] {
         sandbox
             .run(command)
             .code(0)
-            .says("/state holds no runs and never did; if runs were kept in it, mount it");
+            .says("/runplan holds no runs and never did; if runs were kept in it, mount it");
     }
 }
 
@@ -209,4 +209,8 @@ fn what_is_to_be_typed_names_the_state_directory_where_it_must() {
     let usual = sandbox.state().display().to_string();
     let ran = sandbox.run(&format!("--state '{usual}' run plan.yaml")).code(4);
     ran.says("Next       runplan approve plan-");
+    // Another terminal knows nothing of what only this one was told.
+    let exported = sandbox.path("exported").display().to_string();
+    let ran = sandbox.start_with("run plan.yaml", &[("RUNPLAN_STATE", &exported)]).wait().code(4);
+    ran.says(&format!("Next       runplan --state {exported} approve plan-"));
 }

@@ -22,7 +22,7 @@ const ASKS: &str = "steps:\n  - { id: go, approve: { message: \"Shall it go on?\
 fn held(sandbox: &Sandbox, options: &str, rows: u16, cols: u16) -> Terminal {
     sandbox.plan(HELD);
     let terminal = sandbox.terminal(&format!("plan.yaml {options}"), rows, cols);
-    sandbox.until("the step runs", |sandbox| sandbox.exists("state/runs"));
+    sandbox.until("the step runs", |sandbox| sandbox.exists("runplan/runs"));
     terminal
 }
 
@@ -156,7 +156,7 @@ fn a_run_is_watched_from_another_terminal() {
     sandbox.write("flag", "");
     assert_eq!((first.wait(), second.wait()), (0, 0));
     assert!(second.text().contains("Done after"), "{}", second.text());
-    assert!(!sandbox.exists(&format!("state/runs/{}/progress.json", sandbox.only_run())));
+    assert!(!sandbox.exists(&format!("runplan/runs/{}/progress.json", sandbox.only_run())));
 }
 
 #[test]
@@ -239,7 +239,10 @@ fn who_stays_is_told_that_the_process_has_died() {
     assert!(!watching.text().contains("▸ held"), "{}", watching.text());
     let runs = sandbox.run("runs --format json").json();
     assert_eq!(runs["runs"][0]["state"], "interrupted: its process has died");
-    sandbox.run("status").code(0).says("Interrupted after").says("its process has died");
+    let status = sandbox.run("status").code(0).says("Interrupted after").says("its process has died");
+    let status = status.says("1 interrupted (held)").says("finds out what became of held, then goes on");
+    let status = status.says("until then nobody works on it");
+    assert!(!status.stdout.contains("running") && !status.stdout.contains("under way"), "{}", status.stdout);
     sandbox.write("flag", "");
     sandbox.run("resume").code(0);
     assert_eq!(watching.wait(), 0, "{}", watching.text());

@@ -187,7 +187,7 @@ async fn the_wait_for_a_new_server_says_what_for() {
     sandbox.until("it is being replaced", |sandbox| sandbox.exists("replaced"));
     sandbox.write("replaced.go", "");
     sandbox.until("it says what it waits for", |sandbox| {
-        let file = format!("state/runs/{}/progress.json", sandbox.only_run());
+        let file = format!("runplan/runs/{}/progress.json", sandbox.only_run());
         sandbox.exists(&file)
             && sandbox
                 .read(&file)

@@ -52,7 +52,7 @@ impl Sandbox {
     }
 
     pub fn state(&self) -> PathBuf {
-        self.path("state")
+        self.path("runplan")
     }
 
     /// Writes a file; directories above it are made.
@@ -85,7 +85,7 @@ impl Sandbox {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.directory.path())
-            .env("RUNPLAN_STATE", self.state())
+            .env("XDG_STATE_HOME", self.path(""))
             .env("TZ", "UTC")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -118,11 +118,10 @@ impl Sandbox {
         command.env_clear();
         let path = std::env::var("PATH").unwrap_or_default();
         let home = self.path("").display().to_string();
-        let state = self.state().display().to_string();
         let mine = [
             ("PATH", path),
-            ("HOME", home),
-            ("RUNPLAN_STATE", state),
+            ("HOME", home.clone()),
+            ("XDG_STATE_HOME", home),
             ("TZ", "UTC".into()),
             ("TERM", "xterm-256color".into()),
         ];

@@ -5,7 +5,7 @@ use runplan::plan::{self, Name, RunId, StepId};
 use runplan::review::Usual;
 use runplan::run::{Actor, Ask, Event, Failure, Outputs, Record, Shape, Started, State};
 use runplan::steps::{Progress, Unit};
-use runplan::terminal::{Gauge, Look, Scene, Scenes, Screen};
+use runplan::terminal::{Gauge, Look, Scene, Scenes, Screen, Waiting};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
@@ -71,6 +71,15 @@ impl Moment {
         let look = Look { place: place.map(str::to_owned), ..Look::default() };
         let screen = Screen::new(look);
         Scenes::new(&self.state.shape, self.usual.clone(), false, screen).scene(&self.state, &self.gauges)
+    }
+
+    /// What a log is told of who is waited for, at these seconds.
+    pub fn reminders(&mut self, attended: bool, seconds: &[i64]) -> Vec<String> {
+        self.state.attended = attended;
+        let screen = Screen::new(Look::default());
+        let mut waiting = Waiting::default();
+        let lines = seconds.iter().flat_map(|second| waiting.due(&screen, &self.state, at(*second)));
+        lines.map(|(step, text)| format!("{step} {text}")).collect()
     }
 
     fn event(&mut self, second: i64, event: Event) -> &mut Self {
