@@ -8,7 +8,7 @@ mod pooled;
 mod refusals;
 mod replicas;
 mod sequences;
-mod settings;
+pub(super) mod settings;
 
 use super::attempt::Attempt;
 use super::database::{self, Database, comment_sql, name_with};
@@ -115,7 +115,7 @@ async fn begin(attempt: &Attempt, action: &Swap) -> Result<Outputs, Stop> {
     let live = Database::expect(&sessions.other, &target.database).await?;
     let side = Database::expect(&sessions.other, &with.database).await?;
     let frozen = freeze::before(attempt, &target);
-    refusals::check(attempt, &target, &sessions.other, &live, &side).await?;
+    refusals::check(attempt, &target, &sessions.other, &live, &side, frozen.as_ref()).await?;
     refuse_opened(&sessions.other, &live, frozen.as_ref()).await?;
     let hold = world.targets.claim(world, &target).await?;
     // Read again: the claim may stand in its comment.

@@ -292,9 +292,9 @@ async fn what_would_break_a_swap_is_said_in_exact_words() {
     assert!(failure.message.contains(&said), "{}", failure.message);
 }
 
-#[tokio::test]
-async fn an_owner_without_superuser_rights_can_do_it_all() {
-    let settings = sample("swap_owner").await;
+/// A filled database, as a superuser and as its owner, who may make databases and end sessions, and no more.
+async fn owned(stem: &str) -> (Settings, Settings) {
+    let settings = sample(stem).await;
     let name = settings.database().to_owned();
     let server = maintenance(&settings).await;
     let role = format!("{name}_owner");
@@ -317,6 +317,14 @@ async fn an_owner_without_superuser_rights_can_do_it_all() {
     let host = settings.hosts()[0].clone();
     let url = format!("postgres://{role}:a%20secret%20word@{}:{}/{name}", host.name, host.port);
     let owner = Settings::parse(&url, &|_| None).unwrap();
+    (settings, owner)
+}
+
+#[tokio::test]
+async fn an_owner_without_superuser_rights_can_do_it_all() {
+    let (settings, owner) = owned("swap_owner").await;
+    let name = settings.database().to_owned();
+    let server = maintenance(&settings).await;
     let stage = stage(&owner);
     for id in ["saved", "restored", "frozen", "switched"] {
         stage.done(id).await;

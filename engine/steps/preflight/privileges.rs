@@ -9,6 +9,7 @@ use crate::plan::Text;
 use crate::plan::action::restore::Owners;
 use crate::postgres::{escape_identifier, escape_literal};
 use crate::sql::Object;
+use crate::steps::swap::settings as carried;
 
 /// Tables that pg_dump reads: ordinary and partitioned ones and sequences, outside the system's schemas and outside
 /// extensions.
@@ -45,6 +46,9 @@ pub async fn look(server: &Server, uses: &[&Use]) -> Found {
     }
     for used in steps_that(uses, |what| matches!(what, What::Restore { in_place: true, .. })) {
         schemas(server, used, &mut found).await;
+    }
+    if let Some(swap) = steps_that(uses, |what| matches!(what, What::Swap)).first() {
+        settings(server, swap, &mut found).await;
     }
     let changes = steps_that(uses, |what| matches!(what, What::Swap | What::Freeze));
     if !changes.is_empty() {
@@ -88,6 +92,19 @@ fn creates(server: &Server, steps: &[&Use], found: &mut Found) {
             format!("is not a member of {owner}, who owns the database"),
             format!("as a superuser: GRANT {} TO {role}", escape_identifier(owner)),
         ));
+    }
+}
+
+/// What a swap carries over to the copy, and only another role may set.
+async fn settings(server: &Server, swap: &Use, found: &mut Found) {
+    let (role, oid) = (&server.role.name, server.identity.database_oid);
+    let asked = carried::lacks(&server.catalog, server.database(), oid, role);
+    for lack in server.ask("its settings", asked, found).await.unwrap_or_default() {
+        let message = format!(
+            "{}: role {role} may not give the copy the setting {}, which {} carries over",
+            server.name, lack.what, swap.step
+        );
+        found.add(Concern::error("missing_privilege", message).step(&swap.step).help(lack.help));
     }
 }
 

@@ -7,10 +7,11 @@ use super::super::mark::Kind;
 use super::super::sessions;
 use super::super::stop::Stop;
 use super::super::targets::{Target, application_name};
-use super::replicas;
+use super::{replicas, settings};
 use crate::plan::RunId;
 use crate::postgres::{Connection, Error, escape_literal};
 use crate::run::Failure;
+use serde_json::Value;
 
 /// Forward: the side must be a complete one of ours.
 pub async fn check(
@@ -19,8 +20,12 @@ pub async fn check(
     server: &Connection,
     live: &Database,
     side: &Database,
+    frozen: Option<&Value>,
 ) -> Result<(), Stop> {
     let mut reasons = common(attempt, target, server, live, side).await?;
+    if reasons.is_empty() {
+        reasons.extend(unsettable(server, live, side, frozen).await?);
+    }
     match side.mark() {
         Some(mark) if mark.kind == Kind::Side && mark.complete && mark.of == live.name => {
             if mark.partial {
@@ -37,6 +42,39 @@ pub async fn check(
     }
     refuse(reasons)?;
     access(attempt, target, live, side).await
+}
+
+/// What of the live database's settings and privileges the copy cannot be given: tried, and taken back. The server itself
+/// judges; the catalog tells which, and what mends it.
+async fn unsettable(
+    server: &Connection,
+    live: &Database,
+    side: &Database,
+    frozen: Option<&Value>,
+) -> Result<Vec<String>, Stop> {
+    let statements = settings::carry(server, live, side, frozen).await?;
+    server.execute("BEGIN READ WRITE; SET LOCAL lock_timeout = '3s'").await?;
+    let mut refused = None;
+    for statement in statements {
+        if let Err(error) = server.execute(&statement).await {
+            refused = Some((statement, error));
+            break;
+        }
+    }
+    server.execute("ROLLBACK").await?;
+    let Some((statement, error)) = refused else { return Ok(Vec::new()) };
+    if error.sqlstate() != Some("42501") {
+        return Err(error.into());
+    }
+    let role = server.one("SELECT current_user").await?;
+    let lacks = settings::lacks(server, &live.name, live.oid, &role).await?;
+    if lacks.is_empty() {
+        return Ok(vec![format!("role {role} may not do `{statement}`: {}", error.message())]);
+    }
+    let reason = |lack: settings::Lack| {
+        format!("role {role} may not give {} the setting {} ({})", side.name, lack.what, lack.help)
+    };
+    Ok(lacks.into_iter().map(reason).collect())
 }
 
 /// A role that uses the live database must be able to use the copy: else the swap locks the application out.

@@ -3,7 +3,7 @@
 
 use super::super::database::Database;
 use super::super::freeze::READ_ONLY;
-use crate::postgres::{Connection, Error, escape_identifier, escape_literal};
+use crate::postgres::{Connection, Error, escape_identifier, escape_literal, identity};
 use serde_json::Value;
 
 /// The run's mark among the settings.
@@ -51,21 +51,105 @@ async fn read(server: &Connection, oid: u32) -> Result<Vec<Setting>, Error> {
 }
 
 impl Setting {
+    /// `ALTER DATABASE app`, `ALTER ROLE x IN DATABASE app`.
+    fn alter(&self, database: &str) -> String {
+        let database = escape_identifier(database);
+        match &self.role {
+            None => format!("ALTER DATABASE {database}"),
+            Some(role) => format!("ALTER ROLE {} IN DATABASE {database}", escape_identifier(role)),
+        }
+    }
+
+    fn reset_sql(&self, database: &str) -> String {
+        format!("{} RESET {}", self.alter(database), escape_identifier(&self.name))
+    }
+
     fn sql(&self, database: &str) -> String {
-        let whose = match &self.role {
-            None => format!("DATABASE {}", escape_identifier(database)),
-            Some(role) => {
-                format!("ROLE {} IN DATABASE {}", escape_identifier(role), escape_identifier(database))
-            }
-        };
         let value = if LISTS.contains(&self.name.to_ascii_lowercase().as_str()) {
             let items: Vec<String> = items(&self.value).iter().map(|item| escape_literal(item)).collect();
             if items.is_empty() { "''".to_owned() } else { items.join(", ") }
         } else {
             escape_literal(&self.value)
         };
-        format!("ALTER {whose} SET {} TO {value}", escape_identifier(&self.name))
+        format!("{} SET {} TO {value}", self.alter(database), escape_identifier(&self.name))
     }
+}
+
+/// A setting of the live database that this role may not give to the copy.
+pub struct Lack {
+    /// `log_min_duration_statement`, `work_mem of role app`.
+    pub what: String,
+    /// The statements for a superuser: what lets this role, if anything does, and what does without.
+    pub help: String,
+}
+
+/// What of a database's settings a role without superuser rights may not set, by the rules of this server's version: it looks
+/// only. A setting that nobody knows here, or that is hidden from the role, counts as one that only a superuser may set.
+pub async fn lacks(server: &Connection, live: &str, oid: u32, role: &str) -> Result<Vec<Lack>, Error> {
+    let version = identity::server_version(server).await?;
+    let granted = match version {
+        150_000.. => "pg_catalog.has_parameter_privilege(c.name, 'SET')",
+        _ => "false",
+    };
+    let administers = match version {
+        160_000.. => "pg_catalog.pg_has_role(r.oid, 'USAGE WITH ADMIN OPTION')",
+        _ => "true",
+    };
+    let rules = server
+        .last(&format!(
+            "SELECT r.rolname, c.name, {granted} OR EXISTS (SELECT FROM pg_catalog.pg_settings p \
+             WHERE pg_catalog.lower(p.name) OPERATOR(pg_catalog.=) pg_catalog.lower(c.name) \
+             AND p.context OPERATOR(pg_catalog.=) 'user'), \
+             s.setrole OPERATOR(pg_catalog.=) 0::pg_catalog.oid OR r.oid OPERATOR(pg_catalog.=) me.oid \
+             OR (NOT r.rolsuper AND me.rolcreaterole AND {administers}), r.rolsuper \
+             FROM pg_catalog.pg_db_role_setting s CROSS JOIN pg_catalog.unnest(s.setconfig) u(c) \
+             CROSS JOIN LATERAL (SELECT pg_catalog.split_part(u.c, '=', 1)) c(name) \
+             JOIN pg_catalog.pg_roles me ON me.rolname OPERATOR(pg_catalog.=) current_user \
+             LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) s.setrole \
+             WHERE s.setdatabase OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid"
+        ))
+        .await?
+        .rows;
+    let me = escape_identifier(role);
+    let is =
+        |row: &Vec<Option<String>>, at: usize| row.get(at).is_some_and(|cell| cell.as_deref() == Some("t"));
+    let mut lacks = Vec::new();
+    for setting in read(server, oid).await?.into_iter().filter(|setting| setting.name != CLAIM) {
+        let of_it = |row: &&Vec<Option<String>>| {
+            row.first() == Some(&setting.role)
+                && row.get(1).is_some_and(|name| name.as_ref() == Some(&setting.name))
+        };
+        let Some(rule) = rules.iter().find(of_it) else { continue };
+        let (may_set, may_alter, superuser) = (is(rule, 2), is(rule, 3), is(rule, 4));
+        if may_set && may_alter {
+            continue;
+        }
+        let mut grants = Vec::new();
+        if !may_set {
+            grants.push(format!("GRANT SET ON PARAMETER {} TO {me}", escape_identifier(&setting.name)));
+        }
+        if let Some(whose) = setting.role.as_deref().filter(|_| !may_alter) {
+            grants.push(format!("ALTER ROLE {me} CREATEROLE"));
+            if version >= 160_000 {
+                grants.push(format!("GRANT {} TO {me} WITH ADMIN OPTION", escape_identifier(whose)));
+            }
+        }
+        // Nothing lets another alter a superuser, and before 15 nothing lets him set such a parameter.
+        let possible = (may_set || version >= 150_000) && (may_alter || !superuser);
+        let around =
+            format!("{} before the swap, and {} after it", setting.reset_sql(live), setting.sql(live));
+        lacks.push(Lack {
+            what: match &setting.role {
+                None => setting.name.clone(),
+                Some(whose) => format!("{} of role {whose}", setting.name),
+            },
+            help: match possible {
+                true => format!("as a superuser: {}; or {around}", grants.join("; ")),
+                false => format!("as a superuser: {around}"),
+            },
+        });
+    }
+    Ok(lacks)
 }
 
 /// The items of a list of names: `"$user", public`.

@@ -87,10 +87,22 @@ async fn restore_swap_and_freeze() {
         &format!(
             "ALTER DATABASE {name} OWNER TO {role}; ALTER TABLE users OWNER TO {role}; \
                           ALTER TABLE shop.escrows OWNER TO {role}; ALTER SEQUENCE numbers OWNER TO {role}; \
-                          ALTER SCHEMA shop OWNER TO {role}"
+                          ALTER SCHEMA shop OWNER TO {role}; CREATE ROLE {name}_app; \
+             ALTER DATABASE {name} SET log_min_duration_statement = 250; ALTER DATABASE {name} SET my.custom = 'x'; \
+             ALTER ROLE {name}_app IN DATABASE {name} SET work_mem = '5MB'"
         ),
     )
     .await;
+    let all = ask(&stage).await;
+    for setting in ["log_min_duration_statement", "my.custom", &format!("work_mem of role {name}_app")] {
+        let part =
+            format!("role {role} may not give the copy the setting {setting}, which switched carries over");
+        assert!(
+            of(&all, "missing_privilege").iter().any(|one| one.message.contains(&part)),
+            "{}",
+            shown(&all)
+        );
+    }
     let mended = mend(&stage, &admin, "missing_privilege").await;
     assert!(mended.may_start(), "{}", shown(&mended));
 

@@ -142,3 +142,51 @@ async fn what_the_role_may_not_do_is_said_with_the_grant() {
     drop(weak);
     server.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
 }
+
+/// They are carried over with the name, which the server refuses to a role without the right: not in the closed window.
+#[tokio::test]
+async fn settings_that_the_role_may_not_carry_over_are_told_with_what_mends_it() {
+    let (settings, owner) = super::owned("swap_settings").await;
+    let (name, role) = (settings.database(), owner.user());
+    let server = super::maintenance(&settings).await;
+    server
+        .execute(&format!(
+            "CREATE ROLE {name}_app; ALTER DATABASE {name} SET log_min_duration_statement = 250;
+             ALTER DATABASE {name} SET my.custom = 'x'; ALTER DATABASE {name} SET work_mem = '5MB';
+             ALTER ROLE {name}_app IN DATABASE {name} SET search_path = shop, public"
+        ))
+        .await
+        .unwrap();
+    let stage = super::stage(&owner);
+    for id in ["saved", "restored", "frozen"] {
+        stage.done(id).await;
+    }
+    let failure = failed(stage.act("switched").await);
+    assert_eq!(failure.code, "runplan::swap::refused");
+    let side = stage.database_of("restored");
+    for said in [
+        format!(
+            "role {role} may not give {side} the setting log_min_duration_statement (as a superuser: GRANT SET ON \
+             PARAMETER \"log_min_duration_statement\" TO \"{role}\"; or ALTER DATABASE \"{name}\" RESET \
+             \"log_min_duration_statement\" before the swap, and ALTER DATABASE \"{name}\" SET \
+             \"log_min_duration_statement\" TO '250' after it)"
+        ),
+        format!("role {role} may not give {side} the setting my.custom (as a superuser: GRANT SET"),
+        format!(
+            "the setting search_path of role {name}_app (as a superuser: ALTER ROLE \"{role}\" CREATEROLE"
+        ),
+    ] {
+        assert!(failure.message.contains(&said), "{said}\n{}", failure.message);
+    }
+    assert!(!failure.message.contains("work_mem"), "{}", failure.message);
+    for way in failure.message.split("as a superuser: ").skip(1) {
+        server.execute(way.split("; or ").next().unwrap()).await.unwrap();
+    }
+    stage.done("switched").await;
+    let carried = format!(
+        "SELECT string_agg(c, ' ' ORDER BY c) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase, \
+         unnest(s.setconfig) c WHERE d.datname = '{name}' AND c NOT LIKE 'runplan.%'"
+    );
+    let expected = "log_min_duration_statement=250 my.custom=x search_path=shop, public work_mem=5MB";
+    assert_eq!(server.one(&carried).await.unwrap(), expected);
+}
