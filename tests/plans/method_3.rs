@@ -204,6 +204,7 @@ fn what_the_backup_does_not_hold_goes_only_when_it_was_said() {
         "CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
         "CREATE TRIGGER touch BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION touched()",
         "ALTER TABLE users ADD COLUMN phone text",
+        "DO $$ BEGIN FOR n IN 1..30 LOOP EXECUTE format('CREATE TABLE made_since_%s (id int)', n); END LOOP; END $$",
     ]);
     let named = [
         "view public.rich",
@@ -213,6 +214,8 @@ fn what_the_backup_does_not_hold_goes_only_when_it_was_said() {
         "enum public.mood",
         "trigger public.users.touch",
         "column public.users.phone",
+        "table public.made_since_1",
+        "table public.made_since_30",
     ];
     let refused = shop.sandbox.run(&shop.line(BACKUPS[1].0, "-p where=in_place")).code(4);
     named.iter().fold(refused.says("objects that the backup does not hold"), |ran, name| ran.says(name));

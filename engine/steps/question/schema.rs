@@ -89,17 +89,23 @@ fn differing(fault: Fault) -> Differing {
 
 /// So many objects are named in a sentence; the rows have them all.
 const NAMED: usize = 30;
+/// Of tables, whose rows go with them, that many.
+const TABLES: usize = 300;
 
-/// In words: what is there and not in the backup, by kind and name.
+/// In words: what is there and not in the backup, by kind and name; first what holds rows.
 fn extras(answer: &mut Answer, extras: &[Difference]) {
-    let short = |name: &str| match name.char_indices().nth(120) {
-        Some((end, _)) => format!("{}...", name.get(..end).unwrap_or(name)),
-        None => name.to_owned(),
+    let short = |one: &&Difference| match one.name.char_indices().nth(120) {
+        Some((end, _)) => format!("{} {}...", one.kind, one.name.get(..end).unwrap_or(&one.name)),
+        None => format!("{} {}", one.kind, one.name),
     };
+    let of =
+        |kinds: &'static [&str], is: bool| extras.iter().filter(move |one| kinds.contains(&one.kind) == is);
+    let others = of(&["column"], true).chain(of(&["table", "column"], false));
+    let tables = of(&["table"], true);
     let mut names: Vec<String> =
-        extras.iter().take(NAMED).map(|one| format!("{} {}", one.kind, short(&one.name))).collect();
-    if extras.len() > NAMED {
-        names.push(format!("{} more", extras.len() - NAMED));
+        tables.take(TABLES).chain(others.take(NAMED)).map(|one| short(&one)).collect();
+    if extras.len() > names.len() {
+        names.push(format!("{} more", extras.len() - names.len()));
     }
     let said = format!("{} objects that the backup does not hold: {}", extras.len(), names.join(", "));
     match &mut answer.doubt {
