@@ -218,6 +218,9 @@ fn it_parks_for_the_approval_and_goes_on() {
     other.run(&incident.line("")).code(5).complains(&run);
     team.decides("go").code(0);
     incident.assert_rolled_back("approved");
+    // The team heard of the beginning and of the end, and the checklist says so.
+    assert_eq!((team.heard("has begun"), team.heard("is done")), (1, 1), "{:?}", team.said());
+    sandbox.run(&format!("report {run}")).code(0).says("[x] The team is told");
     assert_eq!(sandbox.read("page.log"), "on\noff\n");
 }
 

@@ -101,8 +101,13 @@ impl<'s> Team<'s> {
         self.go_on()
     }
 
+    /// What the team's channel was told.
+    pub fn said(&self) -> Vec<String> {
+        self.channel.asked().into_iter().map(|asked| asked.body).collect()
+    }
+
     /// How often the team's channel was told something that holds these words.
     pub fn heard(&self, words: &str) -> usize {
-        self.channel.asked().iter().filter(|asked| asked.body.contains(words)).count()
+        self.said().iter().filter(|said| said.contains(words)).count()
     }
 }
