@@ -78,6 +78,7 @@ fn started() -> Started {
         accepted: Vec::new(),
         targets: std::collections::BTreeMap::new(),
         rehearsal: false,
+        began_with: None,
         pg_bin: None,
         version: "bench".to_owned(),
     }

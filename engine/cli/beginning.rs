@@ -2,10 +2,13 @@
 //! database than read it, and never read one unless a clone was asked for.
 
 use super::error::Error;
+use super::likeness;
 use crate::plan::action::Action;
 use crate::plan::rehearsal::{Beginning, Clone as Cloned};
 use crate::plan::{self, Rehearsal, Step, Text, template};
 use crate::postgres::{Connection, Settings, escape_identifier};
+use crate::report::amount::bytes;
+use crate::run::BeganWith;
 use crate::steps::{self, World};
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -100,6 +103,27 @@ fn of_plan(beginning: &Beginning) -> Option<Source> {
 }
 
 impl Beginnings {
+    /// For whoever is told of the rehearsal later.
+    pub fn began_with(&self) -> Option<BeganWith> {
+        let one = |source: &Source| match source {
+            Source::File(path) => {
+                let name = path.file_name().unwrap_or_default().display();
+                match likeness::size(path) {
+                    Some(size) => format!("{name} of {}", bytes(size)),
+                    None => name.to_string(),
+                }
+            }
+            Source::Backup(_) => "a backup".to_owned(),
+            Source::Clone { rows: true } => "a clone".to_owned(),
+            Source::Clone { rows: false } => "a clone without rows".to_owned(),
+            Source::Seed(_) => "its seed".to_owned(),
+        };
+        let mut what: Vec<String> = self.sources.values().map(one).collect();
+        what.dedup();
+        let rows = !self.sources.values().any(|source| matches!(source, Source::Clone { rows: false }));
+        (!what.is_empty()).then(|| BeganWith { what: what.join(" and "), rows })
+    }
+
     /// The plan's own preparing steps, but for the seeds of databases that the command line fills; those are named too.
     pub fn without_seeds(&self, prepare: &[Step]) -> (Vec<Step>, Vec<String>) {
         let is_seed = |step: &Step| match &step.action.value {

@@ -4,6 +4,7 @@
 use super::actor;
 use super::error::Error;
 use super::exit::Exit;
+use super::likeness;
 use super::progress::Shared;
 use super::signals;
 use super::state_dir;
@@ -174,5 +175,7 @@ fn remember(store: &Store, state: &State) {
         total_ms: report::amount::between(began, ended),
         downtime_ms: downtime,
         steps: steps.collect(),
+        params: likeness::valued(&state.shape.plan, &started.params, Path::new(&started.directory)),
+        began_with: started.began_with.clone(),
     });
 }

@@ -29,6 +29,7 @@ mod incident;
 mod keys;
 mod launch;
 mod leftover;
+mod likeness;
 mod logs;
 mod man;
 mod matrix;

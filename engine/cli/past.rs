@@ -2,15 +2,17 @@
 //! was. Reads only; what cannot be read is not known.
 
 use super::command::Globals;
-use super::state_dir;
+use super::{likeness, state_dir, values};
 use crate::clock::{self, Timestamp};
-use crate::plan::{StepId, digest};
+use crate::plan::{Plan, StepId, digest};
 use crate::report::amount::{between, span};
 use crate::review::Usual;
 use crate::run::{Shape, Started};
 use crate::steps::{Concern, PreflightFound};
-use crate::store::{Median, Store, Timing};
+use crate::store::{Median, Store, Timing, Valued};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 /// What is known of a plan.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub struct Past {
     pub estimates: HashMap<StepId, Usual>,
     /// The last rehearsal of this very plan.
     pub rehearsal: Option<Timing>,
+    /// The values of this run, as they are compared with those of the rehearsal.
+    now: BTreeMap<String, Valued>,
     /// For each database the servers it was on in runs of this very plan, and which run, the oldest first.
     pub seen: BTreeMap<String, Vec<(String, String)>>,
 }
@@ -50,7 +54,12 @@ impl Past {
                 seen.entry(database).or_default().push((server, brief.run.to_string()));
             }
         }
-        Self { estimates: by_step(found.steps), rehearsal: found.rehearsal, seen }
+        Self { estimates: by_step(found.steps), rehearsal: found.rehearsal, now: BTreeMap::new(), seen }
+    }
+
+    /// With what this run is given; what the rehearsal was given may be something else.
+    pub fn given(self, plan: &Plan, params: &Map<String, Value>, directory: &Path) -> Self {
+        Self { now: likeness::valued(plan, &values::public(plan, params), directory), ..self }
     }
 
     /// How long each step of a run that has begun took before, and nothing else: other runs are not looked at.
@@ -59,21 +68,38 @@ impl Past {
         found.map(|found| by_step(found.steps)).unwrap_or_default()
     }
 
-    /// `rehearsed 2h05m ago: 3m12s, downtime 40 ms`
+    /// `rehearsed 2h05m ago on a clone, with another backup of 3.1 kB (now 36.0 MB): 3m12s, downtime 40 ms`
     pub fn words(&self, now: Timestamp) -> String {
         let Some(rehearsal) = &self.rehearsal else { return "never rehearsed on this machine".to_owned() };
         let closed = rehearsal.downtime_ms.map(|ms| format!(", downtime {}", span(ms))).unwrap_or_default();
         let ago = span(between(rehearsal.at, now));
-        format!("rehearsed {ago} ago: {}{closed}", span(rehearsal.total_ms))
+        let on = rehearsal.began_with.as_ref().map(|began| format!(" on {}", began.what)).unwrap_or_default();
+        let difference = likeness::difference(&rehearsal.params, &self.now);
+        let with = match difference {
+            Some(with) if on.is_empty() => format!(" {with}"),
+            Some(with) => format!(", {with}"),
+            None => String::new(),
+        };
+        format!("rehearsed {ago} ago{on}{with}: {}{closed}", span(rehearsal.total_ms))
+    }
+
+    /// With rows: else it says nothing of how long it takes.
+    pub fn is_rehearsed(&self) -> bool {
+        self.rehearsal.as_ref().is_some_and(Timing::has_rows)
     }
 
     /// For preflight: a plan that changes a database should have been rehearsed.
     pub fn known(&self, shape: &Shape) -> PreflightFound {
         let mut found = PreflightFound::default();
-        if self.rehearsal.is_some() {
+        if self.is_rehearsed() {
             found.fact("this plan", self.words(clock::now()));
         } else if !super::surroundings::changed(shape).is_empty() {
-            let message = "this plan, as it is now, was never rehearsed on this machine";
+            let message = match &self.rehearsal {
+                Some(_) => {
+                    format!("this plan was never rehearsed with rows, only {}", self.words(clock::now()))
+                }
+                None => "this plan, as it is now, was never rehearsed on this machine".to_owned(),
+            };
             found.add(
                 Concern::warning("never_rehearsed", message)
                     .help("`runplan rehearse PLAN` executes all of it on a throw-away PostgreSQL"),
@@ -105,6 +131,8 @@ mod tests {
             total_ms: 192_000,
             downtime_ms: Some(48),
             steps: Vec::new(),
+            params: BTreeMap::new(),
+            began_with: None,
         });
         assert_eq!(past.words(now), "rehearsed 2h02m ago: 3m12s, downtime 48 ms");
     }

@@ -71,7 +71,8 @@ impl Preflight {
         // A world that no run has: the questions leave nothing behind.
         let world = surroundings::world(&run, &shape, opened.directory, store.directory(&run), given)?;
         let runtime = launch::runtime()?;
-        let options = self.accepts.options(&Past::read(&store, &shape), &shape);
+        let past = Past::read(&store, &shape).given(&shape.plan, &world.params, &world.directory);
+        let options = self.accepts.options(&past, &shape);
         let found = runtime.block_on(steps::preflight(&world, &options));
         if screen.is_json() {
             screen.document(&serde_json::to_value(&found).unwrap_or_default());
@@ -124,7 +125,7 @@ impl AcceptArgs {
         let found = runtime.block_on(steps::preflight(world, &self.options(past, &world.shape)));
         self.remark_unused(screen, &found.unused);
         if found.may_start() {
-            if past.rehearsal.is_some() {
+            if past.is_rehearsed() {
                 screen.say(&past.words(clock::now()));
             }
             screen.remark_unless_empty(&terminal::concerns(screen, &found));

@@ -142,6 +142,7 @@ impl Rehearsed<'_> {
             digest: digest::with_params(&plan_digest, &review::shown_params(&shape.plan, &input)),
             plan_digest,
             severity: matrix::severity(&shape, &params)?,
+            began_with: self.beginnings.began_with(),
             ..self.started(&shape, args.reason.clone().or_else(|| Some("rehearsal".to_owned())))
         };
         let given = self.given(args, stage, params);
@@ -283,6 +284,7 @@ impl Rehearsed<'_> {
             accepted: Vec::new(),
             targets: BTreeMap::new(),
             rehearsal: true,
+            began_with: None,
             pg_bin: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }

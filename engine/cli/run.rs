@@ -100,7 +100,8 @@ impl Run {
         values::stop_on(screen, &resolved.findings, &self.plan.display().to_string())?;
         let shape = stored::with_values(screen, shape, &resolved.values)?;
         let asked = self.estimates || screen.is_attended();
-        let past = asked.then(|| Past::of(globals, &shape));
+        let past =
+            asked.then(|| Past::of(globals, &shape).given(&shape.plan, &resolved.values, &opened.directory));
         let history = past.as_ref().map(|past| past.words(clock::now()));
         let strict = self.strict && !found.is_empty();
         let input = ReviewInput {
@@ -160,6 +161,7 @@ impl Run {
             accepted: Vec::new(),
             targets: BTreeMap::new(),
             rehearsal: false,
+            began_with: None,
             pg_bin: self.pg_bin.as_deref().map(absolute),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -171,7 +173,7 @@ impl Run {
         if let Err(held @ Error::TargetHeld { .. }) = runtime.block_on(surroundings::hold(&world)) {
             return Err(told(&store, held));
         }
-        let past = Past::read(&store, &shape);
+        let past = Past::read(&store, &shape).given(&shape.plan, &world.params, &world.directory);
         started.accepted = self.accepts.prove(screen, &runtime, &world, &past)?;
         // Before the run exists: what cannot begin leaves nothing behind.
         started.targets = runtime.block_on(surroundings::hold(&world))?;

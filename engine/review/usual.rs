@@ -22,7 +22,11 @@ impl Usual {
 
     /// `3m12s, the median of 3 runs`
     pub fn words(self) -> String {
-        let time = Duration::from_ms(self.ms);
+        let time = match self.ms {
+            ms @ 0..1000 => format!("{ms} ms"),
+            ms @ 1000..10_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
+            ms => Duration::from_ms(ms / 1000 * 1000).to_string(),
+        };
         match self.runs {
             1 => format!("{time}, as in {}", self.source()),
             _ => format!("{time}, the median of {}", self.source()),
@@ -38,6 +42,9 @@ mod tests {
     fn an_estimate_says_what_it_is_worth() {
         let usual = |runs, rehearsed| Usual { ms: 192_000, runs, rehearsed }.words();
         assert_eq!(usual(3, false), "3m12s, the median of 3 runs");
+        let short = |ms| Usual { ms, runs: 2, rehearsed: false }.words();
+        assert_eq!(short(1_116), "1.1s, the median of 2 runs");
+        assert_eq!(short(83_999), "1m23s, the median of 2 runs");
         assert_eq!(usual(1, true), "3m12s, as in 1 rehearsal");
     }
 }

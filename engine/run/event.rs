@@ -257,11 +257,23 @@ pub struct Started {
     /// A rehearsal on a throw-away server: stand-ins take the place of the world outside.
     #[serde(default)]
     pub rehearsal: bool,
+    /// What the databases of a rehearsal held at first, if not what the plan's own steps put in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_with: Option<BeganWith>,
     /// The directory of PostgreSQL's programs that was named, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pg_bin: Option<String>,
     /// The version of the program.
     pub version: String,
+}
+
+/// What a rehearsal began with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeganWith {
+    /// `a clone`
+    pub what: String,
+    /// False: only definitions, so that its times say little.
+    pub rows: bool,
 }
 
 /// A file as it was when the run started.

@@ -37,7 +37,7 @@ pub use decide::{decide, next_wakeup};
 pub use doubt::{doubtful, way_back};
 pub use effect::Effect;
 pub use escalation::{Overdue, due_at, overdue};
-pub use event::{Accepted, Amended, Event, Finish, Occasion, Started, StoredSource, reclaimed};
+pub use event::{Accepted, Amended, BeganWith, Event, Finish, Occasion, Started, StoredSource, reclaimed};
 pub use input::{Input, Post, Resolution};
 pub use left::{except, kept_backup, passed_over, reversed};
 pub use notice::{Notice, notices};

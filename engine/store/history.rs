@@ -2,6 +2,7 @@
 //! a line that cannot be read is passed over: nothing depends on it.
 
 use super::Error;
+use crate::run::BeganWith;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +30,27 @@ pub struct Timing {
     pub downtime_ms: Option<u64>,
     /// Each step that was done, in milliseconds.
     pub steps: Vec<(String, u64)>,
+    /// What the parameters were; nothing in lines of older versions.
+    #[serde(default)]
+    pub params: BTreeMap<String, Valued>,
+    /// Of a rehearsal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_with: Option<BeganWith>,
+}
+
+impl Timing {
+    /// A rehearsal without rows shows that a plan works, not how long it takes.
+    pub fn has_rows(&self) -> bool {
+        self.began_with.as_ref().is_none_or(|began| began.rows)
+    }
+}
+
+/// The value of a parameter, as it can be compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Valued {
+    pub sha256: String,
+    /// How large the file is that it names.
+    pub bytes: Option<u64>,
 }
 
 /// How long a step took before.
@@ -48,7 +70,7 @@ pub struct Estimates {
     /// For each step the median: of real runs of this very plan, else of the plan as it was before, else of rehearsals.
     /// For a rehearsal, those come first.
     pub steps: BTreeMap<String, Median>,
-    /// The last rehearsal of this very plan.
+    /// The last rehearsal of this very plan; one with rows comes before one without.
     pub rehearsal: Option<Timing>,
 }
 
@@ -88,7 +110,10 @@ pub(super) fn estimates(root: &Path, plan: &str, digest: &str, rehearsing: bool)
     let mut timings: Vec<Timing> = lines.filter(|timing: &Timing| timing.plan == plan).collect();
     // The newest first, whatever order they were written in.
     timings.sort_by_key(|timing| std::cmp::Reverse(timing.at));
-    let rehearsal = timings.iter().find(|timing| timing.rehearsal && timing.digest == digest).cloned();
+    let rehearsals = timings.iter().filter(|timing| timing.rehearsal && timing.digest == digest);
+    // The first of those that are equal.
+    let rehearsal = rehearsals.min_by_key(|timing| !timing.has_rows()).cloned();
+    timings.retain(Timing::has_rows);
     Ok(Estimates { steps: medians(&timings, digest, rehearsing), rehearsal })
 }
 

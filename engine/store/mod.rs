@@ -34,7 +34,7 @@ mod sqlite;
 
 pub use error::Error;
 pub use head::Headless;
-pub use history::{Estimates, Median, Timing};
+pub use history::{Estimates, Median, Timing, Valued};
 pub use journal::{Journal, PostId, Posted};
 pub use list::{Brief, Summary};
 pub use load::{Damage, Loaded, Verdict};

@@ -74,11 +74,17 @@ fn it_begins_with_a_backup_and_is_remembered() {
             .says("no stand-in for this step");
     }
     sandbox.run("rehearse plan.yaml --from app=a.custom -p wanted=4").code(1).says("wanted: 4");
-    sandbox.run("plan.yaml --dry-run --estimates").code(0).says("rehearsed ").says(" ago: ").says("estimate");
+    sandbox
+        .run("plan.yaml --dry-run --estimates")
+        .code(0)
+        .says("rehearsed ")
+        .says(" ago on a.dir of ")
+        .says("estimate");
     assert_eq!(sandbox.run("plan.yaml --dry-run").code(0).stdout, stable, "the review itself is stable");
 
     sandbox.write("url", shared().url(settings.database()).expose());
-    sandbox.run("preflight plan.yaml").code(0).says("rehearsed ").says("returns about");
+    sandbox.run("preflight plan.yaml").code(0).says(" ago on a.dir of ").says("returns about");
+    sandbox.run("preflight plan.yaml -p wanted=2").code(0).says(", with another wanted: ");
     assert_eq!(names(&settings), "u1 u2 u3");
 }
 
@@ -88,6 +94,13 @@ fn a_clone_is_read_and_nothing_else() {
     let sandbox = Sandbox::new();
     sandbox.plan(PLAN);
     sandbox.write("url", shared().url(settings.database()).expose());
+    // Without rows nobody knows how long it takes.
+    sandbox.run("rehearse plan.yaml --clone schema -p wanted=0 --plain").code(0);
+    sandbox
+        .run("preflight plan.yaml")
+        .says("never rehearsed with rows, only rehearsed")
+        .says("on a clone without rows");
+    assert!(!sandbox.run("plan.yaml --dry-run --estimates").stdout.contains("estimate"));
     sandbox.run("rehearse plan.yaml --clone data --plain").code(0).says("definitions and rows");
     let events = sandbox.run("rehearse plan.yaml --clone schema -p wanted=0 --format json").code(0).lines();
     let started = events.iter().filter(|event| event["kind"] == "run_started").count();

@@ -13,6 +13,8 @@ fn timing(digest: &str, second: i64, rehearsal: bool, steps: &[(&str, u64)]) -> 
         total_ms: steps.iter().map(|(_, ms)| ms).sum(),
         downtime_ms: rehearsal.then_some(7),
         steps: steps.iter().map(|(step, ms)| ((*step).to_owned(), *ms)).collect(),
+        params: BTreeMap::new(),
+        began_with: None,
     }
 }
 

@@ -85,6 +85,7 @@ pub fn started(plan: &str) -> Event {
         accepted: Vec::new(),
         targets: std::collections::BTreeMap::new(),
         rehearsal: false,
+        began_with: None,
         pg_bin: None,
         version: "0.1.0".to_owned(),
     }))

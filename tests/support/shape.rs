@@ -39,6 +39,7 @@ pub fn started(attended: bool) -> runplan::run::Started {
         accepted: Vec::new(),
         targets: std::collections::BTreeMap::new(),
         rehearsal: false,
+        began_with: None,
         pg_bin: None,
         version: "test".to_owned(),
     }

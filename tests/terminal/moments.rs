@@ -152,6 +152,7 @@ fn started(has_site: bool) -> Started {
         accepted: Vec::new(),
         targets: BTreeMap::new(),
         rehearsal: false,
+        began_with: None,
         pg_bin: None,
         version: String::new(),
     }
