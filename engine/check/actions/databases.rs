@@ -5,7 +5,7 @@ use crate::plan::action::backup::Format;
 use crate::plan::action::copy::OnConflict;
 use crate::plan::action::restore::Into;
 use crate::plan::action::{Backup, Copy, Restore, Sql, Swap};
-use crate::plan::{Finding, Span};
+use crate::plan::{Finding, Span, Text};
 
 impl Rules<'_, '_> {
     pub(super) fn backup(&mut self, backup: &Backup, span: Span) {
@@ -64,6 +64,7 @@ impl Rules<'_, '_> {
     }
 
     pub(super) fn swap(&mut self, swap: &Swap) {
+        self.stands_elsewhere(&swap.database);
         if swap.database.raw.trim() == swap.with.raw.trim() {
             let message = "a database cannot be swapped with itself";
             self.error(
@@ -71,6 +72,25 @@ impl Rules<'_, '_> {
                 swap.with.span,
                 message,
                 "name the side database: `{{ steps.restored.database }}`",
+            );
+        }
+    }
+
+    /// Who closes or renames a database stands on another one meanwhile; here as far as both are written out.
+    pub(super) fn stands_elsewhere(&mut self, name: &Text) {
+        let Some(database) = self.context.databases.get(name.raw.trim()) else { return };
+        let Some(standing) = database.maintenance.as_deref() else { return };
+        let expected = database.expect.as_ref().and_then(|expect| expect.database.as_deref());
+        let url =
+            Some(database.url.raw.as_str()).filter(|url| url.contains("://") && !database.url.has_template());
+        let addressed = url.and_then(|url| url.split(['?', '#']).next()?.rsplit('/').next());
+        if [expected, addressed].contains(&Some(standing)) {
+            let message = format!("`maintenance` of `{}` names the database itself", name.raw.trim());
+            self.error(
+                "runplan::check::maintenance_is_target",
+                name.span,
+                message,
+                "name another database of the server, or remove `maintenance`: then it is `postgres`",
             );
         }
     }

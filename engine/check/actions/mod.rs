@@ -156,7 +156,7 @@ impl Rules<'_, '_> {
             Action::Restore(restore) => self.restore(restore, span),
             Action::Swap(swap) => self.swap(swap),
             Action::Copy(copy) => self.copy(copy, span),
-            Action::Freeze(_) => {}
+            Action::Freeze(freeze) => self.stands_elsewhere(&freeze.database),
             Action::Sql(sql) => self.sql(sql, span),
             Action::Shell(shell) => self.shell(shell, span),
             Action::Http(http) => self.http(http, span),

@@ -38,7 +38,7 @@ record! {
         /// How to reach it: URL or key=value, as libpq reads them; unpooled.
         /// Example: {{ secrets.DATABASE_URL }}
         url: Text,
-        /// The database to stand on while the target itself is renamed.
+        /// The database to stand on while the target itself is renamed: another one of its server.
         /// Example: postgres
         maintenance: Option<String>,
         /// The server it must be.

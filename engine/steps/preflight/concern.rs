@@ -11,8 +11,15 @@ use serde::ser::{SerializeStruct, Serializer};
 /// What the codes begin with.
 const PREFIX: &str = "runplan::preflight::";
 /// What no operator can accept: the run would certainly fail, or harm another one.
-const FINAL: &[&str] =
-    &["target_held", "pooled", "standby", "server_version", "wrong_target", "secret_empty"];
+const FINAL: &[&str] = &[
+    "target_held",
+    "pooled",
+    "standby",
+    "server_version",
+    "wrong_target",
+    "secret_empty",
+    "maintenance_is_target",
+];
 
 /// A reason to think twice, or not to start at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -345,6 +345,21 @@ pub async fn held(world: &World, server: &Server, uses: &[&Use]) -> Found {
             return found;
         }
     };
+    let renamed = steps_that(uses, |what| matches!(what, What::Swap | What::Freeze));
+    if let Some(first) = renamed.first()
+        && settings.database() == server.database()
+    {
+        let message = format!(
+            "{}: `maintenance` names the database itself, which {} cannot close or rename from within",
+            server.name,
+            ids(&renamed)
+        );
+        found.add(
+            Concern::error("maintenance_is_target", message)
+                .step(&first.step)
+                .help("name another database of the server, or remove `maintenance`: then it is `postgres`"),
+        );
+    }
     let own_name = application_name(world, "preflight");
     let what = format!("{} (maintenance)", server.name);
     let Some(standing) = connect(&settings, &own_name, server.limit, &what, &mut found).await else {

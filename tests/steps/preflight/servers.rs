@@ -48,6 +48,22 @@ async fn a_pinned_server_is_compared_and_retargeting_is_said() {
 }
 
 #[tokio::test]
+async fn the_run_stands_on_another_database_than_the_one_it_renames() {
+    let settings = database("preflight_standing").await;
+    let on = |name: &str| format!("databases: {{ app: {{ url: unused, maintenance: {name} }} }}");
+    let all = ask(&swap(&on(settings.database()), &settings).set()).await;
+    let said = one(&all, "maintenance_is_target");
+    assert!(said.message.contains("which switched cannot close or rename from within"), "{said:?}");
+    assert!(said.is_final());
+    let all = ask(&swap(&on("postgres"), &settings).set()).await;
+    assert!(of(&all, "maintenance_is_target").is_empty(), "{}", shown(&all));
+    // Whoever renames nothing may stand there.
+    let plain = plan(&format!("{}\n{CHANGE}", on(settings.database()))).database("app", &settings).set();
+    let all = ask(&plain).await;
+    assert!(all.may_start(), "{}", shown(&all));
+}
+
+#[tokio::test]
 async fn a_plan_that_ran_on_one_server_does_not_run_on_another_by_itself() {
     let settings = database("preflight_seen").await;
     let here = identity::read(&connect(&settings).await).await.unwrap().system_identifier;
