@@ -128,7 +128,8 @@ impl Attempt {
     }
 
     pub fn say(&self, level: Level, message: impl Into<String>) {
-        (self.send)(&self.step.id.value, self.number, Sent::Said { level, message: message.into() });
+        let message = self.clean(message.into());
+        (self.send)(&self.step.id.value, self.number, Sent::Said { level, message });
     }
 
     pub fn progress(&self, doing: &str, done: u64, total: Option<u64>, unit: Unit) {

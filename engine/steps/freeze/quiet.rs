@@ -10,6 +10,7 @@ use super::counters::{Counters, Watch};
 use super::{Freeze, sessions};
 use crate::clock::{self, Stopwatch};
 use crate::plan::action::freeze::Mode;
+use crate::plan::action::notify::Level;
 use crate::postgres::Connection;
 use crate::run::Failure;
 use crate::steps::attempt::{Attempt, Unit};
@@ -22,6 +23,9 @@ use std::time::Duration;
 const ENDING: Duration = Duration::from_secs(20);
 /// How long it is tried when the step has no `timeout`: many times `quiet`, and never less than this.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// After the first word of a writer; each one after it is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 pub struct Quiet<'a> {
     pub attempt: &'a Attempt,
@@ -52,6 +56,7 @@ impl Quiet<'_> {
         let watch = Stopwatch::start();
         let patience = (self.action.quiet.std() * 6).max(PATIENCE);
         let mut ended = 0;
+        let (mut rounds, mut silent_until, mut pause) = (0, Duration::ZERO, FIRST_PAUSE);
         loop {
             ended += self.end_sessions().await?;
             let watched = match self.action.mode {
@@ -65,11 +70,24 @@ impl Quiet<'_> {
                 }
                 Watched::Written { by, ended: more } if watch.elapsed() < patience => {
                     ended += more;
-                    self.attempt
-                        .warn(format!("still written to: {}; its sessions are ended again", by.join(", ")));
+                    if watch.elapsed() >= silent_until {
+                        self.tell(&by, rounds);
+                        silent_until = watch.elapsed() + pause;
+                        pause *= 2;
+                    }
+                    rounds += 1;
                 }
                 Watched::Written { by, .. } => return Err(self.not_quiet(&by).into()),
             }
+        }
+    }
+
+    /// The first time for good, so that it is read once in what is told of the run; then only to whoever watches.
+    fn tell(&self, by: &[String], rounds: u32) {
+        let message = format!("still written to: {}; its sessions are ended again", by.join(", "));
+        match rounds {
+            0 => self.attempt.warn(format!("{message} until nobody writes")),
+            _ => self.attempt.say(Level::Warning, format!("{message}, {rounds} times until now")),
         }
     }
 
