@@ -100,11 +100,22 @@ pub fn passed_over(state: &State) -> impl Iterator<Item = &StepId> {
         .map(|(id, _)| id)
 }
 
+/// Steps whose way back is a message: what they did is still there, and somebody was told.
+fn only_told(state: &State) -> impl Iterator<Item = &StepId> {
+    let told = |id: &StepId| {
+        let undo = state.shape.flow.step(id.as_str()).and_then(|step| step.undo.as_ref());
+        undo.is_some_and(|undo| matches!(undo.action.value, Action::Notify(_)))
+    };
+    let undone = state.entries().filter(|(_, entry)| entry.state == StepState::Undone);
+    undone.map(|(id, _)| id).filter(move |id| told(id))
+}
+
 /// ` except replaced (skipped)`, or nothing: what has to be said wherever a run is called undone.
 pub fn except(state: &State) -> String {
     let passed = passed_over(state).map(|id| format!("{id} (skipped)"));
+    let told = only_told(state).map(|id| format!("{id} (only told)"));
     let names: Vec<String> =
-        passed.chain(doubtful(state).map(|(id, _)| format!("{id} (may have acted)"))).collect();
+        passed.chain(told).chain(doubtful(state).map(|(id, _)| format!("{id} (may have acted)"))).collect();
     if names.is_empty() { String::new() } else { format!(" except {}", names.join(", ")) }
 }
 

@@ -172,7 +172,8 @@ fn by_the_support_and_back_again() {
     railway.state().status = "CRASHED";
     team.does("support").code(4).says("CRASHED");
     assert_eq!((railway.times("volumeInstancePITRRestore"), incident.variables()), (0, vec![NEW.to_owned()]));
-    sandbox.run(&format!("undo {run} --yes --plain")).code(1);
+    let undone = sandbox.run(&format!("undo {run} --yes --plain")).code(1);
+    undone.says("restored-by-runplan and its volume stay on Railway").says("except there (only told)");
     assert_eq!(incident.variables(), [NEW, OLD]);
     assert_eq!(railway.state().invalid, Vec::<String>::new());
 }
@@ -187,6 +188,8 @@ fn undo_says_that_the_new_service_stays() {
     railway.state().status = "CRASHED";
     sandbox.run(&format!("resume {run} --plain")).code(4);
     let undone = sandbox.run(&format!("undo {run} --yes --plain")).code(1);
-    undone.says("restored-by-runplan and its volume stay on Railway");
+    undone
+        .says("restored-by-runplan and its volume stay on Railway")
+        .says("what it did was reversed except restored (only told)");
     assert_eq!(incident.variables(), [NEW, OLD]);
 }
