@@ -8,7 +8,7 @@ use super::state_dir;
 use super::stored::Stored;
 use crate::plan::{Action, RunId};
 use crate::postgres::Programs;
-use crate::run::State;
+use crate::run::{Failure, State};
 use crate::steps::{Inspection, Manifest, Reading, Shelved, Sort, inspect, readable_size, shelf};
 use crate::store::Store;
 use crate::terminal::{self, Screen, Tone};
@@ -69,7 +69,11 @@ impl Backups {
             What::List(places) => {
                 let found = places.found(globals)?;
                 list(screen, &found);
-                Ok(Exit::Done)
+                let is_wrong = |one: &Shelved| {
+                    matches!(one.sort, Sort::Broken(_))
+                        && places.paths.iter().any(|path| one.path.ends_with(path))
+                };
+                Ok(if found.iter().any(is_wrong) { Exit::Failed } else { Exit::Done })
             }
             What::Verify(verify) => {
                 let found = verify.places.found(globals)?;
@@ -89,22 +93,25 @@ impl Places {
         };
         let mut found = Vec::new();
         for path in paths {
-            found.extend(on(&path)?);
+            // What cannot be used is said in its place: the others are wanted all the same.
+            found.extend(
+                on(&path)
+                    .unwrap_or_else(|failure| vec![Shelved { path, bytes: 0, sort: Sort::Broken(failure) }]),
+            );
         }
         Ok(found)
     }
 }
 
 /// A directory of backups, or one backup.
-fn on(path: &Path) -> Result<Vec<Shelved>, Error> {
-    let unready = |failure| Error::Unready { failure };
+fn on(path: &Path) -> Result<Vec<Shelved>, Failure> {
     if !path.is_dir() || path.join("toc.dat").is_file() {
-        let format = crate::steps::recognise(path).map_err(unready)?;
-        let manifest = Manifest::read(path).map_err(unready)?.map(Box::new);
+        let format = crate::steps::recognise(path)?;
+        let manifest = Manifest::read(path)?.map(Box::new);
         let bytes = std::fs::metadata(path).map_or(0, |found| found.len());
         return Ok(vec![Shelved { path: path.to_owned(), bytes, sort: Sort::Backup { format, manifest } }]);
     }
-    shelf(path).map_err(unready)
+    shelf(path)
 }
 
 /// The directories that the runs of this state directory wrote backups to, and `./backups`: those that are there.
@@ -155,9 +162,10 @@ fn list(screen: &Screen, found: &[Shelved]) {
         let rows = here.map(|shelved| {
             let (what, taken, rows, kept) = words(shelved);
             let name = shelved.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            vec![name, what, taken, readable_size(shelved.bytes), rows, kept]
+            let database = shelved.database().unwrap_or_default();
+            vec![name, what, database, taken, readable_size(shelved.bytes), rows, kept]
         });
-        let columns = ["backup", "what", "taken (UTC)", "size", "rows", "kept"];
+        let columns = ["backup", "what", "database", "taken (UTC)", "size", "rows", "kept"];
         screen.text(&terminal::table(screen, &columns, rows.collect::<Vec<_>>()));
     }
 }
@@ -169,15 +177,21 @@ fn words(shelved: &Shelved) -> (String, String, String, String) {
             let seconds = |time: &str| time.get(..19).unwrap_or(time).replace('T', " ");
             let kept =
                 manifest.kept_until.as_deref().map_or_else(none, |at| format!("until {}", seconds(at)));
-            (format.to_string(), seconds(&manifest.taken_at), manifest.rows.to_string(), kept)
+            let what = match manifest.part() {
+                Some(part) => format!("{format}, only {part}"),
+                None => format.to_string(),
+            };
+            (what, seconds(&manifest.taken_at), manifest.rows.to_string(), kept)
         }
-        Sort::Backup { format, manifest: None } => (format!("{format}, no manifest"), none(), none(), none()),
+        Sort::Backup { format, manifest: None } => {
+            (format!("{format}, no manifest: made elsewhere"), none(), none(), none())
+        }
         Sort::Unfinished => ("unfinished".to_owned(), none(), none(), none()),
-        Sort::Broken(failure) => (failure.message.clone(), none(), none(), none()),
+        Sort::Broken(failure) => (fault(shelved, failure), none(), none(), none()),
     }
 }
 
-fn as_json(shelved: &Shelved, proved: Option<&Result<Inspection, crate::run::Failure>>) -> Value {
+fn as_json(shelved: &Shelved, proved: Option<&Result<Inspection, Failure>>) -> Value {
     let (format, manifest, broken) = match &shelved.sort {
         Sort::Backup { format, manifest } => (Some(format.to_string()), manifest.as_deref(), None),
         Sort::Unfinished => (None, None, None),
@@ -186,7 +200,7 @@ fn as_json(shelved: &Shelved, proved: Option<&Result<Inspection, crate::run::Fai
     let state = match (&shelved.sort, proved) {
         (Sort::Unfinished, _) => "unfinished",
         (Sort::Broken(_), _) | (_, Some(Err(_))) => "damaged",
-        (_, Some(Ok(found))) if found.complete => "whole",
+        (_, Some(Ok(found))) if found.manifest.is_some() => "whole",
         (_, Some(Ok(_))) => "readable",
         (_, None) => "not_read",
     };
@@ -201,7 +215,9 @@ fn as_json(shelved: &Shelved, proved: Option<&Result<Inspection, crate::run::Fai
         "kept_until": manifest.and_then(|manifest| manifest.kept_until.clone()),
         "run": manifest.map(|manifest| manifest.run.clone()),
         "step": manifest.map(|manifest| manifest.step.clone()),
-        "database": manifest.map(|manifest| manifest.server.database.clone()),
+        "database": shelved.database(),
+        "by_runplan": manifest.is_some(),
+        "scope": manifest.map(|manifest| manifest.scope.clone()),
         "rows": proof.map(|proof| proof.rows).or_else(|| manifest.map(|manifest| manifest.rows)),
         "tables": proof.map(|proof| proof.tables.len()).or_else(|| manifest.map(|manifest| manifest.tables.len())),
         "sha256": proof.map(|proof| proof.sha256.clone()).or_else(|| manifest.map(|manifest| manifest.sha256.clone())),
@@ -240,23 +256,40 @@ impl Verify {
     }
 }
 
-fn tell(screen: &Screen, shelved: &Shelved, proved: Option<&Result<Inspection, crate::run::Failure>>) {
+fn tell(screen: &Screen, shelved: &Shelved, proved: Option<&Result<Inspection, Failure>>) {
     let paint = screen.paint();
     let path = shelved.path.display();
     let (tone, words) = match proved {
-        Some(Ok(found)) if found.complete => {
-            let tables = found.tables.len();
-            (Tone::Good, format!("whole: {}, {tables} tables, {} rows", found.format, found.rows))
-        }
-        Some(Ok(found)) => (
-            Tone::Caution,
-            format!(
-                "readable to its end ({}, {} rows), but nothing says that this is all",
-                found.format, found.rows
-            ),
-        ),
-        Some(Err(failure)) => (Tone::Bad, failure.message.clone()),
+        Some(Ok(found)) => proof(shelved, found),
+        Some(Err(failure)) => (Tone::Bad, fault(shelved, failure)),
         None => (Tone::Faint, "unfinished: written by a backup that did not end".to_owned()),
     };
     screen.text(&format!("{path}\n    {}\n", paint.of(tone, &words)));
+}
+
+/// What is wrong with it: which one it is was said before.
+fn fault(shelved: &Shelved, failure: &Failure) -> String {
+    let path = format!("{}: ", shelved.path.display());
+    failure.message.strip_prefix(&path).unwrap_or(&failure.message).to_owned()
+}
+
+/// What was proved, and no more. Only a manifest knows every byte.
+fn proof(shelved: &Shelved, found: &Inspection) -> (Tone, String) {
+    let of = shelved.database().map(|database| format!(" of {database}")).unwrap_or_default();
+    let what = format!("{}{of}, {} tables, {} rows", found.format, found.tables.len(), found.rows);
+    match (&found.manifest, found.complete) {
+        (Some(manifest), _) => match manifest.part() {
+            Some(part) => (Tone::Good, format!("whole, of a part ({part}): {what}; run {}", manifest.run)),
+            None => (Tone::Good, format!("whole: {what}; run {}", manifest.run)),
+        },
+        (None, true) => (
+            Tone::Caution,
+            format!(
+                "readable to its end: {what}; no checksum to compare with, for it has no manifest of runplan"
+            ),
+        ),
+        (None, false) => {
+            (Tone::Caution, format!("readable to its end: {what}; but nothing says that this is all"))
+        }
+    }
 }

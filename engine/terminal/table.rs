@@ -5,12 +5,17 @@ use super::paint::Tone;
 use super::screen::Screen;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table};
+use std::io::IsTerminal;
 
 /// A table without lines: columns by two spaces, cells wrapped to the screen. Ids and other words are not: they are copied.
 pub fn table(screen: &Screen, columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     let width = u16::try_from(screen.width).unwrap_or(u16::MAX);
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table.load_style(NOTHING).set_width(width);
+    // A program that reads it wants names whole.
+    if std::io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
     table.set_header(columns);
     // A longer word is broken: the other columns want room too.
     let longest = screen.width * 2 / 5;

@@ -1,7 +1,7 @@
 //! What runs leave behind: listed, read, and removed when its time is over, and never before.
 
 use crate::steps::backup::sample;
-use crate::support::cluster::{connect, shared};
+use crate::support::cluster::{connect, programs, shared};
 use crate::support::sandbox::Sandbox;
 use runplan::postgres::Settings;
 use serde_json::Value;
@@ -63,7 +63,7 @@ fn databases(settings: &Settings) -> Vec<String> {
 
 #[test]
 fn backups_are_listed_and_read_and_a_damaged_one_is_named() {
-    let (_, sandbox) = begin("shelf");
+    let (settings, sandbox) = begin("shelf");
     sandbox.plan(&format!(
         "{HEAD}  - {{ id: saved, backup: {{ database: app, to: backups, format: custom, keep: 7d }} }}\n"
     ));
@@ -74,7 +74,8 @@ fn backups_are_listed_and_read_and_a_damaged_one_is_named() {
     sandbox.run("backups").code(0).says("custom archive").says("foreign.sql").says("until");
     // The foreign one ends without pg_dump's last line.
     let verified = sandbox.run("backups verify").code(1);
-    verified.says("whole: custom archive, 3 tables, 300 rows").says("ends before pg_dump's closing line");
+    let whole = format!("whole: custom archive of {}, 3 tables, 300 rows", settings.database());
+    verified.says(&whole).says("ends before pg_dump's closing line");
     std::fs::remove_file(sandbox.path("backups/foreign.sql")).unwrap();
     sandbox.run("backups verify").code(0);
     let path = saved(&sandbox).remove(0);
@@ -85,7 +86,53 @@ fn backups_are_listed_and_read_and_a_damaged_one_is_named() {
     let json = sandbox.run(&format!("backups verify '{}' --format json", path.display())).code(1).json();
     assert_eq!((&json["damaged"], &json["backups"][0]["state"]), (&1.into(), &"damaged".into()));
     assert_eq!(json["backups"][0]["problem"]["code"], "runplan::archive::damaged");
-    sandbox.run("backups verify nothing-here").code(6).complains("No such file");
+    // What cannot be used does not keep the others from being read.
+    let archive = sandbox.path("foreign.custom");
+    dump_to(&settings, &archive);
+    let verified = sandbox.run("backups verify nothing-here foreign.custom plan.yaml").code(1);
+    let verified = verified
+        .says("No such file")
+        .says(&format!("readable to its end: custom archive of {}, 3 tables, 300 rows", settings.database()))
+        .says("no checksum to compare with");
+    assert!(!verified.stdout.contains("whole"), "{}", verified.stdout);
+    sandbox
+        .run("backups list nothing-here foreign.custom")
+        .code(1)
+        .says("made elsewhere")
+        .says("No such file");
+}
+
+/// As a user would.
+#[allow(clippy::disallowed_methods, reason = "pg_dump is run as a user would run it")]
+fn dump_to(settings: &Settings, path: &Path) {
+    let program = programs().find("pg_dump", 0).unwrap();
+    let variables =
+        settings.client_environment().into_iter().map(|(name, value)| (name, value.expose().to_owned()));
+    let mut command = std::process::Command::new(program.path);
+    let ended = command.arg("-Fc").arg("-f").arg(path).envs(variables).status().unwrap();
+    assert!(ended.success());
+}
+
+/// Of what, and how much of it: also where a program reads the list, which wants names in one piece.
+#[test]
+fn a_partial_backup_is_called_one() {
+    let (settings, sandbox) = begin("a_database_with_a_name_that_is_as_long_as_a_line");
+    sandbox.plan(&format!(
+        "{HEAD}  - {{ id: saved, backup: {{ database: app, to: backups, format: custom, tables: [messages] }} }}\n"
+    ));
+    sandbox.run("plan.yaml").code(0);
+    let name = saved(&sandbox).remove(0).file_name().unwrap().to_string_lossy().into_owned();
+    sandbox.run("backups").code(0).says("only tables: messages").says(settings.database()).says(&name);
+    let run = sandbox.only_run();
+    sandbox
+        .run("backups verify")
+        .code(0)
+        .says("whole, of a part (tables: messages)")
+        .says(&format!("run {run}"));
+    let json = sandbox.run("backups --format json").code(0).json();
+    let one = &json["backups"][0];
+    assert_eq!(one["scope"], serde_json::json!({ "tables": ["messages"] }));
+    assert_eq!((&one["by_runplan"], &one["database"]), (&true.into(), &settings.database().into()));
 }
 
 #[test]

@@ -52,6 +52,16 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Of a backup of some tables or schemas: which. `tables: users, orders`
+    pub fn part(&self) -> Option<String> {
+        let one = |(what, names): (&String, &Value)| {
+            let names = names.as_array().into_iter().flatten().filter_map(Value::as_str);
+            format!("{}: {}", what.replace('_', " "), names.collect::<Vec<_>>().join(", "))
+        };
+        let all: Vec<String> = self.scope.iter().map(one).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
     /// Where the manifest of a backup is.
     pub fn path(backup: &Path) -> PathBuf {
         let mut name = backup.as_os_str().to_owned();

@@ -2,6 +2,7 @@
 //! was left unfinished. Reads only the beginning of each; must never call anything whole that it did not read.
 
 use super::format::{self, Format, Packing};
+use super::header;
 use super::manifest::Manifest;
 use super::unusable;
 use crate::run::Failure;
@@ -19,6 +20,19 @@ pub struct Shelved {
     /// On disk.
     pub bytes: u64,
     pub sort: Sort,
+}
+
+impl Shelved {
+    /// Which database it is of, as its manifest says, or the file of itself.
+    pub fn database(&self) -> Option<String> {
+        match &self.sort {
+            Sort::Backup { manifest: Some(manifest), .. } => Some(manifest.server.database.clone()),
+            Sort::Backup { format, manifest: None } => {
+                header::read(&self.path, *format).map(|origin| origin.database)
+            }
+            Sort::Unfinished | Sort::Broken(_) => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -79,15 +79,14 @@ pub async fn begin(attempt: &Attempt, action: &Restore) -> Result<Outputs, Stop>
         live: live.name.clone(),
         tables: source.tables.as_ref().map_or(source.found.tables.len(), Vec::len),
         taken_at: taken_at(&source),
-        partial: source.tables.is_some() || is_part(&source),
+        partial: source.tables.is_some() || part(&source).is_some(),
         backend: server.backend().clone(),
         token: Some(rand::random_range(TOKENS)),
     };
-    if is_part(&source) {
+    if let Some(part) = part(&source) {
         attempt.warn(format!(
-            "the backup holds a part of {} only ({}): its copy can be looked into and copied from, not swapped in",
+            "the backup holds a part of {} only ({part}): its copy can be looked into and copied from, not swapped in",
             live.name,
-            scope(&source)
         ));
     }
     attempt.note(CHOSEN, json!(chosen)).await?;
@@ -110,20 +109,9 @@ fn taken_at(source: &Source) -> Option<String> {
     source.found.taken_at.clone().or(own)
 }
 
-/// A backup of some tables or schemas.
-fn is_part(source: &Source) -> bool {
-    source.found.manifest.as_ref().is_some_and(|manifest| !manifest.scope.is_empty())
-}
-
-/// `tables: users, orders`.
-fn scope(source: &Source) -> String {
-    let scope = source.found.manifest.iter().flat_map(|manifest| &manifest.scope);
-    let one = |(what, names): (&String, &serde_json::Value)| {
-        let list =
-            names.as_array().map(|names| names.iter().filter_map(|name| name.as_str()).collect::<Vec<_>>());
-        format!("{}: {}", what.replace('_', " "), list.unwrap_or_default().join(", "))
-    };
-    scope.map(one).collect::<Vec<_>>().join("; ")
+/// A backup of some tables or schemas: which.
+fn part(source: &Source) -> Option<String> {
+    source.found.manifest.as_ref().and_then(crate::steps::Manifest::part)
 }
 
 async fn connect(attempt: &Attempt, target: &Target) -> Result<Connection, Stop> {
