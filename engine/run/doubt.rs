@@ -13,6 +13,10 @@ pub const MAY_HAVE_ACTED: &str = "runplan::undo::may_have_acted";
 /// The code of an undo that nobody knows the outcome of.
 pub const UNKNOWN: &str = "runplan::undo::unknown";
 
+/// What a step notes before it sends a statement that builds an index beside the readers of its table: what was there before.
+/// It outlives the attempt, so that the next one knows what this one left.
+pub const INDEX_INTENDED: &str = "index_intended";
+
 /// Why the step may have acted although it is not done; nothing: it is done, or it certainly changed nothing.
 pub fn doubt(step: &Step, entry: &Entry) -> Option<&'static str> {
     match entry.state {
@@ -28,6 +32,9 @@ pub fn doubt(step: &Step, entry: &Entry) -> Option<&'static str> {
         {
             Some("failed, and may have changed something before")
         }
+        StepState::Waiting if may_have_left_an_index(entry) => {
+            Some("was interrupted while it built an index, and may have left an invalid one")
+        }
         _ => None,
     }
 }
@@ -42,10 +49,15 @@ pub fn acted_before_it_failed(step: &Step, entry: &Entry) -> bool {
         }
         Action::Http(_) => matches!(failure.code.as_str(), "runplan::http::answer" | "runplan::http::until"),
         Action::Sql(sql) => {
-            !sql.transaction && entry.facts.iter().any(|fact| fact.name == STATEMENT_INTENDED)
+            let sent = entry.facts.iter().any(|fact| fact.name == STATEMENT_INTENDED);
+            !sql.transaction && (sent || may_have_left_an_index(entry))
         }
         _ => false,
     }
+}
+
+fn may_have_left_an_index(entry: &Entry) -> bool {
+    entry.facts.iter().any(|fact| fact.name == INDEX_INTENDED)
 }
 
 /// The steps in doubt, with why.

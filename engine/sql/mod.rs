@@ -2,6 +2,7 @@
 //! transaction, and whether a dump is what it seems to be. Pure. It must never guess: what cannot be read is
 //! said to be opaque.
 
+mod concurrent;
 mod condition;
 mod cutter;
 mod depth;
@@ -20,6 +21,7 @@ mod split;
 mod tree;
 mod words;
 
+pub use concurrent::{Build, build};
 pub use name::{MAX_IDENTIFIER, Object, unquote};
 pub use read::read;
 pub use script::{

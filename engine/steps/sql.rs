@@ -4,6 +4,7 @@
 mod alone;
 mod isolation;
 mod orphan;
+mod remains;
 pub mod rows;
 mod sent;
 pub mod session;

@@ -365,10 +365,6 @@ impl<'s> Player<'s> {
         self.verdict
             .parked
             .push(format!("{id} failed: {}", step["failure"]["code"].as_str().unwrap_or_default()));
-        // What a statement outside a transaction left behind.
-        if id == "index" && step["failure"]["message"].to_string().contains("already exists") {
-            self.scene.drop_invalid_index();
-        }
         // The proof of the freeze went with the server's counters: the run says so, and that it must begin anew.
         if step["failure"]["code"] == "runplan::swap::unproved" {
             self.is_given_up = true;

@@ -254,14 +254,6 @@ impl Scene {
         kinds
     }
 
-    /// What an author would do about a CREATE INDEX CONCURRENTLY that a crash of the server has ended.
-    pub fn drop_invalid_index(&self) {
-        let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('users_email')";
-        if self.rows(&self.app, valid) == ["f"] {
-            self.rows(&self.app, "DROP INDEX users_email");
-        }
-    }
-
     /// What the program must not leave behind: processes, and sessions of this scene.
     pub fn leftovers(&self) -> Vec<String> {
         let watch = Stopwatch::start();

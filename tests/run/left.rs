@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use runplan::plan::{RunId, StepId};
 use runplan::report;
 use runplan::run::{
-    Actor, Event, Evidence, Failure, Finish, Input, Outcome, Outputs, Post, Record, Resolution, State,
+    Actor, Event, Evidence, Fact, Failure, Finish, Input, Outcome, Outputs, Post, Record, Resolution, State,
     StepState, Why, decide, reversed, way_back,
 };
 use serde_json::json;
@@ -321,6 +321,33 @@ fn a_step_that_failed_after_it_acted_is_asked_about_before_what_came_before_it()
     run.undone("b", fine());
     run.undone("a", fine());
     assert_eq!(reversed(&run.state), "everything it did was reversed");
+}
+
+#[test]
+fn a_step_that_may_have_left_an_invalid_index_is_asked_about_whatever_came_of_it_since() {
+    let step = "  - { id: i, sql: { database: app, transaction: false, statement: \"CREATE INDEX CONCURRENTLY i ON t (a)\", \
+                probe: { sql: SELECT 1, expect: 1 } }, undo: { shell: { argv: [\"true\"], changes: none } } }\n";
+    let id = StepId::new("i");
+    for killed in [true, false] {
+        let mut run = Run::begin(step);
+        let fact = Fact { name: "index_intended".to_owned(), data: json!({}) };
+        run.say(Input::Note { step: id.clone(), attempt: 1, fact });
+        if killed {
+            run.end("i", Outcome::Again("the probe says no".to_owned()));
+        } else {
+            run.end("i", broken("runplan::postgres::lost"));
+            run.say(Input::Resume { attended: false, wait: false });
+        }
+        // The second attempt comes to nothing, and knows what the first began.
+        assert_eq!(run.at("i"), StepState::Running);
+        assert_eq!(run.state.entry(&id).unwrap().facts.len(), 1);
+        let outcome = broken("runplan::postgres::unreachable");
+        run.say(Input::Outcome { step: id.clone(), attempt: 2, outcome });
+        let way = way_back(&run.state, None);
+        assert!(matches!(way.as_slice(), [(one, Some(_))] if **one == id), "{way:?}");
+        run.undo();
+        assert_eq!(run.state.parked, Some(Why::UndoFailed { step: id.clone() }));
+    }
 }
 
 #[test]

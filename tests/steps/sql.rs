@@ -296,6 +296,91 @@ async fn outside_a_transaction_the_probe_decides() {
     drop(look);
 }
 
+const LEFT_OVER: &str = "statement: CREATE UNIQUE INDEX CONCURRENTLY left_over ON t (length(a)), transaction: false,
+    probe: { sql: \"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('left_over')\", expect: true }";
+
+async fn with_twins(stem: &str) -> (Settings, Connection) {
+    let (settings, look) = with_table(stem).await;
+    look.execute("INSERT INTO t VALUES (7, 'x'), (8, 'x')").await.unwrap();
+    (settings, look)
+}
+
+/// The OID and whether it is valid.
+async fn left_over(look: &Connection) -> String {
+    let asked = "SELECT concat(indexrelid, ' ', indisvalid) FROM pg_index WHERE indexrelid = to_regclass('left_over')";
+    look.row_if_any(asked).await.unwrap().map_or_else(String::new, |row| row.text(0).unwrap())
+}
+
+#[tokio::test]
+async fn the_invalid_index_that_an_attempt_left_is_named_and_the_next_attempt_builds_it_again() {
+    let (settings, look) = with_twins("sql_remains").await;
+    let stage = step(LEFT_OVER, &settings);
+    for again in [false, true] {
+        let before = left_over(&look).await;
+        let failure = failed(stage.act("s").await);
+        assert!(failure.message.contains("could not create unique index"), "{again}: {failure:?}");
+        assert!(failure.message.contains("it left the invalid index public.left_over"), "{failure:?}");
+        let help = failure.help.unwrap_or_default();
+        assert!(help.contains("`runplan resume` drops it"), "{help}");
+        assert!(help.contains("DROP INDEX CONCURRENTLY public.left_over"), "{help}");
+        let now = left_over(&look).await;
+        assert!(now.ends_with(" f") && now != before, "it was built again: {before} {now}");
+    }
+    look.execute("DELETE FROM t WHERE id = 8").await.unwrap();
+    // Somebody works on the table: it may be this very index.
+    let other = connect(&settings).await;
+    other.execute("BEGIN; LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE").await.unwrap();
+    let invalid = left_over(&look).await;
+    let (outcome, ()) = tokio::join!(stage.act("s"), async {
+        let asks = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                    AND application_name LIKE 'runplan:%:s' AND query LIKE '%ShareUpdateExclusiveLock%'";
+        while look.one(asks).await.unwrap() == "0" {
+            runplan::clock::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(left_over(&look).await, invalid);
+        other.execute("COMMIT").await.unwrap();
+    });
+    done(outcome);
+    assert!(left_over(&look).await.ends_with(" t"));
+}
+
+#[tokio::test]
+async fn an_invalid_index_that_was_there_before_is_named_and_never_dropped() {
+    let (settings, look) = with_twins("sql_foreign_remains").await;
+    let built = look.execute("CREATE UNIQUE INDEX CONCURRENTLY left_over ON t (length(a))").await;
+    assert!(built.is_err());
+    let foreign = left_over(&look).await;
+    look.execute("DELETE FROM t WHERE id = 8").await.unwrap();
+    let stage = step(LEFT_OVER, &settings);
+    for _ in 0..2 {
+        let failure = failed(stage.act("s").await);
+        assert!(
+            failure.message.contains("before it there was the invalid index public.left_over"),
+            "{failure:?}"
+        );
+        let help = failure.help.unwrap_or_default();
+        assert!(help.starts_with("by hand: DROP INDEX CONCURRENTLY public.left_over"), "{help}");
+        assert_eq!(left_over(&look).await, foreign);
+    }
+    stage.end().await;
+    let lenient = LEFT_OVER.replace("CONCURRENTLY left_over", "CONCURRENTLY IF NOT EXISTS left_over");
+    let failure = failed(once(&lenient, &settings).await);
+    assert_eq!(failure.code, "runplan::sql::invalid_index", "{failure:?}");
+    assert_eq!(left_over(&look).await, foreign);
+}
+
+#[tokio::test]
+async fn what_a_reindex_left_is_named() {
+    let (settings, look) = with_twins("sql_reindex_remains").await;
+    let built = look.execute("CREATE UNIQUE INDEX CONCURRENTLY left_over ON t (length(a))").await;
+    assert!(built.is_err());
+    let fields = "statement: REINDEX INDEX CONCURRENTLY left_over, transaction: false";
+    let failure = failed(once(fields, &settings).await);
+    assert!(failure.message.contains("there is the invalid index public.left_over_ccnew"), "{failure:?}");
+    let help = failure.help.unwrap_or_default();
+    assert!(help.contains("DROP INDEX CONCURRENTLY public.left_over_ccnew"), "{help}");
+}
+
 #[tokio::test]
 async fn an_orphaned_statement_is_over_before_the_probe_is_asked() {
     let (settings, look) = with_table("sql_orphan").await;

@@ -1,5 +1,6 @@
 //! What is known about one step.
 
+use super::super::doubt::INDEX_INTENDED;
 use super::super::event::Event;
 use super::super::input::Resolution;
 use super::super::outcome::{Ask, Evidence, Fact, Failure, Outputs};
@@ -95,7 +96,7 @@ impl Entry {
                 self.attempt_at = Some(record.at);
                 self.finished_at = None;
                 self.is_ahead = false;
-                self.facts.clear();
+                self.facts.retain(|fact| fact.name == INDEX_INTENDED);
                 self.failure = None;
                 self.evidence = None;
                 self.cancelled = false;

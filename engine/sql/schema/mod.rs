@@ -4,7 +4,7 @@
 
 mod canonical;
 mod collector;
-mod cursor;
+pub(super) mod cursor;
 mod difference;
 mod statement;
 mod table;

@@ -6,12 +6,13 @@ use super::super::hold::Hold;
 use super::super::probe::{self, Probed};
 use super::super::targets::Target;
 use super::orphan;
+use super::remains::{self, Intent};
 use super::rows::{self, Rows};
 use super::session::{self, Limits, Trouble};
 use super::text::Statement;
 use crate::clock;
 use crate::plan::action::Sql;
-use crate::postgres::{Backend, Class, Connection, Error, ResultSet};
+use crate::postgres::{Backend, Class, Error, ResultSet};
 use crate::run::{Evidence, Failure, Outcome, Outputs};
 use serde_json::json;
 use std::sync::Arc;
@@ -52,6 +53,10 @@ pub async fn act(
             Ok(types) => types,
             Err(error) => return Outcome::Failed(place.failed(session::failure(&error, &place.to_string()))),
         };
+        let intent = match remains::prepare(attempt, &connection, &statement.sql).await {
+            Ok(intent) => intent,
+            Err(failure) => return Outcome::Failed(place.failed(failure)),
+        };
         let fact = json!({ "statement": at, "backend": connection.backend() });
         if attempt.note(INTENT, fact).await.is_err() {
             return Outcome::Failed(session::cancelled("the run ended before the statement was sent"));
@@ -65,7 +70,16 @@ pub async fn act(
             Err(Trouble::Cancelled(Some(Ok(mut results)))) if at + 1 == statements.len() => {
                 last = Rows::new(results.pop().unwrap_or_default(), &types);
             }
-            Err(trouble) => return unheard(attempt, action, target, &connection, &place, trouble).await,
+            Err(trouble) => {
+                let sent = Sent { place, intent, backend: connection.backend() };
+                return unheard(attempt, action, target, &sent, trouble).await;
+            }
+        }
+        // IF NOT EXISTS takes an invalid one for good.
+        if let Some(intent) = &intent
+            && let Some(failure) = remains::found(&connection, intent).await
+        {
+            return Outcome::Failed(place.failed(failure));
         }
     }
     Outcome::Done(outputs(attempt, &last))
@@ -75,6 +89,13 @@ pub async fn act(
 struct Place {
     at: usize,
     of: usize,
+}
+
+/// A statement that was sent.
+struct Sent<'a> {
+    place: Place,
+    intent: Option<Intent>,
+    backend: &'a Backend,
 }
 
 impl std::fmt::Display for Place {
@@ -114,8 +135,7 @@ async fn unheard(
     attempt: &Attempt,
     action: &Sql,
     target: &Target,
-    connection: &Connection,
-    place: &Place,
+    Sent { place, intent, backend }: &Sent<'_>,
     trouble: Trouble,
 ) -> Outcome {
     let (failure, answered) = match &trouble {
@@ -127,19 +147,23 @@ async fn unheard(
         }
         Trouble::NotSent => (session::cancelled("the statement was not sent"), true),
     };
-    if !answered && let Err(why) = no_longer_running(attempt, target, connection.backend()).await {
+    if !answered && let Err(why) = no_longer_running(attempt, target, backend).await {
         return unknown(&failure.message, why);
     }
     match (&action.probe, answered) {
         (Some(probe), _) => match Box::pin(probe::ask(attempt, probe, Some(&action.database))).await {
             Probed::Took(_) => Outcome::Done(outputs(attempt, &Rows::default())),
-            Probed::Not(_) => Outcome::Failed(place.failed(failure)),
+            Probed::Not(_) => {
+                Outcome::Failed(place.failed(remains::named(attempt, target, intent.as_ref(), failure).await))
+            }
             Probed::Unasked(why) => unknown(&failure.message, why),
         },
-        (None, true) => Outcome::Failed(place.failed(failure.help(
-            "what a statement outside a transaction did before its error may remain (say, an invalid index)",
-        ))),
-        (None, false) => unknown(&failure.message, "there is no `probe` to ask".to_owned()),
+        (None, true) => {
+            let failure = failure
+                .help("what a statement outside a transaction did before its error may remain: look before repeating it");
+            Outcome::Failed(place.failed(remains::named(attempt, target, intent.as_ref(), failure).await))
+        }
+        (None, false) => without_probe(attempt, target, intent.as_ref(), &failure.message).await,
     }
 }
 
@@ -150,6 +174,12 @@ fn was_answered(answer: Option<&Result<Vec<ResultSet>, Error>>) -> bool {
 
 fn unknown(what: &str, why: String) -> Outcome {
     Outcome::Unknown(Evidence::new("whether the statement took effect is not known", [what.to_owned(), why]))
+}
+
+async fn without_probe(attempt: &Attempt, target: &Target, intent: Option<&Intent>, what: &str) -> Outcome {
+    let said = remains::words(attempt, target, intent).await;
+    let said = said.map(|(said, help)| format!("; {said}; {help}")).unwrap_or_default();
+    unknown(what, format!("there is no `probe` to ask{said}"))
 }
 
 /// After a crash: the statement may still be running on the server. It is waited for, then the probe decides.
@@ -167,7 +197,7 @@ pub async fn settle(attempt: &Attempt, action: &Sql, target: &Target) -> Outcome
         return unknown(&message, why);
     }
     let Some(probe) = &action.probe else {
-        return unknown(&message, "there is no `probe` to ask".to_owned());
+        return without_probe(attempt, target, remains::intent(attempt).as_ref(), &message).await;
     };
     match Box::pin(probe::ask(attempt, probe, Some(&action.database))).await {
         Probed::Took(_) => Outcome::Done(outputs(attempt, &Rows::default())),
