@@ -121,7 +121,7 @@ pub async fn run<J: Journal, H: Hands, O: Observer, A: Asker>(
 ) -> Result<State, Error> {
     let (mut delivery, mut observer) = until_still(setup, start).await?;
     delivery.go_on(DELIVERY, &mut observer).await;
-    Ok(delivery.leave(&mut observer).await)
+    Ok(delivery.leave())
 }
 
 /// Drives a run until it is parked or finished; its targets are let go then. What it still has to say is left to whoever
@@ -148,7 +148,7 @@ pub async fn until_still<J: Journal, H: Hands, O: Observer, A: Asker>(
         telling: Telling::default(),
         undo: None,
     };
-    driver.recall();
+    driver.jobs.recall(&driver.state);
     let first = driver.opening(start);
     driver.batch(first, Vec::new()).await?;
     driver.ask_again();
@@ -188,16 +188,6 @@ pub async fn until_still<J: Journal, H: Hands, O: Observer, A: Asker>(
 type Inputs = VecDeque<(Actor, Input)>;
 
 impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
-    /// What the templates of later steps may name, after a resume.
-    fn recall(&self) {
-        for (id, entry) in self.state.entries() {
-            if let Some(results) = self.state.results(id) {
-                self.jobs.hands.learn(id, Some(&results), &entry.outputs);
-            }
-        }
-        self.jobs.hands.tell_run(self.state.run_values(clock::now()));
-    }
-
     fn opening(&mut self, start: Start) -> Inputs {
         let mut inputs = VecDeque::new();
         match start {

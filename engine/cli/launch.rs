@@ -107,7 +107,7 @@ impl Launch<'_> {
         };
         // Nobody waits for a receiver that is slow: the targets are let go, and whoever wants the run gets it.
         if is_told || screen.is_json() {
-            runtime.block_on(delivery.leave(&mut telling::Teller::new(screen, &state)));
+            drop(delivery);
             runtime.shutdown_timeout(PATIENCE);
             // Let go of it, so that whoever reads the summary can act on it at once.
             drop(held);

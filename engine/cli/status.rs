@@ -11,7 +11,7 @@ use super::telling;
 use crate::clock::{self, Timestamp};
 use crate::plan::{RunId, StepId};
 use crate::report::{self, Report, amount};
-use crate::run::{Course, Finish, State, expired_at, standing};
+use crate::run::{Course, Finish, Phase, State, expired_at, standing};
 use crate::store::{Damage, Holder, Store};
 use crate::terminal::{self, Places, Screen, Times, Tone};
 use clap::Args;
@@ -164,8 +164,16 @@ fn show(screen: &Screen, store: &Store, stored: &Stored, holder: Option<&Holder>
     }
     let untold = telling::untold(state);
     if !untold.is_empty() {
-        let words = "Not told yet; whoever takes the run up tries again:";
-        screen.line(&format!("\n{}", screen.paint().of(Tone::Caution, words)));
+        let words = match state.phase {
+            Phase::Finished => {
+                let command = screen.command(&format!("runplan resume {}", state.run));
+                format!("Not told yet; it is told by {command}")
+            }
+            Phase::Forward | Phase::Backward => {
+                "Not told yet; whoever takes the run up tries again:".to_owned()
+            }
+        };
+        screen.line(&format!("\n{}", screen.paint().of(Tone::Caution, &words)));
         untold.iter().for_each(|line| screen.line(&format!("  {line}")));
     }
 }

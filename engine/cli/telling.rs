@@ -10,7 +10,7 @@ use crate::drive::{self, DELIVERY, Delivery, Far, Observer};
 use crate::plan::action::notify::Level;
 use crate::plan::{RunId, StepId};
 use crate::report::tell;
-use crate::run::{Actor, Input, Record, State};
+use crate::run::{Actor, Input, Phase, Record, State};
 use crate::steps::{self, Hands, Progress};
 use crate::store::{Journal, Store};
 use crate::terminal::{Lines, Screen, Tone};
@@ -92,9 +92,6 @@ impl Drop for Teller<'_> {
 
 /// `still telling slack: 2 of 3 done, Ctrl-C leaves it for the next command`
 fn words(far: &Far) -> String {
-    if far.channels.is_empty() {
-        return "still trying messages that steps sent; Ctrl-C gives them up".to_owned();
-    }
     let (names, Far { done, all, .. }) = (far.channels.join(", "), far);
     format!("still telling {names}: {done} of {all} done, Ctrl-C leaves it for the next command")
 }
@@ -109,12 +106,18 @@ pub fn finish<J: Journal, H: Hands>(
     let mut teller = Teller::new(screen, delivery.state());
     let state = runtime.block_on(async {
         delivery.go_on(DELIVERY, &mut teller).await;
-        delivery.leave(&mut teller).await
+        delivery.leave()
     });
     drop(teller);
     let left = untold(&state);
     if !left.is_empty() {
-        screen.remark(&format!("not told yet, whoever takes the run up tries again: {}", left.join("; ")));
+        let how = match state.phase {
+            Phase::Finished => {
+                format!("; told by {}", screen.command(&format!("runplan resume {}", state.run)))
+            }
+            Phase::Forward | Phase::Backward => ", whoever takes the run up tries again".to_owned(),
+        };
+        screen.remark(&format!("not told yet{how}: {}", left.join("; ")));
     }
     state
 }

@@ -25,13 +25,11 @@ pub struct Far {
     /// Messages that were delivered or given up.
     pub done: usize,
     pub all: usize,
-    /// Messages that steps of the plan sent and that are still tried; nobody keeps them.
-    pub of_steps: usize,
 }
 
 impl Far {
     pub fn is_over(&self) -> bool {
-        self.channels.is_empty() && self.of_steps == 0
+        self.channels.is_empty()
     }
 }
 
@@ -49,7 +47,7 @@ impl Telling {
         for untold in &state.untold {
             if self.begun.insert((untold.line, untold.index)) {
                 self.under_way.push((untold.line, untold.index, untold.notice.channel.clone()));
-                jobs.tell(untold);
+                jobs.tell(untold, state);
             }
         }
     }
@@ -77,6 +75,7 @@ impl<J: Journal, H: Hands> Delivery<J, H> {
     pub fn new(state: State, journal: J, hands: H, signals: mpsc::UnboundedReceiver<Stop>) -> Self {
         let (sender, messages) = mpsc::unbounded_channel();
         let jobs = Jobs::new(hands, sender);
+        jobs.recall(&state);
         Self { state, journal, jobs, messages, signals, telling: Telling::default(), is_wanted: false }
     }
 
@@ -87,12 +86,7 @@ impl<J: Journal, H: Hands> Delivery<J, H> {
     pub fn far(&self) -> Far {
         let Telling { under_way, done, .. } = &self.telling;
         let channels: BTreeSet<&String> = under_way.iter().map(|(_, _, channel)| channel).collect();
-        Far {
-            channels: channels.into_iter().cloned().collect(),
-            done: *done,
-            all: done + under_way.len(),
-            of_steps: self.jobs.hands.under_way().saturating_sub(under_way.len()),
-        }
+        Far { channels: channels.into_iter().cloned().collect(), done: *done, all: done + under_way.len() }
     }
 
     /// Delivers for so long at most; whether nothing is under way any more. What people say meanwhile is heard.
@@ -106,17 +100,14 @@ impl<J: Journal, H: Hands> Delivery<J, H> {
                 return self.far().is_over();
             }
             let is_told = self.telling.under_way.is_empty();
-            let flush = self.jobs.hands.flush();
             let mut inputs = VecDeque::new();
-            let mut is_over = false;
             tokio::select! {
                 biased;
                 Some(_) = self.signals.recv() => self.is_wanted = true,
                 Some(message) = self.messages.recv() => self.take(message, &mut inputs, observer),
-                () = flush, if is_told => is_over = true,
+                () = std::future::ready(()), if is_told => {}
                 () = clock::sleep(INBOX.min(left)) => {}
             }
-            // The last words of what was flushed.
             while let Ok(message) = self.messages.try_recv() {
                 self.take(message, &mut inputs, observer);
             }
@@ -124,7 +115,7 @@ impl<J: Journal, H: Hands> Delivery<J, H> {
                 return false;
             }
             self.is_wanted |= self.hear(observer).await;
-            if is_over && self.far().is_over() && self.telling.has_all(&self.state) {
+            if is_told && self.far().is_over() && self.telling.has_all(&self.state) {
                 return true;
             }
         }
@@ -177,15 +168,8 @@ impl<J: Journal, H: Hands> Delivery<J, H> {
         heard.wanted
     }
 
-    /// The end of it: what the channels were not told stays in the outbox, what steps sent is given up.
-    pub async fn leave<O: Observer>(mut self, observer: &mut O) -> State {
-        let of_steps = self.far().of_steps;
-        if of_steps > 0 {
-            let message =
-                "not all messages that steps of the plan sent were delivered when the run was let go";
-            let input = Input::Warning { step: None, message: message.to_owned() };
-            let _ = self.write(VecDeque::from([(Actor::engine(), input)]), observer).await;
-        }
+    /// The end of it: what was not told stays in the outbox.
+    pub fn leave(self) -> State {
         self.state
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::plan::{Duration, StepId};
-use crate::run::{Failure, Occasion, Outcome, Post, State, Untold, handlers_of};
+use crate::run::{Failure, Occasion, Outcome, Post, State, Untold, Words, handlers_of, said_by};
 use crate::steps::{Hands, Job, Sender, Sent, Verb, Work};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -54,6 +54,16 @@ impl<H: Hands> Jobs<H> {
             let _ = out.send(Message::Sent { step: step.clone(), attempt, sent });
         });
         Self { hands, sender, tokens: HashMap::new(), tell }
+    }
+
+    /// What templates may name of a run that was begun before.
+    pub fn recall(&self, state: &State) {
+        for (id, entry) in state.entries() {
+            if let Some(results) = state.results(id) {
+                self.hands.learn(id, Some(&results), &entry.outputs);
+            }
+        }
+        self.hands.tell_run(state.run_values(clock::now()));
     }
 
     /// Where the answer goes to what a prompt asks about an attempt.
@@ -110,12 +120,25 @@ impl<H: Hands> Jobs<H> {
         self.tokens.remove(step);
     }
 
-    /// Tells a channel of the site what it was not told yet.
-    pub fn tell(&self, untold: &Untold) {
-        let Untold { line, occasion, index, notice, .. } = untold;
+    /// Tells people what they were not told yet.
+    pub fn tell(&self, untold: &Untold, state: &State) {
+        let Untold { line, occasion, index, notice, words, .. } = untold;
         // The same name whoever tells it: a receiver that has it already knows it again.
-        let name = format!("notice_{}_{index}_{line}", notice.subject);
-        let work = self.hands.notice(name, notice.clone(), self.tell.clone());
+        let work = match words {
+            Words::Site => {
+                let name = format!("notice_{}_{index}_{line}", notice.subject);
+                self.hands.notice(name, notice.clone(), self.tell.clone())
+            }
+            Words::Step(step, late) => {
+                self.hands.late(step, notice.channel.clone(), (**late).clone(), self.tell.clone())
+            }
+            Words::Handler => {
+                let number = usize::try_from(*index).unwrap_or(usize::MAX);
+                let Some(handler) = handlers_of(state, *occasion).get(number) else { return };
+                let name = format!("{}_handler_{index}_{line}", occasion.word());
+                self.hands.handle(name, handler, self.tell.clone())
+            }
+        };
         let (out, line, occasion, index) = (self.sender.clone(), *line, *occasion, *index);
         tokio::spawn(async move {
             let failure = work.await;
@@ -123,26 +146,26 @@ impl<H: Hands> Jobs<H> {
         });
     }
 
-    /// Runs the plan's handlers of an occasion one after the other. Whether there are any.
+    /// Runs the plan's handlers of an occasion one after the other, without those that only say something: these are in
+    /// the outbox. Whether there are any.
     pub fn handle(&self, occasion: Occasion, state: &State) -> bool {
         let actions = handlers_of(state, occasion);
         let name = occasion.word();
         let seq = state.seq;
-        let works: Vec<Work<Option<Failure>>> = actions
-            .iter()
-            .enumerate()
+        let acting = actions.iter().enumerate().filter(|(_, action)| said_by(action, state).is_none());
+        let works: Vec<(usize, Work<Option<Failure>>)> = acting
             .map(|(index, action)| {
                 let name = format!("{name}_handler_{index}_{seq}");
-                self.hands.handle(name, action, self.tell.clone())
+                (index, self.hands.handle(name, action, self.tell.clone()))
             })
             .collect();
         let count = works.len();
         let out = self.sender.clone();
         tokio::spawn(async move {
-            for (index, work) in works.into_iter().enumerate() {
+            for (number, (index, work)) in works.into_iter().enumerate() {
                 let failure = work.await;
                 let index = u32::try_from(index).unwrap_or(u32::MAX);
-                let last = usize::try_from(index).is_ok_and(|index| index + 1 == count);
+                let last = number + 1 == count;
                 let _ = out.send(Message::Handled { occasion, index, failure, last });
             }
         });

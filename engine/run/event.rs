@@ -321,6 +321,8 @@ pub enum Occasion {
     Deadline,
     /// An approval went past those who should have given it.
     BreakGlass,
+    /// A step has said it, and went on before it was delivered.
+    Step,
 }
 
 impl Occasion {
@@ -333,6 +335,7 @@ impl Occasion {
             Self::Finished => "finished",
             Self::Deadline => "deadline",
             Self::BreakGlass => "break_glass",
+            Self::Step => "step",
         }
     }
 }

@@ -53,4 +53,4 @@ pub use shape::{Shape, loaded};
 pub use signature::{Fault, NAMESPACE, Signed, Signer};
 pub use state::{Decision, Entry, Moved, Phase, State};
 pub use transition::{Impossible, StepState};
-pub use untold::{Untold, handlers_of};
+pub use untold::{LATE, Late, Untold, Words, handlers_of, said_by};

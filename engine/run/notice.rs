@@ -13,7 +13,7 @@ use crate::plan::{Name, Text};
 pub struct Notice {
     pub channel: String,
     /// What happened, in one word.
-    pub subject: &'static str,
+    pub subject: String,
     /// The same in the site file's words; None: it is told whoever wants to hear of it.
     pub occasion: Option<site::Occasion>,
     pub level: Loud,
@@ -49,7 +49,7 @@ pub fn notices(state: &State, occasion: Occasion) -> Vec<Notice> {
     channels
         .map(|(name, channel)| Notice {
             channel: name.value.clone(),
-            subject: kind.map_or(occasion.word(), site::Occasion::word),
+            subject: kind.map_or(occasion.word(), site::Occasion::word).to_owned(),
             occasion: kind,
             level,
             template: channel.message.clone().filter(|_| kind.is_some()),
@@ -81,6 +81,8 @@ fn kind(occasion: Occasion) -> (Option<site::Occasion>, Loud) {
         Occasion::Finished => (Some(site::Occasion::Done), Loud::Info),
         Occasion::Deadline => (Some(site::Occasion::Deadline), Loud::Critical),
         Occasion::BreakGlass => (None, Loud::Critical),
+        // What a step says is no notice of the site.
+        Occasion::Step => (None, Loud::Info),
     }
 }
 
@@ -150,6 +152,7 @@ fn words(state: &State, site: &Site, occasion: Occasion) -> String {
             }
             lines.push(format!("runplan status {run}"));
         }
+        Occasion::Step => {}
         Occasion::Parked | Occasion::Failed => match (&state.parked, state.result) {
             (Some(why), _) => {
                 lines.push(format!("{run} stands still: {}", why.words()));

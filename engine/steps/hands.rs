@@ -5,7 +5,7 @@ use super::world::World;
 use crate::clock::Timestamp;
 use crate::plan::action::Notify;
 use crate::plan::{Action, Bare, Sp, Step, StepId, expand};
-use crate::run::{Fact, Failure, Notice, Outcome, Outputs};
+use crate::run::{Fact, Failure, Late, Notice, Outcome, Outputs};
 use serde_json::Value;
 use std::future::Future;
 use std::pin::Pin;
@@ -53,13 +53,10 @@ pub trait Hands {
         let _ = (name, notice, send);
         Box::pin(async { None })
     }
-    /// Waits for the messages that are still under way.
-    fn flush(&self) -> Work<()> {
-        Box::pin(async {})
-    }
-    /// How many messages are under way.
-    fn under_way(&self) -> usize {
-        0
+    /// Tells a channel what a step said and did not wait for.
+    fn late(&self, step: &StepId, channel: String, late: Late, send: Sender) -> Work<Option<Failure>> {
+        let _ = (step, channel, late, send);
+        Box::pin(async { None })
     }
     /// The run is over: lets go of the targets. What could not be done, in words.
     fn release(&self) -> Work<Vec<String>>;
@@ -97,6 +94,9 @@ impl Hands for Arc<World> {
         let step = expand::step_of(StepId::new(name), crate::plan::Span::default(), action);
         let attempt = self.attempt(job_of(step, send));
         Box::pin(async move {
+            if let (Action::Notify(notify), None) = (&attempt.step.action.value, &attempt.world.rehearsal) {
+                return super::notify::handler(&attempt, notify).await;
+            }
             // Whatever became of the targets: people are told.
             match super::act(&attempt).await {
                 Outcome::Done(_) | Outcome::Skipped(_) => None,
@@ -112,21 +112,13 @@ impl Hands for Arc<World> {
     }
 
     fn notice(&self, name: String, notice: Notice, send: Sender) -> Work<Option<Failure>> {
-        let span = crate::plan::Span::default();
-        let action = Sp::new(Action::Notify(Notify::made()), span);
-        let bare = Bare { timeout: None, retry: None, action };
-        let step = expand::step_of(StepId::new(name), span, &bare);
-        let attempt = self.attempt(job_of(step, send));
+        let attempt = self.attempt(job_of(speaker(StepId::new(name)), send));
         Box::pin(async move { super::notify::notice(&attempt, &notice).await })
     }
 
-    fn flush(&self) -> Work<()> {
-        let world = self.clone();
-        Box::pin(async move { world.courier.idle().await })
-    }
-
-    fn under_way(&self) -> usize {
-        self.courier.under_way()
+    fn late(&self, step: &StepId, channel: String, late: Late, send: Sender) -> Work<Option<Failure>> {
+        let attempt = self.attempt(job_of(speaker(step.clone()), send));
+        Box::pin(async move { super::notify::late(&attempt, &channel, late).await })
     }
 
     fn release(&self) -> Work<Vec<String>> {
@@ -163,6 +155,13 @@ impl World {
             send: job.send,
         }
     }
+}
+
+/// A step that only says something.
+fn speaker(name: StepId) -> Step {
+    let span = crate::plan::Span::default();
+    let action = Sp::new(Action::Notify(Notify::made()), span);
+    expand::step_of(name, span, &Bare { timeout: None, retry: None, action })
 }
 
 /// What is done beside the graph: nothing of it was done before, and nobody cancels it.

@@ -16,10 +16,10 @@ use crate::plan::action::Notify;
 use crate::plan::action::notify::Level;
 use crate::plan::site::ChannelType;
 use crate::plan::{Text, template};
-use crate::run::{Failure, Notice, Outcome, Outputs, placed};
+use crate::run::{Failure, LATE, Late, Notice, Outcome, Outputs, placed};
 use deliver::Lost;
 use message::Message;
-use serde_json::Map;
+use serde_json::{Map, json};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -55,10 +55,17 @@ pub async fn act(attempt: &Attempt, action: &Notify) -> Outcome {
     let mut outputs = Outputs::new();
     outputs.insert("delivered".to_owned(), (lost.is_empty() && late.is_empty()).into());
     if !late.is_empty() {
-        let (late, seconds) = (late.join(", "), PATIENCE.as_secs());
+        let Message { level, text, details, key, .. } = message;
         attempt.warn(format!(
-            "no answer of {late} within {seconds} s: the run goes on, the message is still tried"
+            "no answer of {} within {} s: the run goes on, the message is still tried",
+            late.join(", "),
+            PATIENCE.as_secs()
         ));
+        let late = Late { channels: late, level, text, details, key };
+        // Whoever takes the run up after a crash tells it. The driver is gone: so does the step's next attempt.
+        if attempt.note(LATE, json!(late)).await.is_err() {
+            return Outcome::Failed(Failure::new("runplan::notify::undelivered", "the run is ending"));
+        }
     }
     if lost.is_empty() {
         return Outcome::Done(outputs);
@@ -71,12 +78,42 @@ pub async fn act(attempt: &Attempt, action: &Notify) -> Outcome {
     Outcome::Done(outputs)
 }
 
+/// Says what a handler of the plan says, however long it takes: nothing waits for it.
+pub async fn handler(attempt: &Attempt, action: &Notify) -> Option<Failure> {
+    let message = match message(attempt, action).await {
+        Ok(message) => message,
+        Err(failure) => return Some(failure),
+    };
+    let channels: Vec<&str> = action.channels.iter().map(|channel| channel.value.as_str()).collect();
+    told(attempt, &channels, &message).await
+}
+
+/// Tells a channel what a step said.
+pub async fn late(attempt: &Attempt, channel: &str, late: Late) -> Option<Failure> {
+    let Late { level, text, details, key, .. } = late;
+    // While the step's word of it became durable.
+    if attempt.world.courier.has_delivered(channel, &key) {
+        return None;
+    }
+    told(attempt, &[channel], &Message { level, text, details, key, ..blank(attempt) }).await
+}
+
+/// What became of a message that is waited for, whatever it takes.
+async fn told(attempt: &Attempt, channels: &[&str], message: &Message) -> Option<Failure> {
+    let arrivals = tell(attempt, channels, message, None).await;
+    let lost = channels.iter().zip(arrivals).filter_map(|(channel, arrival)| match arrival {
+        Arrival::Lost(lost) => Some((format!("{channel}: {}", lost.why), lost.again)),
+        Arrival::Delivered | Arrival::StillTried => None,
+    });
+    let (why, again): (Vec<String>, Vec<bool>) = lost.unzip();
+    (!why.is_empty()).then(|| Failure {
+        permanent: !again.contains(&true),
+        ..Failure::new("runplan::notify::undelivered", why.join("; "))
+    })
+}
+
 /// Tells a channel of the site what happened, however long it takes: nothing waits for it.
 pub async fn notice(attempt: &Attempt, notice: &Notice) -> Option<Failure> {
-    let failed = |lost: Lost| Failure {
-        permanent: !lost.again,
-        ..Failure::new("runplan::notify::undelivered", format!("{}: {}", notice.channel, lost.why))
-    };
     let text = match &notice.template {
         Some(text) => match rendered(attempt, text).await {
             Ok(text) => text,
@@ -87,7 +124,7 @@ pub async fn notice(attempt: &Attempt, notice: &Notice) -> Option<Failure> {
             attempt.world.secrets.redactor().clean(&text)
         }
     };
-    let subject = notice.subject.to_owned();
+    let subject = notice.subject.clone();
     let run = attempt.world.run.as_str();
     let message = Message {
         // The same thing may happen twice in a run: two approvals are two messages.
@@ -99,11 +136,7 @@ pub async fn notice(attempt: &Attempt, notice: &Notice) -> Option<Failure> {
         occasion: notice.occasion,
         ..blank(attempt)
     };
-    let arrivals = tell(attempt, &[&notice.channel], &message, None).await;
-    arrivals.into_iter().find_map(|arrival| match arrival {
-        Arrival::Lost(lost) => Some(failed(lost)),
-        Arrival::Delivered | Arrival::StillTried => None,
-    })
+    told(attempt, &[&notice.channel], &message).await
 }
 
 fn blank(attempt: &Attempt) -> Message {
@@ -150,7 +183,7 @@ async fn tell(
                 attempt.say(message.level, message.whole());
                 return None;
             }
-            Some(attempt.world.courier.send(attempt, channel, message.clone()))
+            Some(attempt.world.courier.send(&attempt.world, channel, message.clone()))
         })
         .collect();
     let mut arrivals = Vec::new();

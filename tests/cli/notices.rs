@@ -204,7 +204,8 @@ fn a_dead_receiver_holds_up_nothing_and_a_late_failure_is_told() {
     let ran = started.wait().code(0);
     let text = format!("{}{}", ran.stdout, ran.stderr);
     assert!(text.contains("the run goes on, the message is still tried"), "{text}");
-    assert!(text.contains("the notification was not delivered"), "{text}");
+    assert!(text.contains("not delivered to hook: "), "{text}");
+    assert!(text.contains("not told yet; told by runplan resume plan-"), "{text}");
     assert!(!text.contains("secret-part"), "{text}");
 }
 
@@ -256,7 +257,8 @@ fn a_rehearsal_is_nobodys_incident() {
         &site("  hook: { type: webhook, url: \"{{ secrets.HOOK }}\", events: [start, done] }"),
     );
     sandbox.plan(
-        "rehearsal: { stand_ins: [] }\nsteps:\n  - { id: told, notify: { channels: [hook], message: m } }\n",
+        "rehearsal: { stand_ins: [] }\nsteps:\n  - { id: told, notify: { channels: [hook], message: m } }\n\
+         handlers: { finished: [ { notify: { channels: [hook], message: m } } ] }\n",
     );
     sandbox.run("rehearse plan.yaml").code(0);
     assert!(told(&server).is_empty(), "{:?}", told(&server));
@@ -349,6 +351,80 @@ fn what_was_left_undelivered_is_told_once_by_the_next_command() {
     assert_eq!(status["untold"], json!([]));
     sandbox.run("resume").code(0).says("Done after");
     assert_eq!(told(&server).len(), after.len(), "once");
+}
+
+/// Kills it when the receiver has heard of it, and says what the run has yet to say.
+fn killed(sandbox: &Sandbox, server: &Server, is_ready: impl Fn(&Sandbox) -> bool) -> String {
+    let started = sandbox.start("plan.yaml --reason r --wait");
+    sandbox.until("it is tried and not delivered", |sandbox| !told(server).is_empty() && is_ready(sandbox));
+    started.signal(Signal::KILL);
+    drop(started);
+    sandbox.run("status").code(0).says("Not told yet").stdout
+}
+
+#[test]
+fn what_a_step_had_not_delivered_when_its_process_was_killed_is_told_once_by_the_next() {
+    let (awake, server, sandbox) = asleep("done");
+    sandbox.plan(
+        "title: t\nseverity: critical\nsteps:\n  \
+         - { id: tell, notify: { channels: [hook], message: \"swap at {{ run.id }}\", details: { who: ann } } }\n  \
+         - { id: go, needs: [tell], approve: { message: \"Swap it?\" } }\n",
+    );
+    let left = killed(&sandbox, &server, |sandbox| sandbox.run("status").stdout.contains("go: Swap it?"));
+    assert!(left.contains("hook: tell of"), "{left}");
+    awake.store(true, Ordering::SeqCst);
+    sandbox.run("approve plan go").code(0).says("told: hook");
+    let steps = |server: &Server| -> Vec<Asked> {
+        told(server).into_iter().filter(|one| one.body.contains("swap at")).collect()
+    };
+    let all = steps(&server);
+    let last = all.last().unwrap();
+    assert!(last.body.contains(&sandbox.only_run()) && last.body.contains("ann"), "{last:?}");
+    assert!(all.iter().all(|one| one.header("idempotency-key") == last.header("idempotency-key")), "{all:?}");
+    sandbox.run("resume").code(0).says("Done after");
+    assert_eq!(steps(&server).len(), all.len(), "once");
+    assert_eq!(sandbox.run("status --format json").json()["untold"], json!([]));
+}
+
+#[test]
+fn what_a_plan_says_at_the_end_outlives_its_process() {
+    let (awake, server, sandbox) = asleep("failed");
+    sandbox.plan(
+        "title: t\nseverity: critical\nsteps:\n  \
+         - { id: made, shell: { run: 'echo forty-two', repeatable: true, changes: none } }\n\
+         handlers:\n  finished:\n    \
+         - { notify: { channels: [hook], message: \"{{ run.id }} made {{ steps.made.stdout | default('nothing') }}\" } }\n",
+    );
+    let left = killed(&sandbox, &server, |sandbox| sandbox.run("status").stdout.contains("Done after"));
+    let run = sandbox.only_run();
+    assert!(left.contains("hook: finished of") && left.contains(&format!("runplan resume {run}")), "{left}");
+    awake.store(true, Ordering::SeqCst);
+    sandbox.run(&format!("resume {run}")).says("told: hook");
+    let all = told(&server);
+    let last = all.last().unwrap();
+    assert!(last.body.contains(&format!("{run} made forty-two")), "{last:?}");
+    assert!(all.iter().all(|one| one.header("idempotency-key") == last.header("idempotency-key")), "{all:?}");
+    assert_eq!(sandbox.run("status --format json").json()["untold"], json!([]));
+}
+
+#[test]
+fn a_slow_receiver_that_takes_it_after_all_gets_it_once() {
+    let slow = Server::start(|asked| {
+        // Longer than a step waits, shorter than a try.
+        if asked.method == "POST" {
+            runplan::clock::block(Duration::from_secs(7));
+        }
+        Some((200, "ok".to_owned()))
+    });
+    let sandbox = Sandbox::new().variable("HOOK", &slow.url).variable("KEY", "x-long-enough");
+    sandbox.write(
+        "runplan.yaml",
+        &site("  hook: { type: webhook, url: \"{{ secrets.HOOK }}\", events: [failed] }"),
+    );
+    sandbox.plan("steps:\n  - { id: told, notify: { channels: [hook], message: m } }\n");
+    sandbox.run("plan.yaml --yes").code(0).complains("still telling hook");
+    assert_eq!(told(&slow).len(), 1);
+    assert_eq!(sandbox.run("status --format json").json()["untold"], json!([]));
 }
 
 #[test]

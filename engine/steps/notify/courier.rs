@@ -5,121 +5,124 @@
 use super::deliver::{Lost, deliver};
 use super::message::Message;
 use crate::clock::{self, Stopwatch};
-use crate::steps::attempt::Attempt;
 use crate::steps::world::World;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// More than this is not put into one message.
 const MOST_JOINED: usize = 20;
 
-/// A message on its way, and who is told what became of it.
-struct Letter {
-    message: Message,
-    reply: oneshot::Sender<Result<(), Lost>>,
-    /// Told when nobody waits for the reply any more.
-    sender: Attempt,
+type Reply = oneshot::Sender<Result<(), Lost>>;
+/// What has a channel and a key is the same message, whoever sends it.
+type Known = (String, String);
+
+/// What this process knows of a message.
+enum Fate {
+    /// It is waited for by these.
+    UnderWay(Vec<Reply>),
+    Delivered,
 }
 
 /// All queues of a run.
 #[derive(Default)]
 pub struct Courier {
-    queues: Mutex<HashMap<String, mpsc::UnboundedSender<Letter>>>,
-    under_way: Arc<AtomicUsize>,
-    arrived: Arc<Notify>,
+    queues: Mutex<HashMap<String, mpsc::UnboundedSender<Message>>>,
+    fates: Arc<Mutex<HashMap<Known, Fate>>>,
 }
 
 impl Courier {
-    /// Puts a message into a channel's queue; the reply comes when it was delivered or given up.
+    /// Whether this process delivered that.
+    pub fn has_delivered(&self, channel: &str, key: &str) -> bool {
+        let known = (channel.to_owned(), key.to_owned());
+        let fates = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(fates.get(&known), Some(Fate::Delivered))
+    }
+
+    /// Puts a message into a channel's queue; the reply comes when it was delivered or given up. One that is under way is
+    /// not sent a second time.
     pub fn send(
         &self,
-        attempt: &Attempt,
+        world: &Arc<World>,
         channel: &str,
         message: Message,
     ) -> oneshot::Receiver<Result<(), Lost>> {
         let (reply, replied) = oneshot::channel();
-        self.under_way.fetch_add(1, Ordering::SeqCst);
-        let letter = Letter { message, reply, sender: attempt.clone() };
+        let known = (channel.to_owned(), message.key.clone());
+        match self.fates.lock().unwrap_or_else(PoisonError::into_inner).entry(known) {
+            Entry::Occupied(mut found) => match found.get_mut() {
+                Fate::UnderWay(replies) => {
+                    replies.push(reply);
+                    return replied;
+                }
+                again @ Fate::Delivered => *again = Fate::UnderWay(vec![reply]),
+            },
+            Entry::Vacant(place) => drop(place.insert(Fate::UnderWay(vec![reply]))),
+        }
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue =
-            queues.entry(channel.to_owned()).or_insert_with(|| self.open(&attempt.world, channel.to_owned()));
+        let queue = queues.entry(channel.to_owned()).or_insert_with(|| self.open(world, channel.to_owned()));
         // The queue's task ends only with the process.
-        let _ = queue.send(letter);
+        let _ = queue.send(message);
         replied
     }
 
-    fn open(&self, world: &Arc<World>, channel: String) -> mpsc::UnboundedSender<Letter> {
-        let (sender, letters) = mpsc::unbounded_channel();
+    fn open(&self, world: &Arc<World>, channel: String) -> mpsc::UnboundedSender<Message> {
+        let (sender, messages) = mpsc::unbounded_channel();
         // Weak: the world owns the courier, and the courier's tasks must not keep it.
         let world = Arc::downgrade(world);
-        let (under_way, arrived) = (self.under_way.clone(), self.arrived.clone());
+        let fates = self.fates.clone();
         tokio::spawn(async move {
-            let mut queue = Queue { channel, letters, last: None };
-            while let Some(letters) = queue.next(&world).await {
-                let count = letters.len();
-                queue.deliver(letters, &world).await;
-                under_way.fetch_sub(count, Ordering::SeqCst);
-                arrived.notify_waiters();
+            let mut queue = Queue { channel, messages, last: None };
+            while let Some(messages) = queue.next(&world).await {
+                let keys: Vec<String> = messages.iter().map(|message| message.key.clone()).collect();
+                let Some(result) = queue.deliver(messages, &world).await else { return };
+                let mut fates = fates.lock().unwrap_or_else(PoisonError::into_inner);
+                for known in keys.into_iter().map(|key| (queue.channel.clone(), key)) {
+                    let before = match result {
+                        Ok(()) => fates.insert(known, Fate::Delivered),
+                        Err(_) => fates.remove(&known),
+                    };
+                    let Some(Fate::UnderWay(replies)) = before else { continue };
+                    // Whoever does not wait any more finds it in the outbox.
+                    replies.into_iter().for_each(|reply| drop(reply.send(result.clone())));
+                }
             }
         });
         sender
-    }
-
-    /// How many messages are under way.
-    pub fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::SeqCst)
-    }
-
-    /// Waits until nothing is under way any more.
-    pub async fn idle(&self) {
-        loop {
-            let arrived = self.arrived.notified();
-            if self.under_way.load(Ordering::SeqCst) == 0 {
-                return;
-            }
-            arrived.await;
-        }
     }
 }
 
 struct Queue {
     channel: String,
-    letters: mpsc::UnboundedReceiver<Letter>,
+    messages: mpsc::UnboundedReceiver<Message>,
     /// Since the last delivery.
     last: Option<Stopwatch>,
 }
 
 impl Queue {
-    /// The next letters that go out together, when the channel's pace allows it.
-    async fn next(&mut self, world: &std::sync::Weak<World>) -> Option<Vec<Letter>> {
-        let mut found = vec![self.letters.recv().await?];
+    /// The next messages that go out together, when the channel's pace allows it.
+    async fn next(&mut self, world: &Weak<World>) -> Option<Vec<Message>> {
+        let mut found = vec![self.messages.recv().await?];
         let pace = world.upgrade().and_then(|world| pace(&world, &self.channel)).unwrap_or(Duration::ZERO);
         let since = self.last.as_ref().map_or(pace, Stopwatch::elapsed);
         if since < pace {
             clock::sleep(pace.saturating_sub(since)).await;
             while found.len() < MOST_JOINED
-                && let Ok(letter) = self.letters.try_recv()
+                && let Ok(message) = self.messages.try_recv()
             {
-                found.push(letter);
+                found.push(message);
             }
         }
         self.last = Some(Stopwatch::start());
         Some(found)
     }
 
-    async fn deliver(&self, letters: Vec<Letter>, world: &std::sync::Weak<World>) {
-        let (messages, rest): (Vec<_>, Vec<_>) =
-            letters.into_iter().map(|letter| (letter.message, (letter.reply, letter.sender))).unzip();
-        let (Some(world), Some(message)) = (world.upgrade(), Message::joined(messages)) else { return };
-        let result = deliver(&world, &self.channel, &message).await;
-        for (reply, sender) in rest {
-            if let Err(Err(lost)) = reply.send(result.clone()) {
-                sender.warn(format!("the notification was not delivered: {}: {}", self.channel, lost.why));
-            }
-        }
+    /// None: the run is over.
+    async fn deliver(&self, messages: Vec<Message>, world: &Weak<World>) -> Option<Result<(), Lost>> {
+        let (world, message) = (world.upgrade()?, Message::joined(messages)?);
+        Some(deliver(&world, &self.channel, &message).await)
     }
 }
 
