@@ -84,6 +84,9 @@ fn visible(args: Vec<OsString>) -> ExitCode {
     match Cli::try_parse_from(bare::with_command(args)) {
         Ok(cli) => {
             let screen = Screen::new(cli.globals.look());
+            if terminal::mend() {
+                screen.remark("a killed runplan had left this terminal without an echo; it is as before");
+            }
             match cli.command.run(&screen, &cli.globals) {
                 Ok(exit) => exit.into(),
                 Err(error) => {

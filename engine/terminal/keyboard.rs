@@ -100,6 +100,21 @@ impl Drop for Keyboard {
     }
 }
 
+/// Gives a terminal its echo and its lines again that a process of ours had no time to give back: it was killed at a question.
+/// Whether it did.
+pub fn mend() -> bool {
+    let stdin = std::io::stdin();
+    let Ok(mut modes) = tcgetattr(&stdin) else { return false };
+    let ours = LocalModes::ICANON | LocalModes::ECHO | LocalModes::IEXTEN;
+    // Nobody else leaves the signals, and takes just these three.
+    let is_left = !modes.local_modes.intersects(ours) && modes.local_modes.contains(LocalModes::ISIG);
+    if !is_left || !is_in_front() {
+        return false;
+    }
+    modes.local_modes |= ours;
+    tcsetattr(&stdin, OptionalActions::Now, &modes).is_ok()
+}
+
 /// In the background whoever reads from the terminal, or changes it, is stopped.
 fn is_in_front() -> bool {
     tcgetpgrp(std::io::stdin()).map_or(true, |foreground| foreground == getpgrp())

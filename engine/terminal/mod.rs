@@ -37,6 +37,7 @@ pub use asking::{ask_value, confirm};
 pub use diagnostics::{error, findings, findings_json, findings_list};
 pub use drawing::{Canvas, draw};
 pub use gauge::Gauge;
+pub use keyboard::mend;
 pub use line::Lines;
 pub use paint::{Paint, Tone};
 pub use preflighted::{concerns, preflight};

@@ -105,7 +105,7 @@ fn session(sandbox: &Sandbox, line: &str) -> Child {
     let mut command = Command::new("script");
     sandbox.surround(&mut command);
     command.env("TERM", "xterm-256color").current_dir(sandbox.path(""));
-    let line = format!("exec {} {line}", crate::support::cluster::RUNPLAN);
+    let line = line.replace("runplan", crate::support::cluster::RUNPLAN);
     command.args(["--quiet", "--flush", "--command", &line, "/dev/null"]).stdin(Stdio::piped());
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
@@ -113,7 +113,7 @@ fn session(sandbox: &Sandbox, line: &str) -> Child {
 #[test]
 fn a_lost_login_session_parks_the_run_when_its_step_has_finished() {
     let sandbox = gated("");
-    let mut session = session(&sandbox, "plan.yaml");
+    let mut session = session(&sandbox, "exec runplan plan.yaml");
     begun(&sandbox);
     // The terminal is gone from here on: nothing can be read or written.
     kill_process(Pid::from_child(&session), Signal::KILL).unwrap();
@@ -128,7 +128,7 @@ fn a_lost_login_session_parks_the_run_when_its_step_has_finished() {
 fn a_login_session_lost_at_a_question_answers_nothing() {
     let sandbox = Sandbox::new();
     sandbox.plan("steps:\n  - { id: one, approve: { message: \"Begin?\" } }\n");
-    let mut session = session(&sandbox, "plan.yaml");
+    let mut session = session(&sandbox, "exec runplan plan.yaml");
     sandbox.until("the question", |sandbox| {
         sandbox.exists("runplan/runs") && sandbox.run("status plan --format json").stdout.contains("awaiting")
     });
@@ -138,6 +138,48 @@ fn a_login_session_lost_at_a_question_answers_nothing() {
     assert_eq!(sandbox.step("one"), "awaiting_approval");
     sandbox.run("approve plan one").code(0);
     sandbox.run("resume").code(0);
+}
+
+#[test]
+fn a_terminal_that_a_kill_left_without_an_echo_has_it_again_with_the_next_command() {
+    let sandbox = Sandbox::new();
+    sandbox.plan("steps:\n  - { id: one, approve: { message: \"Begin?\" } }\n");
+    let line = "runplan plan.yaml; stty -a > before; runplan runs 2> said; stty -a > after; runplan runs 2> again; \
+                touch over";
+    let mut session = session(&sandbox, line);
+    sandbox.until("the question", |sandbox| {
+        sandbox.exists("runplan/runs") && sandbox.run("status plan --format json").stdout.contains("awaiting")
+    });
+    let held = sandbox.run("status plan --format json").json()["held_by"].as_str().unwrap().to_owned();
+    let pid = held.split(' ').nth(1).unwrap().parse().unwrap();
+    // The echo goes when the question stands there, which no line of the journal says.
+    let stat = || std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/stat")).unwrap_or_default();
+    sandbox.until("the run waits on its terminal", |_| is_raw(&stat()));
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    sandbox.until("the commands after it", |sandbox| sandbox.exists("over"));
+    session.wait().unwrap();
+    for word in ["-echo ", "-icanon "] {
+        assert!(sandbox.read("before").contains(word), "{}", sandbox.read("before"));
+        assert!(!sandbox.read("after").contains(word), "{}", sandbox.read("after"));
+    }
+    assert!(
+        sandbox.read("said").contains("had left this terminal without an echo"),
+        "{}",
+        sandbox.read("said")
+    );
+    assert_eq!(sandbox.read("again"), "");
+    sandbox.run("approve plan one").code(0);
+    sandbox.run("resume").code(0);
+}
+
+/// Whether the terminal of a process, given its `stat`, gives key by key.
+fn is_raw(stat: &str) -> bool {
+    let number: u32 =
+        stat.rsplit(')').next().and_then(|rest| rest.split(' ').nth(5)?.parse().ok()).unwrap_or_default();
+    let minor = (number & 0xff) | ((number >> 12) & 0xfff00);
+    let terminal = std::fs::File::open(format!("/dev/pts/{minor}"));
+    let modes = terminal.ok().and_then(|terminal| rustix::termios::tcgetattr(&terminal).ok());
+    modes.is_some_and(|modes| !modes.local_modes.contains(rustix::termios::LocalModes::ICANON))
 }
 
 #[test]
