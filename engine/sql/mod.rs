@@ -22,7 +22,7 @@ mod tree;
 mod words;
 
 pub use concurrent::{Build, build};
-pub use name::{MAX_IDENTIFIER, Object, unquote};
+pub use name::{MAX_IDENTIFIER, Object, is_called, parts_of, unquote};
 pub use read::read;
 pub use script::{
     Destruction, Effect, Kind, Loss, Opaque, Remark, RemarkKind, Scope, Script, Statement, SyntaxError,

@@ -57,6 +57,41 @@ impl fmt::Display for Object {
     }
 }
 
+impl Object {
+    /// By which its rows are counted: as it is shown, but a part with a dot in it stands in quotes, so that no two tables
+    /// have one key.
+    pub fn key(&self) -> String {
+        let part = |part: &String| match part.contains('.') || part.starts_with('"') {
+            true => format!("\"{}\"", part.replace('"', "\"\"")),
+            false => part.clone(),
+        };
+        self.name.iter().map(part).collect::<Vec<_>>().join(".")
+    }
+}
+
+/// Schema and name of a table from its key. One without quotes, or of an older version, ends its schema at the first dot.
+pub fn parts_of(key: &str) -> (Option<String>, String) {
+    let quoted = |text: &str| -> Option<usize> {
+        let inside = text.strip_prefix('"')?.replace("\"\"", "__");
+        inside.find('"').map(|end| end + 2)
+    };
+    let plain = |text: &str| match quoted(text) {
+        Some(end) if end == text.len() => text[1..end - 1].replace("\"\"", "\""),
+        _ => text.to_owned(),
+    };
+    let end = quoted(key).or_else(|| key.find('.')).unwrap_or(key.len());
+    match key[end..].strip_prefix('.') {
+        Some(name) => (Some(plain(&key[..end])), plain(name)),
+        None => (None, plain(key)),
+    }
+}
+
+/// Whether a key is of the table that is asked for: `users` is one of any schema, `public.users` just that one.
+pub fn is_called(key: &str, wanted: &str) -> bool {
+    let (schema, name) = parts_of(key);
+    key == wanted || name == wanted || schema.is_some_and(|schema| format!("{schema}.{name}") == wanted)
+}
+
 /// The identifier that `written` means: folded to lower case, or unquoted, then cut to what PostgreSQL keeps.
 pub fn unquote(written: &str) -> String {
     let body = written.strip_suffix('"').and_then(|opened| opened.split_once('"'));
@@ -100,4 +135,27 @@ fn unescape_unicode(body: &str) -> String {
         };
     }
     name + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_tables_have_one_key() {
+        for (written, key, schema, name) in [
+            ("public.users", "public.users", Some("public"), "users"),
+            (r#""a.b".c"#, r#""a.b".c"#, Some("a.b"), "c"),
+            (r#"a."b.c""#, r#"a."b.c""#, Some("a"), "b.c"),
+            (r#""x""y."."""z""#, r#""x""y."."""z""#, Some("x\"y."), "\"z"),
+            (r#"public."we""ird""#, r#"public.we"ird"#, Some("public"), "we\"ird"),
+            ("users", "users", None, "users"),
+        ] {
+            assert_eq!(Object::parse(written, 0).unwrap().key(), key);
+            assert_eq!(parts_of(key), (schema.map(str::to_owned), name.to_owned()), "{key}");
+        }
+        assert_eq!(parts_of("a.b.c"), (Some("a".to_owned()), "b.c".to_owned()), "of an older version");
+        assert!(is_called(r#""a.b".c"#, "c") && is_called(r#""a.b".c"#, "a.b.c"));
+        assert!(!is_called(r#"a."b.c""#, "c") && !is_called("public.users", "public"));
+    }
 }

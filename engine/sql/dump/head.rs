@@ -120,7 +120,7 @@ pub(super) fn table(text: &str, skip: usize) -> Option<String> {
         }
     }
     let start = spoken.first()?.range.start;
-    Object::parse(text.get(start..end?)?, start).map(|object| object.to_string())
+    Object::parse(text.get(start..end?)?, start).map(|object| object.key())
 }
 
 /// Judges a whole statement, without its semicolon; `armed` are functions of the dump that act outside the database.

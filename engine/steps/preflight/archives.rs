@@ -10,6 +10,7 @@ use super::uses::{ArchiveUse, Uses};
 use crate::clock;
 use crate::process;
 use crate::run::Failure;
+use crate::sql::is_called;
 use crate::steps::archive;
 use crate::steps::client;
 use crate::steps::world::World;
@@ -112,11 +113,7 @@ async fn holds(
         }
         return;
     };
-    let holds = |wanted: &String| {
-        tables
-            .iter()
-            .any(|name| name == wanted || name.split_once('.').is_some_and(|(_, bare)| bare == wanted))
-    };
+    let holds = |wanted: &String| tables.iter().any(|name| is_called(name, wanted));
     let missing: Vec<String> = wanted.iter().filter(|wanted| !holds(wanted)).cloned().collect();
     if !missing.is_empty() {
         let message = format!("the backup {} does not hold {}", path.display(), listed(&missing, 5));

@@ -5,12 +5,12 @@ use super::super::attempt::{Attempt, Unit};
 use super::super::expectation::{Answer, Doubt};
 use super::super::sql::rows::Rows;
 use super::super::sql::session::{self, Limits, Trouble};
-use super::backup::is_called;
 use super::{Unanswered, given, plain_list};
 use crate::plan::check::Amcheck;
 use crate::plan::{Duration, Text};
 use crate::postgres::{Connection, escape_literal};
 use crate::run::Failure;
+use crate::sql::is_called;
 use serde_json::Value;
 
 /// Where the functions are, and whether this user may call them.

@@ -7,6 +7,7 @@ use super::{Unanswered, plain_list};
 use crate::clock::{self, Timestamp};
 use crate::plan::Duration;
 use crate::plan::check::BackupCheck;
+use crate::sql::is_called;
 use serde_json::{Value, json};
 
 pub async fn ask(attempt: &Attempt, check: &BackupCheck) -> Result<Answer, Unanswered> {
@@ -54,11 +55,6 @@ fn wrong(found: &Inspection, max_age: Option<Duration>, tables: &[String], now: 
         .filter(|wanted| !found.tables.keys().any(|name| is_called(name, wanted)))
         .collect();
     (!missing.is_empty()).then(|| format!("it does not hold {}", missing.join(", ")))
-}
-
-/// `users` is a table of any schema, `public.users` just the one.
-pub fn is_called(name: &str, wanted: &str) -> bool {
-    name == wanted || name.split_once('.').is_some_and(|(_, bare)| bare == wanted)
 }
 
 fn summary(found: &Inspection) -> String {

@@ -5,12 +5,12 @@ use super::super::attempt::Attempt;
 use super::super::expectation::{Answer, Doubt, Tolerance};
 use super::super::sql::rows::Rows;
 use super::super::sql::session::{self, Limits};
-use super::backup::is_called;
 use super::{Unanswered, given, plain_list};
 use crate::plan::Text;
 use crate::plan::check::AgainstBackup;
 use crate::postgres::{Connection, escape_identifier};
 use crate::run::Failure;
+use crate::sql::{is_called, parts_of};
 use serde_json::{Map, Value};
 
 pub async fn ask(
@@ -79,8 +79,9 @@ async fn of_backup(attempt: &Attempt, text: &Text) -> Result<Map<String, Value>,
 
 /// None: there is no such table.
 async fn count(connection: &Connection, name: &str) -> Result<Option<u64>, Failure> {
-    let (schema, table) = name.split_once('.').unwrap_or(("public", name));
-    let relation = format!("{}.{}", escape_identifier(schema), escape_identifier(table));
+    let (schema, table) = parts_of(name);
+    let schema = schema.unwrap_or_else(|| "public".to_owned());
+    let relation = format!("{}.{}", escape_identifier(&schema), escape_identifier(&table));
     // A savepoint, so that a missing table does not end the snapshot.
     let sql = format!("SAVEPOINT one; SELECT pg_catalog.count(*) FROM ONLY {relation}");
     match connection.last(&sql).await {

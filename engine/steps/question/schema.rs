@@ -13,11 +13,11 @@ use super::super::definitions;
 use super::super::expectation::{Answer, Doubt};
 use super::super::sql::rows::Rows;
 use super::super::sql::session::{self, Limits};
-use super::backup::is_called;
 use super::{Unanswered, given, plain_list};
 use crate::plan::check::AgainstBackup;
 use crate::plan::{Differing, Duration, Text};
 use crate::postgres::identity;
+use crate::sql::is_called;
 use crate::sql::schema::{Difference, Fault, Schema, compare};
 use serde_json::{Map, Value};
 

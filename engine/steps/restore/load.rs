@@ -14,6 +14,7 @@ use crate::plan::action::restore::Owners;
 use crate::postgres::{Connection, Settings, escape_literal};
 use crate::process::{self, Command, Exit, Running};
 use crate::run::Failure;
+use crate::sql::{is_called, parts_of};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -118,11 +119,11 @@ fn chosen(list: &str, tables: &[String], known: &[&str]) -> Result<String, Strin
 /// Whether `public my table owner` is of the table that was asked for.
 fn is_of(data: &str, table: &str, known: &[&str]) -> bool {
     let begins = |name: &&&str| {
-        let parts = name.split_once('.');
-        parts.is_some_and(|(schema, name)| data.starts_with(&format!("{schema} {name} ")))
+        let (schema, name) = parts_of(name);
+        schema.is_some_and(|schema| data.starts_with(&format!("{schema} {name} ")))
     };
     match known.iter().filter(begins).max_by_key(|name| name.len()) {
-        Some(name) => *name == table || name.split_once('.').is_some_and(|(_, bare)| bare == table),
+        Some(name) => is_called(name, table),
         None => match table.split_once('.') {
             Some((schema, name)) => data.starts_with(&format!("{schema} {name} ")),
             None => data.split_once(' ').is_some_and(|(_, rest)| rest.starts_with(&format!("{table} "))),
