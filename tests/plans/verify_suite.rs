@@ -184,6 +184,21 @@ fn what_the_application_does_wrongly_is_found() {
     }
 }
 
+/// Its users cannot be removed before what refers to them, whatever was said of the step that made it.
+#[test]
+fn what_a_test_made_goes_also_when_its_step_is_called_failed() {
+    let restored = Restored::new();
+    let app = App::start(&restored.database, "escrow");
+    let sandbox = sandbox(&restored.database);
+    restored.verify(&sandbox, &app.url, "").code(4).says("status 200");
+    assert_eq!(restored.left(), "2 1 0");
+    let run = sandbox.only_run();
+    // Somebody is wrong about it.
+    sandbox.run(&format!("resolve {run} escrow --failed --reason 'nobody sees one'")).code(0);
+    sandbox.run(&format!("undo {run} --yes --partly --plain")).code(1);
+    assert_eq!(restored.left(), "0 0 0");
+}
+
 /// A step that failed after it may have acted is asked about: its own undo takes away whatever it made.
 fn taken_back(sandbox: &Sandbox, run: &str, step: &str) {
     let ran = sandbox.run(&format!("undo {run} --yes --partly --plain"));
