@@ -91,7 +91,7 @@ pub enum Error {
     #[diagnostic(
         code(runplan::cli::no_rehearsal),
         help(
-            "give it a `rehearsal:` block: what fills the databases, and what stands in for the world outside"
+            "fill its databases with a backup (`--from FILE`) or a clone (`--clone data`), or give it a `rehearsal:` block: what fills them, and what stands in for the world outside"
         )
     )]
     NoRehearsal { plan: PathBuf },

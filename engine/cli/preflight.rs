@@ -99,9 +99,13 @@ impl AcceptArgs {
         }
     }
 
-    /// Whether the operator goes on in spite of something; that wants a reason.
-    pub fn needs_reason(&self) -> bool {
-        !self.accept.is_empty() || self.retarget
+    /// In spite of what the operator goes on; that wants a reason.
+    pub fn wants_reason(&self) -> Option<&'static str> {
+        match (self.accept.is_empty(), self.retarget) {
+            (false, _) => Some("--accept goes on in spite of a finding"),
+            (true, true) => Some("--retarget lets the run go to another server than it was reviewed for"),
+            (true, false) => None,
+        }
     }
 
     fn remark_unused(&self, screen: &Screen, unused: &[String]) {

@@ -129,7 +129,7 @@ impl Run {
         let severity = matrix::severity(&shape, &params)?;
         matrix::prove(&shape, severity.as_deref(), self.override_.as_deref())?;
         matrix::prove_deciders(&shape, severity.as_deref(), &actor::whoami().name)?;
-        let reason = self.reason(screen, severity.is_some() || self.accepts.needs_reason())?;
+        let reason = self.reason(screen, severity.as_deref())?;
         let shown = serde_json::Value::Object(values::public(&shape.plan, &params)).to_string();
         for words in [&reason, &self.override_].into_iter().flatten().chain([&shown]) {
             surroundings::prove_open(&shape, &opened.directory, words)?;
@@ -192,11 +192,11 @@ impl Run {
         Err(Error::OtherDigest { wanted, found: whole.unwrap_or(plan).to_owned() })
     }
 
-    fn reason(&self, screen: &Screen, needed: bool) -> Result<Option<String>, Error> {
+    fn reason(&self, screen: &Screen, severity: Option<&str>) -> Result<Option<String>, Error> {
         let given = self.reason.clone().filter(|reason| !reason.trim().is_empty());
-        if given.is_some() || !needed {
-            return Ok(given);
-        }
+        let severe = severity.map(|severity| format!("the plan has a severity, {severity}"));
+        let needed = severe.or_else(|| self.accepts.wants_reason().map(str::to_owned));
+        let Some(needed) = needed.filter(|_| given.is_none()) else { return Ok(given) };
         let not_empty = |text: &str| match text.trim() {
             "" => Err("a reason is wanted".to_owned()),
             _ => Ok(()),
@@ -206,10 +206,7 @@ impl Run {
             false => None,
         };
         asked.map(Some).ok_or_else(|| {
-            Error::usage_with(
-                "a reason is wanted: the plan has a severity, or something is accepted",
-                "give it with --reason '...'",
-            )
+            Error::usage_with(format!("a reason is wanted: {needed}"), "give it with --reason '...'")
         })
     }
 }

@@ -18,6 +18,9 @@ pub struct Checked {
     pub step: StepId,
     pub name: String,
     pub passed: bool,
+    /// Nobody looked, and the plan lets that pass.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub left_out: bool,
     /// Its failure does not fail the run.
     pub report_only: bool,
     /// What it found, and what was wanted, as it told it.
@@ -137,6 +140,7 @@ pub fn checks(state: &State) -> Vec<Checked> {
                 step: step.id.value.clone(),
                 name: word(result, &["name"]).unwrap_or_else(|| "check".to_owned()),
                 passed: result.get("passed").and_then(Value::as_bool).unwrap_or(false),
+                left_out: result.get("left_out").and_then(Value::as_bool).unwrap_or(false),
                 report_only: verify.report_only,
                 found: word(result, &["actual", "value"]).unwrap_or_default(),
                 wanted: word(result, &["expected"]).unwrap_or_default(),

@@ -29,7 +29,7 @@ pub fn kept_backup(state: &State, id: &StepId) -> Option<String> {
         *other != id && !before && step.is_some_and(|step| may_stand(step, entry))
     });
     stands.map(|(other, _)| {
-        format!("the backup stays: {other} was not undone, and this may be the only way back")
+        format!("the backup stays: when its turn came {other} still stood, and this may be the only way back")
     })
 }
 

@@ -101,7 +101,7 @@ steps:
     sandbox.run("plan.yaml").code(0).complains("never rehearsed");
     sandbox.write("url", other.url("postgres").expose());
     sandbox.run("plan.yaml").code(6).complains("of this very plan was on").complains("--retarget");
-    sandbox.run("plan.yaml --retarget").code(2).complains("--reason");
+    sandbox.run("plan.yaml --retarget").code(2).complains("--reason").complains("to another server than");
     sandbox.run("plan.yaml --retarget --reason moved").code(0);
     sandbox.run("preflight plan.yaml").says("the same server as in run");
     other.stop().unwrap();

@@ -60,7 +60,11 @@ fn it_begins_with_a_backup_and_is_remembered() {
     sandbox.plan(PLAN);
     // The real database is neither needed nor reached.
     sandbox.write("url", "postgresql://127.0.0.1:1/app");
-    sandbox.run("rehearse plan.yaml").code(3).complains("does not say how it is rehearsed");
+    sandbox
+        .run("rehearse plan.yaml")
+        .code(3)
+        .complains("does not say how it is rehearsed")
+        .complains("--from FILE");
     sandbox.run("rehearse plan.yaml --from nothing.sql").code(2).complains("is not there");
     sandbox.run("plan.yaml --dry-run --estimates").code(0).says("never rehearsed");
     let stable = sandbox.run("plan.yaml --dry-run").code(0).stdout;

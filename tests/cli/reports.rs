@@ -39,7 +39,7 @@ async fn nothing_is_proved_after_a_change_that_is_still_to_come() {
         "secrets: { APP_URL: { env: APP_URL } }\n\
          databases: { app: { url: \"{{ secrets.APP_URL }}\" } }\n\
          steps:\n\
-         \x20 - { id: early, verify: { database: app, checks: [ { name: one, sql: SELECT 1, expect: 1 } ] } }\n\
+         \x20 - { id: early, verify: { database: app, checks: [ { name: one, sql: SELECT 1, expect: 1 }, { name: indexes, amcheck: { required: false } } ] } }\n\
          \x20 - { id: go, approve: { message: Go on? } }\n\
          \x20 - { id: made, sql: { database: app, statement: CREATE TABLE t (a int) }, irreversible: it stays }\n\
          \x20 - { id: late, verify: { database: app, checks: [ { name: none, sql: SELECT count(*) FROM t, expect: 0 } ] } }\n",
@@ -53,6 +53,7 @@ async fn nothing_is_proved_after_a_change_that_is_still_to_come() {
     sandbox.run("resume").code(0);
     let over = sandbox.run("report").code(0).stdout;
     assert!(!over.contains("| Asked |"), "{over}");
+    assert!(over.contains("| indexes | left out |"), "nobody looked: {over}");
     assert!(over.contains("- [x] The data is proved sound after the last change: step late"), "{over}");
     // Each line that is ticked leads to a place that is there.
     let page = sandbox.run("report --format html").code(0).stdout;

@@ -365,7 +365,7 @@ pub async fn held(world: &World, server: &Server, uses: &[&Use]) -> Found {
     let Some(standing) = connect(&settings, &own_name, server.limit, &what, &mut found).await else {
         if let Some(last) = found.concerns.last_mut() {
             last.help =
-                Some("the run needs a second database to stand on: give `maintenance: NAME`".to_owned());
+                Some("the run needs a second database to stand on: give `maintenance: NAME`, and in a password file a line for it too (or `*` for the database)".to_owned());
         }
         return found;
     };

@@ -143,6 +143,7 @@ impl Finding {
             "rows": self.rows,
         });
         if let Some(map) = result.as_object_mut() {
+            map.extend(self.left_out.then(|| ("left_out".to_owned(), true.into())));
             map.extend(self.row_count.map(|count| ("row_count".to_owned(), count.into())));
             map.extend(self.details.clone());
         }
