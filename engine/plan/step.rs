@@ -19,7 +19,7 @@ record! {
         /// A short title for people.
         /// Example: Take a safety backup
         title: Option<String>,
-        /// What it is for.
+        /// What it is for. When the rows of a `sql` step are not those that it expects, it is shown as the help.
         /// Example: Kept for a week, in case the swap was wrong
         description: Option<String>,
         /// The steps that must be finished first. Without it: the step written above. `[]`: none.

@@ -200,7 +200,11 @@ fn without_a_backup_from_before_nothing_is_closed() {
     let Incident { sandbox, railway, .. } = &incident;
     railway.state().backups.remove(0);
     railway.state().backups.remove(0);
-    sandbox.run(&incident.line()).code(4).says("chosen");
+    sandbox
+        .run(&incident.line())
+        .code(4)
+        .says("chosen")
+        .says("Railway has no backup of this volume from before");
     assert_eq!(sandbox.step("chosen"), "failed");
     assert_eq!(railway.times("variableUpsert"), 0, "the application was not closed for nothing");
     assert_eq!(railway.state().invalid, Vec::<String>::new());

@@ -224,3 +224,11 @@ fn it_is_rehearsed() {
     assert!(!ran.stdout.contains("Trouble"), "{}", ran.stdout);
     sandbox.run(&format!("report {}", sandbox.only_run())).code(0).says("cleaned");
 }
+
+/// Started in the wrong place, it says so instead of numbers of rows.
+#[test]
+fn without_a_failed_migration_it_says_where_to_look() {
+    let project = Project::new();
+    let refused = project.sandbox.run(&line(&project, "")).code(4);
+    refused.says("No migration is marked as failed in this database").says("method-1");
+}

@@ -262,17 +262,23 @@ impl Script<'_> {
 
     fn expect(&self, changed: u64, last: &Rows) -> Result<(), Short> {
         let Some(expect) = &self.action.expect else { return Ok(()) };
+        // What the author says of it: numbers alone say nothing of their cause.
+        let unexpected = |message: String| {
+            let failure = expectation(message);
+            Err(Short::Failed(match &self.attempt.step.description {
+                Some(words) => failure.help(words),
+                None => failure,
+            }))
+        };
         if let Some(most) = expect.max_rows
             && changed > most
         {
-            let message = format!("{changed} rows would change, more than the {most} of `max_rows`");
-            return Err(Short::Failed(expectation(message)));
+            return unexpected(format!("{changed} rows would change, more than the {most} of `max_rows`"));
         }
         let (count, what) = count(changed, last);
         match expect.rows {
             Some(wanted) if wanted != count => {
-                let message = format!("{count} rows {what}, and `rows` wants {wanted}");
-                Err(Short::Failed(expectation(message)))
+                unexpected(format!("{count} rows {what}, and `rows` wants {wanted}"))
             }
             _ => Ok(()),
         }
