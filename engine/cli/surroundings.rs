@@ -128,7 +128,7 @@ pub fn changed(shape: &Shape) -> BTreeSet<String> {
 }
 
 /// The database a step names outright; one that a step makes stands beside one of these.
-fn named(step: &Step) -> Option<String> {
+pub fn named(step: &Step) -> Option<String> {
     let text = match &step.action.value {
         Action::Backup(action) => &action.database,
         Action::Restore(action) => match &action.into {

@@ -6,10 +6,11 @@ use super::exit::Exit;
 use super::resume::GoOn;
 use super::state_dir;
 use super::stored::Stored;
+use super::surroundings::named;
 use crate::drive::Start;
-use crate::plan::{RunId, StepId};
+use crate::plan::{Action, RunId, StepId};
 use crate::report;
-use crate::run::{Finish, Phase, Reversal, State, reversal, reversed, way_back};
+use crate::run::{Finish, Phase, Reversal, State, claims, reversal, reversed, way_back};
 use crate::store::Store;
 use crate::terminal::{self, Screen, Tone};
 use clap::Args;
@@ -157,6 +158,9 @@ fn warn(screen: &Screen, state: &State, way: &Way<'_>, stop: Option<usize>) {
     for id in state.running().chain(state.unknown()) {
         screen.warn(&format!("it is not known yet whether {id} took effect: that is settled first"));
     }
+    for words in (0..stop.unwrap_or(way.len())).filter_map(|at| asked_later(state, way[at].0, &way[..at])) {
+        screen.warn(&words);
+    }
     let Some(at) = stop else { return };
     let done = if at == 0 { "nothing is undone".to_owned() } else { format!("the {at} after it are undone") };
     let (step, run) = (way[at].0, &state.run);
@@ -170,6 +174,30 @@ fn warn(screen: &Screen, state: &State, way: &Way<'_>, stop: Option<usize>) {
              'it stays as it is'` and `runplan resume {run}` undo what came before it"
         ),
     });
+}
+
+/// What the undo of a swap will ask; `newer`: what is undone before it.
+fn asked_later(state: &State, swap: &StepId, newer: &Way<'_>) -> Option<String> {
+    let step = |id: &StepId| state.shape.flow.step(id.as_str());
+    let Action::Swap(action) = &step(swap)?.action.value else { return None };
+    let database = action.database.raw.trim();
+    let own = newer.iter().filter_map(|(id, _)| step(id)).filter(|step| {
+        claims(step)
+            && !matches!(step.action.value, Action::Freeze(_))
+            && named(step).as_deref() == Some(database)
+    });
+    let own: Vec<&str> = own.map(|step| step.id.as_str()).collect();
+    let whether = match own.is_empty() {
+        true => format!("if anybody has written to {database} since it was swapped in"),
+        false => format!(
+            "because {} of this run wrote to {database} since it was swapped in; what others wrote is found then",
+            own.join(", ")
+        ),
+    };
+    Some(format!(
+        "the undo of {swap} stops and asks whether that may be lost, {whether}: it gives the code that agrees to it \
+         (`--accept-loss`)"
+    ))
 }
 
 fn show(screen: &Screen, state: &State, way: &Way<'_>) {

@@ -5,7 +5,7 @@ use super::amount::{between, span};
 use super::outcome::details;
 use super::{evidence, rows};
 use crate::plan::{Action, StepId};
-use crate::run::{Event, Failure, Finish, Record, State, reclaimed, reversed, standing};
+use crate::run::{Event, Failure, Finish, Record, State, UNDO_UNKNOWN, reclaimed, reversed, standing};
 
 /// How a line is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,10 +126,11 @@ pub fn tell(record: &Record, state: &State) -> Told {
         }
         Event::CancelRequested { .. } => minor("is being cancelled".to_owned()),
         Event::Parked { why } => {
-            let mut told = told(Mark::Waiting, format!("parked: {}", why.words()));
+            let now = standing(state, record.at).filter(|_| state.parked.as_ref() == Some(why));
+            let words = now.as_ref().map_or_else(|| why.words(), |standing| standing.words.clone());
+            let mut told = told(Mark::Waiting, format!("parked: {words}"));
             // A rehearsal cannot go on: its server goes with it.
             if !state.started.as_ref().is_some_and(|started| started.rehearsal) {
-                let now = standing(state, record.at).filter(|_| state.parked.as_ref() == Some(why));
                 let (command, others) = match now {
                     Some(standing) => (standing.command, standing.others),
                     None => (why.command(&record.run), why.others(&record.run)),
@@ -150,7 +151,12 @@ pub fn tell(record: &Record, state: &State) -> Told {
         }
         Event::UndoDone { note, .. } => told(Mark::Done, format!("undone{}", after_colon(note))),
         Event::UndoFailed { failure, .. } => {
-            with_help(told(Mark::Failed, format!("could not be undone: {}", failure.message)), failure)
+            let what = if failure.code == UNDO_UNKNOWN {
+                "whether it was undone is not known"
+            } else {
+                "could not be undone"
+            };
+            with_help(told(Mark::Failed, format!("{what}: {}", failure.message)), failure)
         }
         Event::HandlerFinished { failure: None, line: Some(_), .. } => minor("a channel was told".to_owned()),
         Event::HandlerFinished { failure: Some(failure), line: Some(_), .. } => {

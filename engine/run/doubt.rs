@@ -11,11 +11,24 @@ use crate::plan::{Action, Step, StepId};
 /// The code of what such a step is asked about on the way back.
 pub const MAY_HAVE_ACTED: &str = "runplan::undo::may_have_acted";
 /// The code of an undo that nobody knows the outcome of.
-pub const UNKNOWN: &str = "runplan::undo::unknown";
+pub const UNDO_UNKNOWN: &str = "runplan::undo::unknown";
 
 /// What a step notes before it sends a statement that builds an index beside the readers of its table: what was there before.
 /// It outlives the attempt, so that the next one knows what this one left.
 pub const INDEX_INTENDED: &str = "index_intended";
+
+/// The fact of an undo: the code of what it would lose, which somebody has to give to agree.
+pub const ASKED_LOSS: &str = "loss";
+
+/// The code of the loss that an undo asks about. None: it does not ask, or its journal is of an older version.
+pub fn asked_loss(entry: &Entry) -> Option<&str> {
+    let failure = entry.failure.as_ref().filter(|_| entry.state == StepState::UndoFailed)?;
+    if !matches!(failure.code.as_str(), "runplan::swap::written" | "runplan::swap::unproved") {
+        return None;
+    }
+    let fact = entry.facts.iter().rev().find(|fact| fact.name.strip_prefix("undo.") == Some(ASKED_LOSS))?;
+    fact.data["code"].as_str()
+}
 
 /// Why the step may have acted although it is not done; nothing: it is done, or it certainly changed nothing.
 pub fn doubt(step: &Step, entry: &Entry) -> Option<&'static str> {

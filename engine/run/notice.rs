@@ -156,6 +156,7 @@ fn words(state: &State, site: &Site, occasion: Occasion) -> String {
         Occasion::Parked | Occasion::Failed => match (&state.parked, state.result) {
             (Some(why), _) => {
                 lines.push(format!("{run} stands still: {}", why.words()));
+                lines.extend(super::parked::doors(state));
                 let failed = why.step().and_then(|step| state.entry(step)?.failure.as_ref());
                 lines.extend(failed.map(|failure| failure.message.clone()));
                 lines.push(why.command(run));

@@ -1,11 +1,13 @@
 //! Why a run stands still, and the command that makes it go on.
 
 use super::consent::is_expired;
+use super::doubt::{MAY_HAVE_ACTED, UNDO_UNKNOWN, asked_loss, doubt};
 use super::event::Finish;
 use super::left::reversed;
+use super::reversal::{Reversal, reversal};
 use super::state::State;
 use super::transition::StepState;
-use crate::plan::{RunId, StepId};
+use crate::plan::{Made, RunId, StepId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +90,36 @@ pub struct Standing {
 /// None: it is not parked. What it was parked for may have been answered since, without anybody taking it up, and its time may
 /// be up, which no clock of a parked run says.
 pub fn standing(state: &State, now: Timestamp) -> Option<Standing> {
+    let mut standing = still(state, now)?;
+    if let Some(doors) = doors(state) {
+        standing.words = format!("{}; {doors}", standing.words);
+    }
+    Some(standing)
+}
+
+/// A step that closes the application, or opens it, and nobody knows whether it did.
+pub fn doors(state: &State) -> Option<String> {
+    let in_doubt = |id: &StepId| {
+        let (step, entry) = (state.shape.flow.step(id.as_str())?, state.entry(id)?);
+        let is_open = matches!(entry.state, StepState::Unknown | StepState::UndoFailed);
+        (is_open || doubt(step, entry).is_some()).then_some(())
+    };
+    let mut windows: Vec<&str> = state
+        .shape
+        .flow
+        .made_steps()
+        .filter(|(id, _)| in_doubt(id).is_some())
+        .map(|(_, made)| match made {
+            Made::Open(name) | Made::Close(name) => name.as_str(),
+        })
+        .collect();
+    windows.sort_unstable();
+    windows.dedup();
+    (!windows.is_empty())
+        .then(|| format!("the application may be CLOSED to traffic (window {})", windows.join(", ")))
+}
+
+fn still(state: &State, now: Timestamp) -> Option<Standing> {
     let why = state.parked.as_ref()?;
     let is = |step: &StepId, wanted: StepState| state.entry(step).is_some_and(|entry| entry.state == wanted);
     let why = match why {
@@ -100,6 +132,9 @@ pub fn standing(state: &State, now: Timestamp) -> Option<Standing> {
         Why::UndoFailed { step } if !is(step, StepState::UndoFailed) => return Some(answered(state, step)),
         why => why,
     };
+    if let Why::UndoFailed { step } = why {
+        return Some(not_undone(state, step, why));
+    }
     // A resume would ask again, and an undo is refused, until somebody says what became of it.
     if let (Why::Stopped { .. } | Why::Failed { .. }, Some(step)) = (why, state.unknown().next()) {
         let unknown = Why::Unknown { step: step.clone() };
@@ -108,6 +143,47 @@ pub fn standing(state: &State, now: Timestamp) -> Option<Standing> {
         return Some(Standing { words, command, others });
     }
     Some(Standing { words: why.words(), command: why.command(&state.run), others: why.others(&state.run) })
+}
+
+/// A step on the way back that was not undone: what is not known about it, or what has to be said first.
+fn not_undone(state: &State, step: &StepId, why: &Why) -> Standing {
+    let entry = state.entry(step);
+    let code = entry.and_then(|entry| entry.failure.as_ref()).map(|failure| failure.code.as_str());
+    let loss = entry.and_then(asked_loss);
+    let has_own = state
+        .shape
+        .flow
+        .step(step.as_str())
+        .is_some_and(|step| matches!(reversal(step), Reversal::Given(_) | Reversal::BuiltIn(_)));
+    const STAYS: &str = "--skip --reason 'it stays as it is'";
+    let (words, answers) = match (code, loss) {
+        (Some(UNDO_UNKNOWN), _) => (
+            format!("it is not known whether step {step} was undone"),
+            vec![
+                "--done --reason 'it was undone'".to_owned(),
+                "--retry --reason 'it was not undone'".to_owned(),
+            ],
+        ),
+        (Some(MAY_HAVE_ACTED), _) => {
+            let mut answers = vec!["--done --reason 'nothing is left of it'".to_owned()];
+            answers.extend(has_own.then(|| "--retry --reason 'it took effect'".to_owned()));
+            (format!("it is not known what step {step} left"), answers)
+        }
+        (_, Some(code)) => (
+            format!("step {step} is not undone: somebody has to agree to what that would lose"),
+            vec![
+                format!("--retry --accept-loss {code} --reason 'it may be lost'"),
+                "--done --reason 'it was undone by hand'".to_owned(),
+            ],
+        ),
+        _ => {
+            let (command, others) = (why.command(&state.run), why.others(&state.run));
+            return Standing { words: why.words(), command, others };
+        }
+    };
+    let typed = |answer: &str| format!("runplan resolve {} {step} {answer}", state.run);
+    let mut answers = answers.iter().map(String::as_str).chain([STAYS]).map(typed);
+    Standing { words, command: answers.next().unwrap_or_default(), others: answers.collect() }
 }
 
 fn answered(state: &State, step: &StepId) -> Standing {

@@ -119,7 +119,7 @@ async fn prove(
             Ok(_) => {
                 // What stands there now is what stood there; somebody may change it before the next attempt.
                 let _ = std::fs::remove_file(kept(attempt)?);
-                Err(stop)
+                Err(thawed_again(stop))
             }
             // Not a failure, which another attempt would begin anew: it would take our own setting for what stood there.
             Err(error) => Err(stop
@@ -130,6 +130,17 @@ async fn prove(
                 .in_doubt()),
         },
     }
+}
+
+/// What was sent is known to be taken back, whatever the lost answer to it was.
+fn thawed_again(stop: Stop) -> Stop {
+    let Stop::Failed(failure) = stop else { return stop };
+    let help = match failure.code.as_str() {
+        "runplan::postgres::lost" => Some("`runplan resume` freezes it again".to_owned()),
+        _ => failure.help,
+    };
+    let message = format!("{}; the database was thawed again", failure.message);
+    Stop::Failed(Failure { message, help, ..failure })
 }
 
 async fn again(attempt: &Attempt, action: &Freeze) -> Result<Outputs, Stop> {

@@ -38,7 +38,7 @@ pub async fn note(attempt: &Attempt, outcome: &Outcome) {
 }
 
 /// The database that a step claims for what it does.
-fn changed(step: &Step) -> Option<Text> {
+pub fn changed(step: &Step) -> Option<Text> {
     if !claims(step) {
         return None;
     }

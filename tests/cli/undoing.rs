@@ -270,6 +270,9 @@ fn an_undo_that_would_lose_writes_wants_their_code() {
         &settings,
         "INSERT INTO messages (body) SELECT 'after ' || n FROM generate_series(1, 4) n; SELECT 1",
     );
+    sandbox.run("undo plan --dry-run").code(0).complains(
+        "the undo of switched stops and asks whether that may be lost, if anybody has written to app",
+    );
     let refused = sandbox
         .run("undo plan --yes")
         .code(4)
@@ -289,8 +292,11 @@ fn an_undo_that_would_lose_writes_wants_their_code() {
     assert_eq!(sandbox.step("switched"), "undo_failed");
     assert_eq!(asked(&settings, "SELECT count(*) FROM messages"), "104", "nothing was done");
     // A code of something else, then one that more writes have outrun.
-    sandbox.run(&format!("resolve {run} switched --retry --accept-loss 00000000 --reason 'a guess'")).code(0);
-    sandbox.run("resume").code(4);
+    sandbox
+        .run(&format!("resolve {run} switched --retry --accept-loss 00000000 --reason 'a guess'"))
+        .complains(&format!("is not the code of the loss that is asked about; that is {code}"));
+    let agree = format!("resolve {run} switched --retry --accept-loss {code} --reason 'it may be lost'");
+    sandbox.run("status").says("somebody has to agree to what that would lose").says(&agree);
     asked(&settings, "INSERT INTO messages (body) VALUES ('one more') RETURNING body");
     sandbox
         .run(&format!("resolve {run} switched --retry --accept-loss {code} --reason 'the four are copied'"))

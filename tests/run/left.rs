@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use runplan::plan::{RunId, StepId};
 use runplan::report;
 use runplan::run::{
-    Actor, Event, Evidence, Fact, Failure, Finish, Input, Outcome, Outputs, Post, Record, Resolution, State,
-    StepState, Why, decide, reversed, way_back,
+    Actor, Event, Evidence, Fact, Failure, Finish, Input, Outcome, Outputs, Post, Record, Resolution,
+    Standing, State, StepState, Why, decide, reversed, standing, way_back,
 };
 use serde_json::json;
 
@@ -348,6 +348,91 @@ fn a_step_that_may_have_left_an_invalid_index_is_asked_about_whatever_came_of_it
         run.undo();
         assert_eq!(run.state.parked, Some(Why::UndoFailed { step: id.clone() }));
     }
+}
+
+fn next(run: &Run) -> Standing {
+    standing(&run.state, run.now).expect("parked")
+}
+
+#[test]
+fn an_undo_that_nobody_knows_the_end_of_is_told_so_with_its_ways_out() {
+    let mut run = Run::begin(PAIR);
+    run.done("a", json!({}));
+    run.end("b", Outcome::Failed(Failure::new("runplan::shell::not_started", "no")));
+    run.undo();
+    let facts = vec!["no exit was recorded".to_owned()];
+    run.undone("a", Outcome::Unknown(Evidence { message: "nobody knows".to_owned(), facts }));
+    let stands = next(&run);
+    assert_eq!(stands.words, "it is not known whether step a was undone");
+    assert_eq!(stands.command, "runplan resolve test-1 a --done --reason 'it was undone'");
+    assert_eq!(
+        stands.others,
+        [
+            "runplan resolve test-1 a --retry --reason 'it was not undone'",
+            "runplan resolve test-1 a --skip --reason 'it stays as it is'"
+        ]
+    );
+    // Neither is one that may have acted said to be mended and tried again.
+    let mut run = Run::begin(PAIR);
+    run.done("a", json!({}));
+    run.end("b", broken("runplan::shell::exit_code"));
+    run.undo();
+    let stands = next(&run);
+    assert_eq!(stands.words, "it is not known what step b left");
+    assert_eq!(stands.command, "runplan resolve test-1 b --done --reason 'nothing is left of it'");
+    assert!(stands.others[0].ends_with("--retry --reason 'it took effect'"), "{stands:?}");
+}
+
+#[test]
+fn another_loss_than_the_one_that_is_asked_about_is_not_agreed_to() {
+    let mut run = Run::begin(
+        "  - { id: s, swap: { database: app, with: app_side } }\n  - { id: f, needs: [s], shell: { argv: [\"true\"] } }\n",
+    );
+    run.done("s", json!({}));
+    run.end("f", failed());
+    run.undo();
+    let step = StepId::new("s");
+    let fact = Fact { name: "undo.loss".to_owned(), data: json!({ "code": "1a2b3c4d" }) };
+    run.say(Input::Note { step: step.clone(), attempt: 1, fact });
+    run.undone("s", Outcome::Failed(Failure::new("runplan::swap::written", "3 rows")));
+    let stands = next(&run);
+    assert_eq!(
+        stands.command,
+        "runplan resolve test-1 s --retry --accept-loss 1a2b3c4d --reason 'it may be lost'"
+    );
+    let agree = |code: &str| {
+        let (resolution, reason) = (Resolution::Retry, "may be lost".to_owned());
+        Input::Post(Post::Resolve { step: step.clone(), resolution, reason, loss: Some(code.to_owned()) })
+    };
+    let refused = decide(&run.state, &by(), agree("banana"), run.now);
+    let [Event::DecisionRefused { reason, .. }] = refused.as_slice() else { panic!("{refused:?}") };
+    assert!(reason.contains("banana") && reason.contains("that is 1a2b3c4d"), "{reason}");
+    run.say(agree("1a2b3c4d"));
+    assert_ne!(run.at("s"), StepState::UndoFailed);
+}
+
+#[test]
+fn a_door_that_may_be_shut_is_told_wherever_somebody_looks() {
+    let step = "shell: { argv: [\"true\"], changes: none }";
+    let text = format!(
+        "  - {{ id: b, window: calm, shell: {{ argv: [\"true\"] }} }}\n\
+         windows: {{ calm: {{ open: {{ {step} }}, close: {{ {step} }} }} }}\n"
+    );
+    let closed = "the application may be CLOSED to traffic (window calm)";
+    let unknown = || Outcome::Unknown(Evidence { message: "nobody knows".to_owned(), facts: Vec::new() });
+    let mut run = Run::begin(&text);
+    run.end("calm.open", unknown());
+    assert_eq!(next(&run).words, format!("it is not known whether step calm.open took effect; {closed}"));
+    let mut run = Run::begin(&text);
+    run.done("calm.open", json!({}));
+    run.done("b", json!({}));
+    run.end("calm.close", unknown());
+    assert!(next(&run).words.ends_with(closed), "{:?}", next(&run));
+    // What is known needs no such words.
+    let mut run = Run::begin(&text);
+    run.done("calm.open", json!({}));
+    run.end("b", Outcome::Failed(Failure::new("test::failed", "no")));
+    assert!(!next(&run).words.contains("CLOSED"), "{:?}", next(&run));
 }
 
 #[test]

@@ -25,6 +25,34 @@ async fn nobody_writes_any_more_and_undo_thaws() {
 }
 
 #[tokio::test]
+async fn who_loses_the_server_and_thaws_again_is_not_in_doubt() {
+    let settings = sample("freeze_lost").await;
+    let text = "databases: { app: { url: unused } }\nsteps:\n  - { id: lost, freeze: { database: app, quiet: 30s } }\n";
+    let stage = plan(text).database("app", &settings).set();
+    let look = connect(&settings.with_database("postgres")).await;
+    let (outcome, ()) = tokio::join!(stage.act("lost"), async {
+        let frozen = format!(
+            "SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = '{}')",
+            settings.database()
+        );
+        while look.one(&frozen).await.unwrap() == "0" {
+            runplan::clock::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        look.execute(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'runplan:%:lost' \
+             AND datname IN ('postgres', '{}')",
+            settings.database()
+        ))
+        .await
+        .unwrap();
+    });
+    let failure = failed(outcome);
+    assert!(failure.message.contains("the database was thawed again"), "{failure:?}");
+    assert!(!failure.help.clone().unwrap_or_default().contains("not known"), "{failure:?}");
+    connect(&settings).await.execute("DELETE FROM messages").await.expect("it is thawed");
+}
+
+#[tokio::test]
 async fn a_writer_that_asks_for_it_is_named_and_the_database_is_thawed() {
     let settings = sample("freeze_writer").await;
     let stage = plan(
@@ -54,6 +82,7 @@ steps:
     let (outcome, ()) = tokio::join!(runplan::steps::act(&attempt), rogue);
     let failure = failed(outcome);
     assert_eq!(failure.code, "runplan::step::cancelled");
+    assert!(failure.message.contains("the database was thawed again"), "{failure:?}");
     let warnings = stage.warnings();
     let named = failure.message + &warnings.concat() + &stage.said().concat();
     assert!(named.contains("public.messages") || named.contains("rogue"), "{named}");

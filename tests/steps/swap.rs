@@ -136,6 +136,45 @@ async fn undo_swaps_back() {
 }
 
 #[tokio::test]
+async fn what_the_server_forgot_is_not_called_written_and_own_writes_are_named() {
+    let settings = sample("swap_forgot").await;
+    let text = "databases: { app: { url: unused } }
+steps:
+  - { id: saved, backup: { database: app, to: ./backups } }
+  - { id: restored, restore: { from: '{{ steps.saved.path }}', database: app } }
+  - { id: switched, swap: { database: app, with: '{{ steps.restored.database }}', keep_old: 7d } }
+  - { id: added, sql: { database: app, statement: \"INSERT INTO messages (body) VALUES ('a')\" } }
+";
+    let stage = plan(text).database("app", &settings).set();
+    for id in ["saved", "restored", "switched", "added"] {
+        stage.done(id).await;
+    }
+    let app = connect(&settings).await;
+    app.execute("DELETE FROM messages WHERE body = 'a'").await.unwrap();
+    drop(app);
+    let said = failed(stage.undo("switched").await).message;
+    assert!(said.contains("2 of public.messages") && said.contains("by added of this run too"), "{said}");
+    assert!(
+        said.contains("none of it is left in a row; against the old database going back would change no row"),
+        "{said}"
+    );
+    // As a crash of the server does.
+    let reset = connect(&settings).await;
+    reset.execute("SELECT pg_stat_reset()").await.unwrap();
+    drop(reset);
+    let failure = failed(stage.undo("switched").await);
+    assert_eq!(failure.code, "runplan::swap::unproved");
+    assert!(
+        failure.message.contains("has forgotten what was written to")
+            && !failure.message.contains("would lose"),
+        "{failure:?}"
+    );
+    let code =
+        failure.help.unwrap().split("--accept-loss ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    done(stage.undo_accepting("switched", Some(code)).await);
+}
+
+#[tokio::test]
 async fn a_write_after_the_freeze_is_noticed() {
     let settings = sample("swap_written").await;
     let stage = stage(&settings);

@@ -1,6 +1,6 @@
 //! The way back: one step after the other, newest first. Must never undo what was not done.
 
-use super::super::doubt::{UNKNOWN, question, way_back};
+use super::super::doubt::{UNDO_UNKNOWN, question, way_back};
 use super::super::event::{Event, Finish};
 use super::super::left::kept_backup;
 use super::super::outcome::{Failure, Outcome};
@@ -79,7 +79,7 @@ pub fn undone(state: &State, step: StepId, attempt: u32, outcome: Outcome) -> Ve
         Outcome::Failed(failure) => Event::UndoFailed { step, attempt, failure },
         Outcome::Unknown(evidence) => {
             let message = format!("{}; {}", evidence.message, evidence.facts.join("; "));
-            Event::UndoFailed { step, attempt, failure: Failure::new(UNKNOWN, message) }
+            Event::UndoFailed { step, attempt, failure: Failure::new(UNDO_UNKNOWN, message) }
         }
         Outcome::Asked(_) | Outcome::Again(_) => {
             let failure = Failure::new("runplan::undo::odd", "the undo gave no result");

@@ -1,6 +1,7 @@
 //! What a person says to the run, from another process or at the prompt. Whatever does not apply now is refused, with why.
 
 use super::super::consent::{self, refuse};
+use super::super::doubt::asked_loss;
 use super::super::event::{Event, Finish};
 use super::super::guarding::guarded_by;
 use super::super::input::{Post, Resolution};
@@ -80,6 +81,16 @@ fn resolve(
     {
         let why = format!(
             "it guards {guarded}, so it cannot be skipped; mend what failed and resume, or undo the run"
+        );
+        return refuse(step, actor, why);
+    }
+    if let (Some(given), Some(asked)) = (&loss, asked_loss(entry))
+        && given != asked
+    {
+        let why = format!(
+            "`--accept-loss {given}` is not the code of the loss that is asked about; that is {asked}: read first what \
+             `runplan status {}` says of it",
+            state.run
         );
         return refuse(step, actor, why);
     }

@@ -5,13 +5,14 @@ use super::super::attempt::Attempt;
 use super::super::database::Database;
 use super::super::freeze::{self, Counters, Watch};
 use super::super::lost::{self, Wish};
+use super::super::position;
 use super::super::stop::{self, Stop};
 use super::super::targets::{Target, application_name};
 use super::{Sessions, Swapping};
 use crate::clock::{self, Stopwatch};
-use crate::plan::Action;
+use crate::plan::{Action, Step};
 use crate::postgres::Connection;
-use crate::run::Failure;
+use crate::run::{ASKED_LOSS, Failure};
 use serde_json::json;
 use std::time::Duration;
 
@@ -45,43 +46,74 @@ pub async fn expect_agreed(
         attempt.warn(format!("what was written since the swap is lost, as agreed ({code})"));
         return Ok(now);
     }
-    let rows: Vec<(String, u64)> = watch
-        .by_table()
-        .into_iter()
-        .filter_map(|(table, writes)| {
-            let more = writes.saturating_sub(swapping.written.get(&table).copied().unwrap_or(0));
-            (more > 0).then_some((table, more))
-        })
-        .collect();
-    let written = match rows.as_slice() {
-        [] => "its tables or their definitions were changed".to_owned(),
-        rows => {
-            let total: u64 = rows.iter().map(|(_, rows)| rows).sum();
-            let each: Vec<String> =
-                rows.iter().take(6).map(|(table, rows)| format!("{rows} of {table}")).collect();
-            format!("{total} rows were inserted, changed or deleted ({})", each.join(", "))
+    let tables = watch.by_table();
+    let before = |table: &String| swapping.written.get(table).copied().unwrap_or(0);
+    // Reset: what it counts now says nothing of what was counted before.
+    let is_forgotten =
+        now.writes < swapping.counters.writes || tables.iter().any(|(table, writes)| *writes < before(table));
+    let rows = tables.iter().map(|(table, writes)| (table, writes.saturating_sub(before(table))));
+    let rows: Vec<(&String, u64)> = rows.filter(|(_, more)| *more > 0).collect();
+    let (compared, is_same) = match compared(attempt, target, sessions, old).await {
+        Ok(summary) => {
+            let is_same = summary.contains("would change no row");
+            (format!("; {summary}"), is_same)
         }
-    };
-    let compared = match compared(attempt, target, sessions, old).await {
-        Ok(summary) => format!("; {summary}"),
         Err(stop @ (Stop::Unknown(_) | Stop::Ending)) => return Err(stop),
         Err(stop) => {
             attempt.warn(format!("the old database could not be compared: {}", stop.message()));
-            String::new()
+            (String::new(), false)
         }
     };
+    let live = &swapping.live;
+    let message = match is_forgotten {
+        true => {
+            let lost = if is_same { "" } else { "; swapping back would lose what was" };
+            format!(
+                "the server has forgotten what was written to {live} (it crashed, or its statistics were reset), so nobody can \
+             prove that nothing was written since the swap{lost}{compared}"
+            )
+        }
+        false => {
+            let lost = if is_same { "none of it is left in a row" } else { "swapping back would lose that" };
+            format!(
+                "{live} was written to since the swap: {}{}; {lost}{compared}",
+                written(&rows),
+                own(attempt, target)
+            )
+        }
+    };
+    attempt.note(ASKED_LOSS, json!({ "code": code })).await?;
     let (run, step) = (&attempt.world.run, &attempt.step.id.value);
-    let message = format!(
-        "{} was written to since the swap: {written}; swapping back would lose that{compared}",
-        swapping.live
-    );
-    Err(Failure::new("runplan::swap::written", message)
+    let of = if is_forgotten { "unproved" } else { "written" };
+    Err(Failure::new(format!("runplan::swap::{of}"), message)
         .help(format!(
             "if it may be lost: `runplan resolve {run} {step} --retry --accept-loss {code} --reason 'it may be lost'`, then `runplan resume \
              {run}`; the code holds while nothing more is written, so close the application first"
         ))
         .permanent()
         .into())
+}
+
+fn written(rows: &[(&String, u64)]) -> String {
+    if rows.is_empty() {
+        return "its tables or their definitions were changed".to_owned();
+    }
+    let total: u64 = rows.iter().map(|(_, rows)| rows).sum();
+    let each: Vec<String> = rows.iter().take(6).map(|(table, rows)| format!("{rows} of {table}")).collect();
+    format!("{total} rows were inserted, changed or deleted ({})", each.join(", "))
+}
+
+/// The steps of this run that write there after the swap, and back again on the way back: the counters count both.
+fn own(attempt: &Attempt, target: &Target) -> String {
+    let shape = &attempt.world.shape;
+    let Some(swap) = shape.flow.index(attempt.step.id.as_str()) else { return String::new() };
+    let later = shape.flow.steps().iter().enumerate().filter(|(at, _)| shape.graph.is_before(swap, *at));
+    let writes = |step: &Step| position::changed(step).is_some_and(|text| text.raw.trim() == target.name);
+    let own: Vec<&str> = later.filter(|(_, step)| writes(step)).map(|(_, step)| step.id.as_str()).collect();
+    match own.is_empty() {
+        true => String::new(),
+        false => format!(", by {} of this run too, and by what took that back", own.join(", ")),
+    }
 }
 
 /// Shuts the old database again, if an earlier try of this work left it open.
