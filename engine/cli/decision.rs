@@ -96,9 +96,12 @@ impl Approve {
         let step = waiting(&state, self.step.as_deref())?;
         if let Some(reason) = self.break_glass {
             let exit = say(screen, &store, &run, to(&state, Post::BreakGlass { step, reason }))?;
-            screen.warn(
-                "the glass is broken: this went past everybody who should decide; every channel is told of it",
-            );
+            let site = state.shape.site.as_deref();
+            let told = match site.is_some_and(|site| site.channels.iter().next().is_some()) {
+                true => "every channel is told of it",
+                false => "no channel is told of it: the site has none",
+            };
+            screen.warn(&format!("the glass is broken: this went past everybody who should decide; {told}"));
             return Ok(exit);
         }
         decide(screen, &store, &state, step, Verdict::Approve, self.comment, &self.sign)
@@ -242,6 +245,15 @@ fn everybody(state: &State) -> Vec<String> {
     people.flat_map(|person| person.keys.iter().map(|key| key.value.clone())).collect()
 }
 
+/// Whose key it is, whatever the roles.
+fn owner(state: &State, key: Option<&SigningKey>) -> Option<String> {
+    let mut people =
+        state.shape.site.iter().flat_map(|site| site.roles.values()).flat_map(|role| &role.people);
+    let is_whose = |keys: Vec<String>| key.is_some_and(|key| key.is_among(&keys));
+    let found = people.find(|person| is_whose(person.keys.iter().map(|key| key.value.clone()).collect()));
+    found.map(|person| person.name.value.clone())
+}
+
 /// Whose decision it is.
 fn approver(
     state: &State,
@@ -261,6 +273,9 @@ fn approver(
         (Some(mine), owners, _) if key.is_none() || owners.contains(&mine) => Ok(mine.clone()),
         (_, [owner], _) => Ok((*owner).clone()),
         (_, _, [only]) => Ok(only.clone()),
+        // The run says whose key it is, and who decides instead.
+        // The run says that these may not decide, and who may.
+        (_, [], _) if owner(state, key).is_some() => Ok(owner(state, key).unwrap_or_default()),
         (_, _, []) => Err(Error::usage_with(
             "nobody who may decide has a key in the site file",
             "list it under `roles`, as `people: [{ name: ann, keys: [...] }]`; or decide without a signature",

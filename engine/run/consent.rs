@@ -190,7 +190,7 @@ fn prove(
         if ask.people.is_empty() {
             return Err("no role is asked, so nothing proves a signature; decide by word".to_owned());
         }
-        let who = owner(state, signed).unwrap_or_else(|| by.clone());
+        let who = owner(state, signed).filter(|owner| !ask.people.contains(owner)).unwrap_or(by);
         return Err(format!("{who} has none of the roles that decide; they are: {}", ask.people.join(", ")));
     }
     let listed = keys(state, ask, &by);

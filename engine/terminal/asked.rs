@@ -31,6 +31,14 @@ pub fn doubts(screen: &Screen, state: &State) -> Vec<String> {
     state.unknown().filter_map(one).collect()
 }
 
+/// `1 of 2 agreed (ann)`
+pub fn agreed(entry: &Entry, ask: &Ask) -> String {
+    let given = entry.decisions.iter().filter(|decision| decision.approved);
+    let names: Vec<&str> = given.map(|decision| decision.by.as_str()).collect();
+    let whose = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+    format!("{} of {} agreed{whose}", names.len(), ask.count.max(1))
+}
+
 fn question(
     screen: &Screen,
     state: &State,
@@ -43,10 +51,9 @@ fn question(
     let mut words = ask.message.lines().map(str::trim_end).filter(|line| !line.is_empty());
     let mut lines = vec![format!("{step}: {}", words.next().unwrap_or_default())];
     lines.extend(words.map(|line| format!("  {line}")));
-    let given = entry.decisions.iter().filter(|decision| decision.approved).count();
     let requester = state.requester.as_ref().map(|actor| actor.name.as_str());
     let who = ask.who(requester).unwrap_or_else(|| "whoever reaches the state".to_owned());
-    lines.push(format!("  who: {who}; {given} of {} agreed", ask.count.max(1)));
+    lines.push(format!("  who: {who}; {}", agreed(entry, ask)));
     let time = |at: Timestamp| at.to_zoned(screen.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
     if let Some(since) = expired_at(state, step, now) {
         let ago = span(between(since, now));

@@ -1,6 +1,7 @@
 //! Where lines are only added, who is waited for is said again while nothing else happens, so that a log that is silent is
 //! not taken for one that works. Must never say so of what is decided, nor where the question stands before its reader.
 
+use super::asked::agreed;
 use super::screen::Screen;
 use crate::plan::StepId;
 use crate::report::amount::{between, span};
@@ -41,15 +42,14 @@ fn line(screen: &Screen, state: &State, step: &StepId, since: Timestamp, now: Ti
     let ask = entry.ask.as_ref()?;
     let requester = state.requester.as_ref().map(|actor| actor.name.as_str());
     let who = ask.who(requester).unwrap_or_else(|| "whoever reaches the state".to_owned());
-    let given = entry.decisions.iter().filter(|decision| decision.approved).count();
     let time = |at: Timestamp| at.to_zoned(screen.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
     let until = ask.expires_at.filter(|_| expired_at(state, step, now).is_none());
     let until = until.map(|at| format!(", until {}, then it counts as no", time(at))).unwrap_or_default();
     Some(format!(
-        "still waits for {who}, since {} ({}); {given} of {} agreed{until}: {}",
+        "still waits for {who}, since {} ({}); {}{until}: {}",
         time(since),
         span(between(since, now)),
-        ask.count.max(1),
+        agreed(entry, ask),
         screen.command(&format!("runplan approve {} {step}", state.run)),
     ))
 }

@@ -76,14 +76,20 @@ fn unwilling() -> Vec<(&'static str, String)> {
     vec![("agent_unwilling", why(&sandbox, "approve plan go"))]
 }
 
-fn several() -> Vec<(&'static str, String)> {
+fn several_people() -> Sandbox {
     let sandbox = Sandbox::new();
     let (bob, carol) = (key(&sandbox, "bob", &["ed25519"], ""), key(&sandbox, "carol", &["ed25519"], ""));
     key(&sandbox, "stray", &["ed25519"], "");
+    let eve = key(&sandbox, "eve", &["ed25519"], "");
     let people = format!("{{ name: bob, keys: [\"{bob}\"] }}, {{ name: carol, keys: [\"{carol}\"] }}");
-    sandbox.write("runplan.yaml", &format!("runplan: 1\nroles: {{ lead: {{ people: [ {people} ] }} }}\nseverities: {{ high: {{ role: lead }} }}\n"));
+    sandbox.write("runplan.yaml", &format!("runplan: 1\nroles: {{ lead: {{ people: [ {people} ] }}, other: {{ people: [ {{ name: eve, keys: [\"{eve}\"] }} ] }} }}\nseverities: {{ high: {{ role: lead }} }}\n"));
     sandbox.plan(PLAN);
     sandbox.run("plan.yaml --reason test").code(4);
+    sandbox
+}
+
+fn several() -> Vec<(&'static str, String)> {
+    let sandbox = several_people();
     vec![
         ("unclear", why(&sandbox, "approve plan go --out decision.json")),
         ("key_of_nobody", why(&sandbox, "approve plan go --key stray")),
@@ -116,6 +122,13 @@ fn prompts() -> Vec<(&'static str, String)> {
             typed(&sandbox, &[(asked, "hunter2-long\r"), ("Sign this?", "n")], "nothing was signed"),
         ),
     ]
+}
+
+#[test]
+fn a_key_of_another_role_is_called_by_its_name() {
+    let sandbox = several_people();
+    let said = why(&sandbox, "approve plan go --key eve");
+    assert_eq!(said, "eve has none of the roles that decide; they are: bob, carol");
 }
 
 #[test]

@@ -289,6 +289,8 @@ fn a_decision_of_the_wrong_role_is_refused() {
     let mut core = Core::asked("r-1", "ann", ask(1, None));
     let eve = core.yes("eve", 3);
     core.refuses(eve, "eve has none of the roles that decide; they are: bob, carol, dave");
+    let posing = core.yes("eve", 1);
+    core.refuses(posing, "eve has none of the roles that decide; they are: bob, carol, dave");
     let posing = core.yes("bob", 3);
     core.refuses(posing, "it says that bob decides, and is signed with a key of eve");
     let stranger = core.yes("bob", 9);
