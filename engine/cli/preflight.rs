@@ -10,15 +10,16 @@ use super::past::Past;
 use super::surroundings::{self, Given};
 use super::values::ValueArgs;
 use super::{state_dir, stored};
-use crate::clock;
+use crate::clock::{self, Stopwatch};
 use crate::plan::RunId;
 use crate::run::{Accepted, Shape};
 use crate::steps::{self, Concern, PreflightOptions, World};
 use crate::store::Store;
 use crate::terminal::{self, Screen};
 use clap::Args;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Asks the real systems whether a run could start: read-only, everything in one pass.
@@ -72,8 +73,7 @@ impl Preflight {
         let world = surroundings::world(&run, &shape, opened.directory, store.directory(&run), given)?;
         let runtime = launch::runtime()?;
         let past = Past::read(&store, &shape).given(&shape.plan, &world.params, &world.directory);
-        let options = self.accepts.options(&past, &shape);
-        let found = runtime.block_on(steps::preflight(&world, &options));
+        let found = runtime.block_on(steps::preflight(&world, &self.accepts.options(screen, &past, &shape)));
         if screen.is_json() {
             screen.document(&serde_json::to_value(&found).unwrap_or_default());
         } else {
@@ -88,13 +88,47 @@ impl Preflight {
     }
 }
 
+/// How far the backups are read, drawn over on a terminal, else said from time to time; nothing of those that are soon read.
+struct Teller {
+    screen: Screen,
+    said: Mutex<Option<(Stopwatch, bool)>>,
+}
+
+/// How often it is said, drawn over and on lines of its own.
+const DRAWN: Duration = Duration::from_millis(300);
+const LINES: Duration = Duration::from_secs(30);
+
+impl Teller {
+    fn tell(&self, path: &Path, bytes: u64) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let apart = if self.screen.live { DRAWN } else { LINES };
+        if said.get_or_insert_with(|| (Stopwatch::start(), false)).0.elapsed() >= apart && !self.screen.quiet
+        {
+            *said = Some((Stopwatch::start(), true));
+            let size = steps::readable_size(bytes);
+            self.screen.redraw(&format!("reading {} to its end: {size}", path.display()));
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        let said = self.said.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if said.is_some_and(|(_, shown)| shown) {
+            self.screen.redraw("");
+        }
+    }
+}
+
 impl AcceptArgs {
-    fn options(&self, past: &Past, shape: &Shape) -> PreflightOptions {
+    fn options(&self, screen: &Screen, past: &Past, shape: &Shape) -> PreflightOptions {
+        let teller = Teller { screen: screen.clone(), said: Mutex::new(None) };
         PreflightOptions {
             accept: self.accept.clone(),
             retarget: self.retarget,
             seen: past.seen.clone(),
             known: past.known(shape),
+            told: Arc::new(move |path, bytes| teller.tell(path, bytes)),
             ..PreflightOptions::default()
         }
     }
@@ -126,7 +160,7 @@ impl AcceptArgs {
         world: &Arc<World>,
         past: &Past,
     ) -> Result<Vec<Accepted>, Error> {
-        let found = runtime.block_on(steps::preflight(world, &self.options(past, &world.shape)));
+        let found = runtime.block_on(steps::preflight(world, &self.options(screen, past, &world.shape)));
         self.remark_unused(screen, &found.unused);
         if found.may_start() {
             if past.is_rehearsed() {

@@ -13,7 +13,7 @@ mod unpack;
 
 pub use format::{Format, Packing, open, recognise, refuse_binary};
 pub use header::{Origin, read as origin};
-pub use inspect::{Inspection, Reading, blocking, inspect, needs_of, read_back, restorer};
+pub use inspect::{Inspection, Reading, blocking, inspect, read_back, restorer};
 pub use manifest::{Manifest, sync_directory};
 pub use needs::Needs;
 pub use shelf::{Shelved, Sort, shelf};

@@ -5,6 +5,7 @@
 mod access;
 mod archives;
 mod around;
+mod backups;
 mod blockers;
 mod channels;
 mod concern;
@@ -20,7 +21,6 @@ mod room;
 mod scripts;
 mod server;
 mod sessions;
-mod signs;
 mod size;
 mod statements;
 mod twins;
@@ -32,15 +32,20 @@ pub use concern::{Concern, Fact, Found, Preflight};
 use super::world::World;
 use crate::postgres::Identity;
 use crate::run::Failure;
+use backups::Backups;
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use uses::Use;
 
+/// Told how many bytes of a backup were read so far.
+pub type Told = Arc<dyn Fn(&Path, u64) + Send + Sync>;
+
 /// How to ask.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Codes of concerns that the operator accepts, with or without `runplan::preflight::`.
     pub accept: Vec<String>,
@@ -50,8 +55,9 @@ pub struct Options {
     pub seen: BTreeMap<String, Vec<(String, String)>>,
     /// What is known without asking: it is told beside what was found.
     pub known: Found,
-    /// How long one question may take.
+    /// How long one question may take, and how long nothing of a backup may be readable.
     pub limit: Duration,
+    pub told: Told,
     /// Where programs are looked for, in the form of PATH.
     pub path: Option<OsString>,
 }
@@ -64,6 +70,7 @@ impl Default for Options {
             seen: BTreeMap::new(),
             known: Found::default(),
             limit: Duration::from_secs(15),
+            told: Arc::new(|_, _| {}),
             path: std::env::var_os("PATH"),
         }
     }
@@ -78,11 +85,14 @@ pub async fn preflight(world: &Arc<World>, options: &Options) -> Preflight {
     for used in &uses.databases {
         by_database.entry(used.database.as_str()).or_default().push(used);
     }
-    let databases =
-        join_all(by_database.iter().map(|(name, uses)| database(world, options, name, uses.as_slice())));
+    // First: it may take its time, and what servers say should be fresh.
+    let backups = Backups::read(world, options, &uses).await;
+    let databases = join_all(
+        by_database.iter().map(|(name, uses)| database(world, options, &backups, name, uses.as_slice())),
+    );
     let (programs, archives, channels, databases) = tokio::join!(
         programs::look(world, options, &uses),
-        archives::look(world, options, &uses),
+        archives::look(world, options.limit, &backups, &uses),
         channels::look(world, options, &uses),
         databases,
     );
@@ -121,6 +131,7 @@ pub async fn read_secrets(world: &World) -> Vec<Failure> {
 async fn database(
     world: &Arc<World>,
     options: &Options,
+    backups: &Backups,
     name: &str,
     uses: &[&Use],
 ) -> (Found, Option<Identity>) {
@@ -135,13 +146,13 @@ async fn database(
     found.extend(privileges::look(&server, uses).await);
     found.extend(blockers::look(&server, uses).await);
     found.extend(access::look(&server, uses).await);
-    found.extend(replaced::look(world, options, &server, uses).await);
+    found.extend(replaced::look(world, backups, &server, uses).await);
     found.extend(around::look(world, &server, uses).await);
     found.extend(sessions::look(world, &server, uses).await);
-    found.extend(room::look(world, &server, uses).await);
+    found.extend(room::look(world, backups, &server, uses).await);
     found.extend(statements::look(world, &server, uses).await);
     found.extend(copies::look(world, &server, uses).await);
-    found.extend(restores::look(world, options, &server, uses).await);
+    found.extend(restores::look(world, backups, &server, uses).await);
     (found, Some(server.identity))
 }
 

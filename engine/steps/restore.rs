@@ -7,7 +7,7 @@ mod in_place;
 mod load;
 pub(super) mod needs;
 mod packages;
-mod room;
+pub(super) mod room;
 mod side;
 mod unwritten;
 

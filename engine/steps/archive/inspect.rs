@@ -8,7 +8,6 @@ use super::needs::Needs;
 use super::sums;
 use super::unpack::unpack;
 use super::unusable;
-use crate::clock::Stopwatch;
 use crate::postgres::{Program, Programs};
 use crate::process;
 use crate::run::Failure;
@@ -19,7 +18,7 @@ use serde_json::{Map, Value};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
 /// What a backup is, proved.
@@ -48,13 +47,18 @@ pub struct Inspection {
 pub struct Reading {
     pub programs: Programs,
     pub cancelled: CancellationToken,
-    /// Told how many bytes of text were read so far.
+    /// Told how many bytes were read so far: of the files, or of the text in them.
     pub progress: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
 impl Reading {
     pub fn new(programs: &Programs, cancelled: &CancellationToken) -> Self {
         Self { programs: programs.clone(), cancelled: cancelled.clone(), progress: Arc::new(|_| {}) }
+    }
+
+    fn goes_on(&self, bytes: u64) -> bool {
+        (self.progress)(bytes);
+        !self.cancelled.is_cancelled()
     }
 }
 
@@ -80,6 +84,10 @@ pub async fn inspect(reading: &Reading, path: &Path) -> Result<Inspection, Failu
             origin,
         });
     }
+    // Two readers at once: the one that is farther counts.
+    let (most, told) = (AtomicU64::new(0), reading.progress.clone());
+    let farthest = move |bytes: u64| told(most.fetch_max(bytes, Ordering::Relaxed).max(bytes));
+    let reading = &Reading { progress: Arc::new(farthest), ..reading.clone() };
     let (summary, sums) = tokio::try_join!(read_back(reading, path, format), hash(reading, path))?;
     Ok(Inspection {
         format,
@@ -96,13 +104,13 @@ pub async fn inspect(reading: &Reading, path: &Path) -> Result<Inspection, Failu
 }
 
 async fn prove(reading: &Reading, path: &Path, manifest: Manifest) -> Result<Manifest, Failure> {
-    let (path, cancelled) = (path.to_owned(), reading.cancelled.clone());
-    blocking(move || manifest.prove(&path, &|| !cancelled.is_cancelled()).map(|()| manifest)).await
+    let (path, reading) = (path.to_owned(), reading.clone());
+    blocking(move || manifest.prove(&path, &|bytes| reading.goes_on(bytes)).map(|()| manifest)).await
 }
 
 async fn hash(reading: &Reading, path: &Path) -> Result<Vec<sums::FileSum>, Failure> {
-    let (path, cancelled) = (path.to_owned(), reading.cancelled.clone());
-    blocking(move || sums::sums(&path, false, &|| !cancelled.is_cancelled())).await
+    let (path, reading) = (path.to_owned(), reading.clone());
+    blocking(move || sums::sums(&path, false, &|bytes| reading.goes_on(bytes))).await
 }
 
 /// Reads a backup to its last byte and counts its rows.
@@ -185,44 +193,7 @@ fn without_create(path: &Path, packing: Packing) -> String {
     }
 }
 
-/// What a backup needs of a server, as far as it could be read in that time, and whether that was all of it. Of an archive
-/// only the definitions are read: no rows.
-///
-/// # Errors
-/// It cannot be read, or holds what must not reach a server.
-pub async fn needs_of(reading: &Reading, path: &Path, limit: Duration) -> Result<(Needs, bool), Failure> {
-    let Format::Plain(packing) = format::recognise(path)? else {
-        let sections = ["--section=pre-data", "--section=post-data"];
-        let read = written_as_sql(reading, path, format::recognise(path)?, &sections);
-        return match tokio::time::timeout(limit, read).await {
-            Ok(summary) => Ok((Needs::of(&summary?), true)),
-            Err(_) => Ok((Needs::default(), false)),
-        };
-    };
-    let (reading, file) = (reading.clone(), path.to_owned());
-    let read = move || {
-        let watch = Stopwatch::start();
-        let (reader, whole) = scan(&reading, &file, packing, &|| watch.elapsed() < limit)?;
-        let summary = reader.finish(&file, Some(packing))?;
-        if whole {
-            judge(&file, &summary)?;
-        }
-        Ok((Needs::of(&summary), whole))
-    };
-    blocking(read).await
-}
-
 fn read_text(reading: &Reading, path: &Path, packing: Packing) -> Result<Summary, Failure> {
-    scan(reading, path, packing, &|| true)?.0.finish(path, Some(packing))
-}
-
-/// Reads text to its end, or as long as it may; false: not to its end.
-fn scan(
-    reading: &Reading,
-    path: &Path,
-    packing: Packing,
-    may_go_on: &dyn Fn() -> bool,
-) -> Result<(Reader, bool), Failure> {
     let damaged = |error: std::io::Error| {
         unusable("damaged", path, error).help("use another backup; this file is cut short or altered")
     };
@@ -245,30 +216,18 @@ fn scan(
             break;
         }
         (reading.progress)(text.position());
-        if !may_go_on() {
-            return Ok((reader, false));
-        }
     }
     if first {
         return Err(unusable("empty", path, "there is nothing in it").help("use another backup"));
     }
-    Ok((reader, true))
+    reader.finish(path, Some(packing))
 }
 
 /// Has pg_restore write the archive as SQL, all of it: `pg_restore -l` does not notice a damaged one.
 async fn read_archive(reading: &Reading, path: &Path, format: Format) -> Result<Summary, Failure> {
-    written_as_sql(reading, path, format, &[]).await
-}
-
-async fn written_as_sql(
-    reading: &Reading,
-    path: &Path,
-    format: Format,
-    flags: &[&str],
-) -> Result<Summary, Failure> {
     let pg_restore = restorer(&reading.programs, header::read(path, format).as_ref(), 0)?.path;
     let mut argv = vec![pg_restore.clone().into_os_string()];
-    argv.extend(flags.iter().chain(&["-f", "-", "--"]).map(std::ffi::OsString::from));
+    argv.extend(["-f", "-", "--"].map(std::ffi::OsString::from));
     argv.push(path.as_os_str().to_owned());
     let progress = reading.progress.clone();
     let take = move |reader: &mut Reader, bytes: &[u8]| {
@@ -317,46 +276,4 @@ pub async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
         Err(Failure::new("runplan::step::thread", format!("a thread ended oddly: {error}")))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_newer_pg_dump_wrote_is_refused_by_its_version() {
-        let origin = Origin {
-            database: "app".to_owned(),
-            server_version: "99.1".to_owned(),
-            dump_version: "99.2".to_owned(),
-            created: String::new(),
-            version: (1, 99),
-        };
-        let refused =
-            |server| restorer(&Programs::new(None, None), Some(&origin), server).unwrap_err().message;
-        let words = "it was written by pg_dump 99.2, which wants pg_restore 99 or newer: pg_restore for PostgreSQL 99";
-        assert!(refused(0).starts_with(words), "{}", refused(0));
-        assert!(refused(100).starts_with("pg_restore for PostgreSQL 100"), "of the server, not of the file");
-    }
-
-    /// No longer than a question may take: what was read by then counts, and that there was more is known.
-    #[tokio::test]
-    async fn needs_are_read_as_far_as_the_time_reaches() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("backup.sql");
-        let rows = "INSERT INTO t VALUES ('a row of some length');\n".repeat(20_000);
-        let last = "ALTER TABLE t OWNER TO second;\n";
-        let dump = format!("CREATE TABLE t (a text);\nALTER TABLE t OWNER TO first;\n{rows}{last}");
-        std::fs::write(&path, dump).unwrap();
-        let reading = Reading::new(&Programs::new(None, None), &CancellationToken::new());
-        let read = async |limit| {
-            let (needs, whole) = needs_of(&reading, &path, limit).await.unwrap();
-            (needs.roles.into_iter().collect::<Vec<_>>(), whole)
-        };
-        assert_eq!(read(Duration::ZERO).await, (vec!["first".to_owned()], false));
-        assert_eq!(
-            read(Duration::from_secs(600)).await,
-            (vec!["first".to_owned(), "second".to_owned()], true)
-        );
-    }
 }

@@ -18,8 +18,9 @@ pub struct FileSum {
     pub sha256: String,
 }
 
-/// The checksum of every file, by name. `durable`: each is put on disk too. Blocks; for a thread of its own.
-pub fn sums(path: &Path, durable: bool, go_on: &dyn Fn() -> bool) -> Result<Vec<FileSum>, Failure> {
+/// The checksum of every file, by name. `durable`: each is put on disk too. `go_on` is told how many bytes were read so far.
+/// Blocks; for a thread of its own.
+pub fn sums(path: &Path, durable: bool, go_on: &dyn Fn(u64) -> bool) -> Result<Vec<FileSum>, Failure> {
     let failed = |error: std::io::Error| unusable("unreadable", path, error);
     let mut names = Vec::new();
     if path.is_dir() {
@@ -28,10 +29,12 @@ pub fn sums(path: &Path, durable: bool, go_on: &dyn Fn() -> bool) -> Result<Vec<
     } else {
         names.push(PathBuf::new());
     }
-    let mut found = Vec::with_capacity(names.len());
+    let mut found: Vec<FileSum> = Vec::with_capacity(names.len());
+    let mut before = 0;
     for name in names {
         let file = if name.as_os_str().is_empty() { path.to_owned() } else { path.join(&name) };
-        let (bytes, sha256) = sum(&file, durable, go_on).map_err(failed)?;
+        let (bytes, sha256) = sum(&file, durable, &|bytes| go_on(before + bytes)).map_err(failed)?;
+        before += bytes;
         found.push(FileSum { name: name.to_string_lossy().into_owned(), bytes, sha256 });
     }
     if durable && path.is_dir() {
@@ -52,7 +55,7 @@ fn list(root: &Path, below: &Path, names: &mut Vec<PathBuf>) -> std::io::Result<
     Ok(())
 }
 
-fn sum(path: &Path, durable: bool, go_on: &dyn Fn() -> bool) -> std::io::Result<(u64, String)> {
+fn sum(path: &Path, durable: bool, go_on: &dyn Fn(u64) -> bool) -> std::io::Result<(u64, String)> {
     let mut file = super::open(path)?;
     let mut digest = Sha256::new();
     let mut chunk = vec![0; 1 << 20];
@@ -62,11 +65,11 @@ fn sum(path: &Path, durable: bool, go_on: &dyn Fn() -> bool) -> std::io::Result<
         if count == 0 {
             break;
         }
-        if !go_on() {
-            return Err(std::io::Error::new(std::io::ErrorKind::Interrupted, "it was cancelled"));
-        }
         digest.update(&chunk[..count]);
         bytes += count as u64;
+        if !go_on(bytes) {
+            return Err(std::io::Error::new(std::io::ErrorKind::Interrupted, "it was cancelled"));
+        }
     }
     if durable {
         file.sync_all()?;

@@ -43,7 +43,7 @@ async fn verify(attempt: &Attempt, action: &Backup, chosen: &Chosen) -> Result<M
         ..Reading::new(&attempt.world.programs, &attempt.cancelled)
     };
     let (read, cancelled) = (path.clone(), attempt.cancelled.clone());
-    let sums = blocking(move || archive::sums(&read, true, &|| !cancelled.is_cancelled()));
+    let sums = blocking(move || archive::sums(&read, true, &|_| !cancelled.is_cancelled()));
     let (summary, files) = tokio::try_join!(archive::read_back(&reading, &path, kind), sums)?;
     if !kind.is_archive() && !summary.is_complete_dump() {
         let why = "pg_dump's first or last line is missing";
@@ -102,7 +102,7 @@ pub async fn recognise(attempt: &Attempt, chosen: &Chosen) -> Result<Option<Outp
     }
     let (path, cancelled) = (chosen.path.clone(), attempt.cancelled.clone());
     let proved = manifest.clone();
-    let proof = blocking(move || proved.prove(&path, &|| !cancelled.is_cancelled())).await;
+    let proof = blocking(move || proved.prove(&path, &|_| !cancelled.is_cancelled())).await;
     match proof {
         Ok(()) => Ok(Some(outputs(chosen, &manifest))),
         Err(_) if attempt.cancelled.is_cancelled() => Err(stop::cancelled().into()),

@@ -1,118 +1,101 @@
-//! The backups that steps will read: there, readable, of a known format, whole as far as their outside shows, and from when.
+//! The backups that steps will read: there, whole, of a known format, from when, and holding what the step wants of them.
 
-use super::Options;
+use super::backups::Backups;
 use super::concern::{Concern, Found};
 use super::late::{self, Known};
 use super::listed;
-use super::signs::{self, Signs};
 use super::size::bytes;
 use super::uses::{ArchiveUse, Uses};
 use crate::clock;
+use crate::plan::Text;
 use crate::process;
 use crate::run::Failure;
 use crate::sql::is_called;
-use crate::steps::archive;
+use crate::steps::archive::{self, Inspection};
 use crate::steps::client;
 use crate::steps::world::World;
-use futures_util::future::join_all;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-pub async fn look(world: &World, options: &Options, uses: &Uses) -> Found {
+pub async fn look(world: &World, limit: Duration, backups: &Backups, uses: &Uses) -> Found {
     let mut found = Found::default();
-    let asked = uses.archives.iter().map(|used| one(world, options, used));
-    join_all(asked).await.into_iter().for_each(|one| found.extend(one));
-    found
-}
-
-async fn one(world: &World, options: &Options, used: &ArchiveUse) -> Found {
-    let mut found = Found::default();
-    let path = match late::plain(world, &used.path).await {
-        Known::Now(path) => world.directory.join(path),
-        Known::After(step) => {
-            found.fact(&used.step, format!("its backup: not checkable before {step}"));
-            return found;
-        }
-        Known::Never(failure) => {
-            found.add(Concern::of_failure(&failure).step(&used.step));
-            return found;
-        }
-    };
-    let asked = path.clone();
-    // A network disk may take its time.
-    let looking = tokio::task::spawn_blocking(move || signs::look(&asked));
-    match tokio::time::timeout(options.limit, looking).await {
-        Ok(Ok(Ok(signs))) => {
-            tell(&path, &signs, used, &mut found);
-            holds(world, options, &path, &signs, used, &mut found).await;
-        }
-        Ok(Ok(Err(failure))) => found.add(Concern::of_failure(&failure).step(&used.step)),
-        Ok(Err(_)) | Err(_) => {
-            let message =
-                format!("{} could not be looked at within {} s", path.display(), options.limit.as_secs());
-            found.add(
-                Concern::error("backup_unreadable", message)
-                    .step(&used.step)
-                    .help("see whether its disk answers"),
-            );
+    for used in &uses.archives {
+        let path = match late::plain(world, &used.path).await {
+            Known::Now(path) => world.directory.join(path),
+            Known::After(step) => {
+                found.fact(&used.step, format!("its backup: not checkable before {step}"));
+                continue;
+            }
+            Known::Never(failure) => {
+                found.add(Concern::of_failure(&failure).step(&used.step));
+                continue;
+            }
+        };
+        match backups.at(&path) {
+            Some(Ok(inspected)) => {
+                tell(&path, inspected, used, &mut found);
+                holds(world, limit, &path, inspected, used, &mut found).await;
+            }
+            Some(Err(failure)) => found.add(Concern::of_failure(failure).step(&used.step)),
+            None => {}
         }
     }
     found
 }
 
-fn tell(path: &Path, signs: &Signs, used: &ArchiveUse, found: &mut Found) {
-    let Signs { format, taken_at, manifest, .. } = signs;
-    let when = if *manifest {
-        format!("taken at {taken_at}")
-    } else {
-        format!("written at {taken_at}, no manifest")
+fn tell(path: &Path, inspected: &Inspection, used: &ArchiveUse, found: &mut Found) {
+    let written = path.metadata().and_then(|meta| meta.modified()).ok();
+    let written = written.and_then(|time| jiff::Timestamp::try_from(time).ok()).map(|at| format!("{at:.0}"));
+    let (taken_at, when) = match (&inspected.taken_at, written) {
+        (Some(at), _) => (at.clone(), format!("taken at {at}")),
+        (None, Some(at)) => (at.clone(), format!("written at {at}, no manifest")),
+        (None, None) => (String::new(), "no manifest".to_owned()),
     };
-    found.fact(path.display(), format!("{format}, {}, {when}", bytes(signs.bytes)));
+    let proof = match (&inspected.manifest, inspected.complete) {
+        (Some(_), _) => "its checksums are right",
+        (None, true) => "read to its end",
+        (None, false) => "read to its end, and nothing says that this is all",
+    };
+    found.fact(path.display(), format!("{}, {}, {when}, {proof}", inspected.format, bytes(inspected.bytes)));
     let age = taken_at.parse::<jiff::Timestamp>().ok().map(|taken| clock::now().duration_since(taken));
     if let (Some(limit), Some(age)) = (used.max_age, age)
         && age.as_millis() > i128::from(limit.ms)
     {
-        let path: PathBuf = path.into();
         let message = format!("the backup {} is older than {limit}: {when}", path.display());
         found.add(Concern::error("backup_old", message).step(&used.step).help("take or name a younger one"));
     }
 }
 
-/// Whether the tables that the step wants are in it, and a program is here that reads it. Of plain SQL only the whole text
-/// would tell; the step reads it before it does anything.
+/// Whether the tables that the step wants are in it, and a program is here that reads it.
 async fn holds(
     world: &World,
-    options: &Options,
+    limit: Duration,
     path: &Path,
-    signs: &Signs,
+    inspected: &Inspection,
     used: &ArchiveUse,
     found: &mut Found,
 ) {
-    let mut tables = signs.tables.clone();
-    if signs.format.is_archive() {
-        match tokio::time::timeout(options.limit, contents(world, path, signs.format)).await {
-            Ok(Ok(list)) => tables = tables.or_else(|| Some(list.lines().filter_map(rows_of).collect())),
+    let mut tables: Vec<String> = inspected.tables.keys().cloned().collect();
+    // Rows that are INSERTs leave no sign of a table without any; the table of contents has all.
+    if inspected.format.is_archive() {
+        match tokio::time::timeout(limit, contents(world, path, inspected.format)).await {
+            Ok(Ok(list)) => {
+                let listed = list.lines().filter_map(rows_of);
+                let new: Vec<String> =
+                    listed.filter(|name| !tables.iter().any(|key| is_called(key, name))).collect();
+                tables.extend(new);
+            }
             Ok(Err(failure)) => {
                 found.add(Concern::of_failure(&failure).step(&used.step));
                 return;
             }
             Err(_) => {}
         }
+        tables.sort();
     }
-    let mut wanted = Vec::new();
-    for text in &used.tables {
-        if let Known::Now(name) = late::plain(world, text).await {
-            wanted.push(name);
-        }
-    }
-    let Some(tables) = tables else {
-        if !wanted.is_empty() {
-            let text = format!("{}: not checkable before the step reads it whole", path.display());
-            found.fact(&used.step, text);
-        }
-        return;
-    };
+    let wanted = known(world, &used.tables).await;
     let holds = |wanted: &String| tables.iter().any(|name| is_called(name, wanted));
     let missing: Vec<String> = wanted.iter().filter(|wanted| !holds(wanted)).cloned().collect();
     if !missing.is_empty() {
@@ -125,8 +108,18 @@ async fn holds(
     }
 }
 
+async fn known(world: &World, texts: &[Text]) -> Vec<String> {
+    let mut names = Vec::new();
+    for text in texts {
+        if let Known::Now(name) = late::plain(world, text).await {
+            names.push(name);
+        }
+    }
+    names
+}
+
 /// An archive's table of contents.
-pub(super) async fn contents(world: &World, path: &Path, format: archive::Format) -> Result<String, Failure> {
+async fn contents(world: &World, path: &Path, format: archive::Format) -> Result<String, Failure> {
     let origin = archive::origin(path, format);
     let program = archive::restorer(&world.programs, origin.as_ref(), 0)?;
     let mut argv: Vec<OsString> = vec![program.path.into(), "-l".into(), "--".into()];
@@ -142,15 +135,6 @@ pub(super) async fn contents(world: &World, path: &Path, format: archive::Format
         return Err(archive::unusable("damaged", path, why).help("use another backup"));
     }
     Ok(String::from_utf8_lossy(&list).into_owned())
-}
-
-/// How many large objects an archive's table of contents has.
-pub(super) fn large_objects(list: &str) -> u64 {
-    let is_one = |line: &&str| {
-        let entry = line.split_once("; ").and_then(|(_, rest)| rest.splitn(3, ' ').nth(2));
-        entry.is_some_and(|entry| entry.starts_with("BLOB ") || entry.starts_with("BLOBS "))
-    };
-    list.lines().filter(is_one).count() as u64
 }
 
 /// Of a table of contents so much is read.

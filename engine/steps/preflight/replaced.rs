@@ -1,69 +1,37 @@
 //! What stands in the live database that a restore in place leaves, takes along or trips over. The step looks once more
 //! before it begins; this is for whoever decides whether it should.
 
-use super::archives::{contents, large_objects};
+use super::backups::Backups;
 use super::concern::{Concern, Found};
 use super::late::{self, Known};
 use super::server::Server;
 use super::uses::{Use, What};
-use super::{Options, statements, steps_that};
-use crate::run::Failure;
+use super::{statements, steps_that};
 use crate::sql::dump::Made;
-use crate::steps::archive::{self, Manifest, Needs, Reading};
+use crate::sql::parts_of;
+use crate::steps::archive::Needs;
 use crate::steps::restore::standing;
 use crate::steps::world::World;
-use std::path::Path;
-use tokio_util::sync::CancellationToken;
 
-pub async fn look(world: &World, options: &Options, server: &Server, uses: &[&Use]) -> Found {
+pub async fn look(world: &World, backups: &Backups, server: &Server, uses: &[&Use]) -> Found {
     let mut found = Found::default();
     for used in steps_that(uses, |what| matches!(what, What::Restore { in_place: true, .. })) {
         let What::Restore { action, .. } = &used.what else { continue };
-        let path = match late::plain(world, &action.from).await {
-            Known::Now(path) => world.directory.join(path),
-            Known::After(step) => {
-                found.fact(&used.step, format!("what it replaces: not checkable before {step}"));
-                continue;
+        if let Known::After(step) = late::plain(world, &action.from).await {
+            found.fact(&used.step, format!("what it replaces: not checkable before {step}"));
+        }
+        let Some((_, backup)) = backups.whole(world, &action.from).await else { continue };
+        match backup.needs.clone() {
+            Some(mut needs) if needs.made.is_some() => {
+                let schemas = backup.tables.keys().filter_map(|key| parts_of(key).0);
+                needs.made.iter_mut().for_each(|made| made.schemas.extend(schemas.clone()));
+                one(world, server, used, &needs, &mut found).await;
             }
-            // Said with the backup itself.
-            Known::Never(_) => continue,
-        };
-        match needs(world, options, &path).await {
-            Ok(Some(needs)) => one(world, server, used, &needs, &mut found).await,
-            Ok(None) => found
+            _ => found
                 .fact(&used.step, "what it replaces: not checkable before the step reads the backup whole"),
-            // Said with the backup itself.
-            Err(_) => {}
         }
     }
     found
-}
-
-/// What the backup makes, by its manifest or as fast as it can be read; None: it is too long for that.
-async fn needs(world: &World, options: &Options, path: &Path) -> Result<Option<Needs>, Failure> {
-    let format = archive::recognise(path)?;
-    let manifest = Manifest::read(path)?;
-    let tables = manifest.as_ref().map(|manifest| manifest.tables.keys().cloned().collect::<Vec<_>>());
-    let mut needs = match manifest.and_then(|manifest| manifest.needs).filter(|needs| needs.made.is_some()) {
-        Some(needs) => needs,
-        None => {
-            let reading = Reading::new(&world.programs, &CancellationToken::new());
-            let (mut needs, whole) = archive::needs_of(&reading, path, options.limit).await?;
-            if !whole {
-                return Ok(None);
-            }
-            if format.is_archive()
-                && let Some(made) = &mut needs.made
-            {
-                made.large_objects = large_objects(&contents(world, path, format).await?);
-            }
-            needs
-        }
-    };
-    let Some(made) = &mut needs.made else { return Ok(None) };
-    let names = tables.iter().flatten().filter_map(|name| name.split_once('.'));
-    made.schemas.extend(names.map(|(schema, _)| schema.to_owned()));
-    Ok(Some(needs))
 }
 
 async fn one(world: &World, server: &Server, used: &Use, needs: &Needs, found: &mut Found) {

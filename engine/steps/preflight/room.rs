@@ -1,31 +1,42 @@
 //! Sizes, and whether there is room for what the steps make. Must never say "enough" of a disk that it did not see.
 
+use super::backups::Backups;
 use super::concern::{Concern, Found};
 use super::late::{self, Known};
 use super::server::Server;
 use super::size::bytes;
+use super::steps_that;
 use super::uses::{Use, What};
-use super::{ids, steps_that};
+use crate::plan::StepId;
 use crate::steps::disk;
+use crate::steps::restore::room::Needed;
 use crate::steps::world::World;
 
 /// A compressed dump is smaller than its tables; how much is not known before. Below a quarter it is hopeless.
 const HOPELESS: u64 = 4;
-/// A second copy, its indexes built, its WAL on the way.
-const SPARE_PERCENT: u64 = 20;
 
-pub async fn look(world: &World, server: &Server, uses: &[&Use]) -> Found {
+pub async fn look(world: &World, backups: &Backups, server: &Server, uses: &[&Use]) -> Found {
     let mut found = Found::default();
-    let backups = steps_that(uses, |what| matches!(what, What::Backup { .. }));
+    let dumps = steps_that(uses, |what| matches!(what, What::Backup { .. }));
     let restores = steps_that(uses, |what| matches!(what, What::Restore { .. }));
     let Some(sizes) = sizes(server, &mut found).await else { return found };
     let tables = sizes.tables.map(|tables| format!(", {} of it in {tables} tables", bytes(sizes.data)));
     found.fact(&server.name, format!("{} in all{}", bytes(sizes.whole), tables.unwrap_or_default()));
-    for backup in backups {
-        folder(world, &sizes, backup, &mut found).await;
+    for dump in dumps {
+        folder(world, &sizes, dump, &mut found).await;
     }
-    if !restores.is_empty() {
-        server_disk(server, &sizes, &restores, &mut found).await;
+    let mut most: Option<(Needed, &Use)> = None;
+    for restore in restores {
+        let What::Restore { action, .. } = &restore.what else { continue };
+        // Nobody wrote down how large each table was.
+        let backup = backups.whole(world, &action.from).await.filter(|_| action.tables.is_none());
+        let needed = Needed::of(backup.map(|(_, found)| found), sizes.whole);
+        if most.as_ref().is_none_or(|(most, _)| most.likely < needed.likely) {
+            most = Some((needed, restore));
+        }
+    }
+    if let Some((needed, restore)) = most {
+        server_disk(server, &needed, &restore.step, &mut found).await;
     }
     found
 }
@@ -120,17 +131,11 @@ async fn folder(world: &World, sizes: &Sizes, used: &Use, found: &mut Found) {
 
 const ACCEPT: &str = "look yourself, and accept it with --accept disk_unknown";
 
-/// The room for a second copy on the server's disk.
-async fn server_disk(server: &Server, sizes: &Sizes, restores: &[&Use], found: &mut Found) {
-    let needed = sizes.whole + sizes.whole / 100 * SPARE_PERCENT;
-    let step = &restores[0].step;
+/// The room on the server's disk for the restore that needs most.
+async fn server_disk(server: &Server, needed: &Needed, step: &StepId, found: &mut Found) {
     let unknown = |why: &str| {
-        let message = format!(
-            "{}: the server's disk cannot be seen ({why}); {} needs about {} there",
-            server.name,
-            ids(restores),
-            bytes(needed)
-        );
+        let message =
+            format!("{}: the server's disk cannot be seen ({why}); {step} needs {needed} there", server.name);
         Concern::warning("disk_unknown", message).step(step).help(ACCEPT)
     };
     let asked = disk::places(&server.catalog, server.database(), &server.identity.system_identifier);
@@ -148,21 +153,20 @@ async fn server_disk(server: &Server, sizes: &Sizes, restores: &[&Use], found: &
                     &server.name,
                     format!("{} free on the server's disk ({})", bytes(free), place.display()),
                 );
-                if free < needed {
-                    let message = format!(
-                        "{}: the server's disk ({}) has {} free, and {} needs about {}",
-                        server.name,
-                        place.display(),
-                        bytes(free),
-                        ids(restores),
-                        bytes(needed)
-                    );
-                    found.add(
-                        Concern::error("disk_full", message).step(step).help(
-                            "make room there: a full disk stops the server; `runplan status RUN` of earlier runs names what they kept",
-                        ),
-                    );
-                }
+                let message = format!(
+                    "{}: the server's disk ({}) has {} free, and {step} needs {needed}",
+                    server.name,
+                    place.display(),
+                    bytes(free),
+                );
+                let concern = match free {
+                    free if free < needed.least => Concern::error("disk_full", message),
+                    free if free < needed.wanted() => Concern::warning("disk_tight", message),
+                    _ => continue,
+                };
+                found.add(concern.step(step).help(
+                    "make room there: a full disk stops the server; `runplan status RUN` of earlier runs names what they kept",
+                ));
             }
             Err(why) => found.add(unknown(&why)),
         }

@@ -137,7 +137,7 @@ async fn copy_of(run: &str, runs: &Runs) -> Option<String> {
         let (proved, path) = (path.clone(), path.display().to_string());
         if manifest.run == run
             && manifest.scope.is_empty()
-            && blocking(move || manifest.prove(&proved, &|| true)).await.is_ok()
+            && blocking(move || manifest.prove(&proved, &|_| true)).await.is_ok()
         {
             return Some(path);
         }

@@ -65,7 +65,7 @@ async fn of_one_database(mut group: Vec<(Shelved, Manifest)>, runs: &Runs, now: 
         let mut damage = None;
         if wanted && good.is_none() {
             let (path, proved) = (shelved.path.clone(), manifest.clone());
-            match blocking(move || proved.prove(&path, &|| true)).await {
+            match blocking(move || proved.prove(&path, &|_| true)).await {
                 Ok(()) => good = Some(shelved.path.display().to_string()),
                 Err(failure) => damage = Some(failure.message),
             }

@@ -1,6 +1,7 @@
 //! Whether a restore will fit on the server's disk, asked before it begins: a disk that fills up in the end stops the server,
 //! and not only the restore. Reads only; what it cannot see it says.
 
+use super::super::archive::Inspection;
 use super::super::attempt::Attempt;
 use super::super::backup::readable_size as size;
 use super::super::database::Database;
@@ -12,11 +13,12 @@ use crate::run::Failure;
 
 /// Indexes that are being built, and the WAL on its way.
 const SPARE_PERCENT: u64 = 20;
+const GUESS: &str = "if the backup holds as much as the database does now";
 /// Whoever accepts this of preflight has looked at the disk.
 const ACCEPTED: &str = "runplan::preflight::disk_full";
 
 /// Refuses a disk on which the backup does not fit, and warns of one that may be too small or cannot be seen.
-pub async fn check(
+pub(super) async fn check(
     attempt: &Attempt,
     server: &Connection,
     into: &Database,
@@ -26,7 +28,7 @@ pub async fn check(
         // Nobody wrote down how large each table was.
         return Ok(());
     }
-    let needed = Needed::of(source, into);
+    let needed = Needed::of(Some(&source.found), into.size);
     let identity = identity::read(server).await?;
     let places = match disk::places(server, &into.name, &identity.system_identifier).await {
         Ok(places) => places,
@@ -55,7 +57,7 @@ pub async fn check(
         if free < needed.least && !attempt.world.has_accepted(ACCEPTED) {
             return Err(refused(message).into());
         }
-        if free < needed.likely.saturating_add(needed.likely / 100 * SPARE_PERCENT) {
+        if free < needed.wanted() {
             attempt.warn(message);
         }
     }
@@ -69,29 +71,33 @@ fn refused(message: String) -> Failure {
 }
 
 /// How much, and how that is known.
-struct Needed {
+pub struct Needed {
     /// Less than this is certainly too little.
-    least: u64,
-    likely: u64,
+    pub least: u64,
+    pub likely: u64,
     why: &'static str,
 }
 
 impl Needed {
-    fn of(source: &Source, into: &Database) -> Self {
-        let found = &source.found;
+    /// For a backup beside or over a database of this size; None: nobody knows the backup yet.
+    pub fn of(found: Option<&Inspection>, size: u64) -> Self {
+        let Some(found) = found else {
+            return Self { least: size, likely: size, why: GUESS };
+        };
         match &found.manifest {
             Some(manifest) if manifest.scope.is_empty() => Self {
                 least: manifest.database_bytes,
                 likely: manifest.database_bytes,
                 why: "as large as the database was when it was backed up",
             },
-            None if into.size > found.bytes => Self {
-                least: found.bytes,
-                likely: into.size,
-                why: "if the backup holds as much as the database does now",
-            },
+            None if size > found.bytes => Self { least: found.bytes, likely: size, why: GUESS },
             _ => Self { least: found.bytes, likely: found.bytes, why: "at least what the backup itself has" },
         }
+    }
+
+    /// With what is only needed meanwhile.
+    pub fn wanted(&self) -> u64 {
+        self.likely.saturating_add(self.likely / 100 * SPARE_PERCENT)
     }
 }
 

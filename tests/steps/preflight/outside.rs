@@ -146,6 +146,87 @@ steps:
     assert_eq!(codes(&ask(&fine).await), ["backup_old"]);
 }
 
+/// What only reading to the end shows: the outside of each of these is that of a good one.
+#[tokio::test]
+async fn a_backup_is_read_to_its_end() {
+    let settings = crate::steps::backup::sample("preflight_damage").await;
+    let made = plan(
+        "steps:\n- { id: directory, backup: { database: app, to: b, format: directory } }\n\
+        - { id: custom, backup: { database: app, to: b, format: custom } }\n\
+        - { id: plain, backup: { database: app, to: b, format: plain, compress: gzip } }\n",
+    )
+    .database("app", &settings)
+    .set();
+    let mut paths = std::collections::BTreeMap::new();
+    for step in ["directory", "custom", "plain"] {
+        paths.insert(step, std::path::PathBuf::from(made.done(step).await["path"].as_str().unwrap()));
+    }
+    let about = async |path: &std::path::Path| {
+        let steps =
+            format!("{APP}steps:\n  - {{ id: side, restore: {{ from: {path:?}, database: app }} }}\n");
+        ask(&plan(&steps).database("app", &settings).set()).await
+    };
+    // A bit that changed keeps the size: only the checksum tells.
+    let mut bytes = std::fs::read(&paths["custom"]).unwrap();
+    let (half, good) = (bytes.len() / 2, bytes.clone());
+    bytes[half] ^= 1;
+    std::fs::write(&paths["custom"], &bytes).unwrap();
+    assert_eq!(codes(&about(&paths["custom"]).await), ["runplan::archive::damaged"]);
+    std::fs::write(&paths["custom"], &good).unwrap();
+    let all = about(&paths["custom"]).await;
+    assert!(all.may_start(), "{}", shown(&all));
+    has_fact(&all, &paths["custom"].display().to_string(), "its checksums are right");
+    for path in paths.values() {
+        std::fs::remove_file(format!("{}.manifest.json", path.display())).unwrap();
+        let all = about(path).await;
+        assert!(all.may_start(), "{}", shown(&all));
+        has_fact(&all, &path.display().to_string(), "no manifest, read to its end");
+    }
+    for step in ["custom", "plain"] {
+        let whole = std::fs::read(&paths[step]).unwrap();
+        std::fs::write(&paths[step], &whole[..whole.len() - whole.len() / 4]).unwrap();
+        assert_eq!(codes(&about(&paths[step]).await), ["runplan::archive::damaged"], "{step}");
+    }
+    let file = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().path();
+    let mut rows: Vec<_> = std::fs::read_dir(&paths["directory"]).unwrap().map(file).collect();
+    rows.retain(|path| path.file_name().is_some_and(|name| name != "toc.dat"));
+    let largest = rows.iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let whole = std::fs::read(largest).unwrap();
+    std::fs::write(largest, &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(codes(&about(&paths["directory"]).await), ["runplan::archive::damaged"]);
+    std::fs::remove_file(largest).unwrap();
+    assert_eq!(codes(&about(&paths["directory"]).await), ["runplan::archive::damaged"]);
+    // gzip of nothing.
+    let empty = [31, 139, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    std::fs::write(&paths["plain"], empty).unwrap();
+    assert_eq!(codes(&about(&paths["plain"]).await), ["runplan::archive::empty"]);
+    // Far behind the place to which anybody would look.
+    let rows = "INSERT INTO t VALUES (1);\n".repeat(40_000);
+    std::fs::write(&paths["plain"], format!("CREATE TABLE t (a int);\n{rows}\\! echo here\n")).unwrap();
+    let all = about(&paths["plain"]).await;
+    assert!(!all.may_start() && all.findings[0].is_final(), "{}", shown(&all));
+    assert!(all.findings[0].message.contains("\\!"), "{}", shown(&all));
+    made.end().await;
+}
+
+#[tokio::test]
+async fn a_restore_needs_room_for_what_the_backup_was_made_of() {
+    let settings = crate::steps::backup::sample("preflight_large").await;
+    let made =
+        plan("steps:\n- { id: a, backup: { database: app, to: b } }\n").database("app", &settings).set();
+    let path = made.done("a").await["path"].as_str().unwrap().to_owned();
+    let manifest = format!("{path}.manifest.json");
+    let mut said: serde_json::Value = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+    said["database_bytes"] = (1_u64 << 60).into();
+    std::fs::write(&manifest, said.to_string()).unwrap();
+    let steps = format!("{APP}steps:\n  - {{ id: side, restore: {{ from: {path:?}, database: app }} }}\n");
+    let all = ask(&plan(&steps).database("app", &settings).set()).await;
+    let full = one(&all, "disk_full");
+    assert!(full.message.contains("free, and side needs about"), "{full:?}");
+    assert!(full.message.ends_with("(as large as the database was when it was backed up)"), "{full:?}");
+    made.end().await;
+}
+
 #[tokio::test]
 async fn where_a_backup_goes_there_must_be_room() {
     let settings = database("preflight_room").await;
