@@ -10,7 +10,7 @@ use super::failures::failure_of;
 use super::targets::Targets;
 use super::world::World;
 use crate::postgres::claim;
-use crate::postgres::{self, TargetLock};
+use crate::postgres::{self, Claim, Connection, TargetLock};
 use crate::run::Failure;
 use locks::Taken;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -91,24 +91,38 @@ impl Hold {
         match self.lock.ask(&self.check_sql()).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(self.lost().await),
-            Err(error) => Err(failure_of(&error).permanent()),
+            Err(error) => Err(self.without_session(&error).await),
         }
+    }
+
+    /// The session that held the lock is gone: whoever took the run over ends it, and then says more than that.
+    async fn without_session(&self, error: &postgres::Error) -> Failure {
+        let asked = async {
+            let settings = self.lock.session().settings();
+            let connection =
+                Connection::connect(settings, &format!("runplan:{}:lost", self.run)).await.ok()?;
+            let claim = claim::read(&connection, self.lock.target()).await.ok()??;
+            let is_other = claim.run != self.run || claim.epoch > self.epoch;
+            is_other.then(|| self.taken_over(&claim))
+        };
+        let taken_over = tokio::time::timeout(EARLIER, asked).await.ok().flatten();
+        taken_over.unwrap_or_else(|| failure_of(error).permanent())
+    }
+
+    fn taken_over(&self, claim: &Claim) -> Failure {
+        let holder = in_the_way(claim, self.lock.target(), self.lock.session().endpoint(), &self.run);
+        Failure::new("runplan::target::taken_over", holder.message).help(holder.help).permanent()
     }
 
     /// Why the check is not true any more.
     pub async fn lost(&self) -> Failure {
         let database = self.lock.target();
         if let Err(error) = self.lock.check().await {
-            return failure_of(&error).permanent();
+            return self.without_session(&error).await;
         }
         let standing = claim::read(self.lock.session(), database).await;
-        let mut code = "runplan::target::lost";
         let (why, help) = match standing {
-            Ok(Some(claim)) => {
-                code = "runplan::target::taken_over";
-                let holder = in_the_way(&claim, database, self.lock.session().endpoint(), &self.run);
-                (holder.message, holder.help)
-            }
+            Ok(Some(claim)) => return self.taken_over(&claim),
             Ok(None) => (
                 format!("the claim on {database} was removed"),
                 format!(
@@ -121,7 +135,7 @@ impl Hold {
                 "`runplan resume` asks again".to_owned(),
             ),
         };
-        Failure::new(code, why).help(help).permanent()
+        Failure::new("runplan::target::lost", why).help(help).permanent()
     }
 
     fn claimed(&self) -> std::sync::MutexGuard<'_, Option<String>> {

@@ -58,12 +58,16 @@ async fn without_the_lock_no_step_of_any_kind_acts() {
 async fn under_a_raised_epoch_no_step_of_any_kind_acts() {
     let settings = database("epoch_raised").await;
     let stage = every(&settings);
-    claimed(&stage, "app").await;
+    let hold = claimed(&stage, "app").await;
     let admin = connect(&settings.with_database("postgres")).await;
     let own = claim::read(&admin, settings.database()).await.unwrap().expect("a claim");
     let raised = claim::Claim { epoch: own.epoch + 1, host: "elsewhere".to_owned(), ..own.clone() };
     claim::write(&admin, settings.database(), Some(&own), &raised, "true").await.unwrap();
     refuse_all(&stage, &settings, "runplan::target::taken_over", "was moved to elsewhere").await;
+    // Whoever takes it over ends the sessions of the machine that had it.
+    admin.one(&format!("SELECT pg_terminate_backend({})", hold.lock.pid())).await.unwrap();
+    refuse_all(&stage, &settings, "runplan::target::taken_over", "was moved to elsewhere").await;
+    drop(hold);
     // What was there is left to whoever has it now.
     assert_eq!(stage.world.targets.release(&stage.world).await, Vec::<String>::new());
     assert_eq!(claim::read(&admin, settings.database()).await.unwrap(), Some(raised));
