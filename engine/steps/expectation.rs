@@ -1,6 +1,7 @@
 //! What an answer must be, against what it is. Pure: the same answer and conditions always give the same verdict. Must
 //! never pass what it cannot compare.
 
+mod changed;
 mod judge;
 mod value;
 
@@ -73,6 +74,8 @@ pub struct Verdict {
     pub passed: bool,
     pub expected: String,
     pub actual: String,
+    /// In place of the rows of the answer: how they differ from earlier ones.
+    pub differences: Option<Vec<Value>>,
 }
 
 impl Tolerance {
@@ -150,7 +153,7 @@ impl Wanted {
 
     /// Whether an answer is what it must be. `name`: the check's, by which an earlier result is found.
     pub fn judge(&self, answer: &Answer, name: &str) -> Verdict {
-        let mut judge = Judge { answer, expected: Vec::new(), actual: Vec::new() };
+        let mut judge = Judge { answer, expected: Vec::new(), actual: Vec::new(), differences: None };
         if let Some(wrong) = &answer.wrong
             && !(self.status.is_some() && answer.status.is_some())
         {
@@ -171,7 +174,7 @@ pub fn not_json(answer: &Answer) -> String {
 
 /// The verdict on an answer for which the author expects nothing in particular.
 pub fn judge_alone(answer: &Answer) -> Verdict {
-    let mut judge = Judge { answer, expected: Vec::new(), actual: Vec::new() };
+    let mut judge = Judge { answer, expected: Vec::new(), actual: Vec::new(), differences: None };
     judge.actual.extend(answer.wrong.clone());
     if let Some(doubt) = &answer.doubt {
         judge.hold(false, doubt.expected.clone(), || doubt.actual.clone());

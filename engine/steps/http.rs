@@ -99,7 +99,7 @@ pub fn verdict(action: &Http, wanted: Option<&Wanted>, reply: &Reply) -> Verdict
         Some(wrong) => {
             let expected =
                 if verdict.expected.is_empty() { "no errors".to_owned() } else { verdict.expected };
-            Verdict { passed: false, actual: wrong, expected }
+            Verdict { passed: false, actual: wrong, expected, differences: None }
         }
         None => with_words(verdict, reply),
     }
@@ -159,7 +159,7 @@ async fn judge(
     reply: Reply,
 ) -> Outcome {
     let verdict = if action.until.is_some() && expect.is_none() {
-        Verdict { passed: true, expected: String::new(), actual: String::new() }
+        Verdict { passed: true, expected: String::new(), actual: String::new(), differences: None }
     } else {
         verdict(action, expect, &reply)
     };

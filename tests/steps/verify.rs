@@ -97,17 +97,21 @@ async fn unchanged_since_compares_with_an_earlier_step() {
     let text = "steps:
 - id: before
   verify: { database: app, report_only: true, checks: [ { name: sum, sql: SELECT sum(id) FROM people, expect: 0 },
-    { name: all, sql: SELECT * FROM people ORDER BY id, expect: empty, mask: [email] } ] }
+    { name: all, sql: SELECT * FROM people ORDER BY id, expect: empty, mask: [email] },
+    { name: few, sql: SELECT id, email FROM people WHERE id >= 29 ORDER BY id, expect: empty } ] }
 - id: after
   verify: { database: app, checks: [
     { name: sum, sql: SELECT sum(id) FROM people, expect: { unchanged_since: \"{{ steps.before.results }}\" } },
-    { name: all, sql: SELECT * FROM people ORDER BY id, expect: { unchanged_since: \"{{ steps.before.results }}\" }, mask: [email] } ] }";
+    { name: all, sql: SELECT * FROM people ORDER BY id, expect: { unchanged_since: \"{{ steps.before.results }}\" }, mask: [email] },
+    { name: few, sql: SELECT id, email FROM people WHERE id >= 29 ORDER BY id, expect: { unchanged_since: \"{{ steps.before.results }}\" } } ] }";
     let stage = plan(text).database("app", &settings).set();
     stage.done("before").await;
     stage.done("after").await;
     connect(&settings).await.execute("UPDATE people SET email = 'x' WHERE id = 30").await.unwrap();
     let failure = failed(stage.act("after").await);
-    assert!(failure.message.starts_with("1 of 2 checks failed: all: it has changed"), "{failure:?}");
+    assert!(failure.message.starts_with("2 of 3 checks failed: all: it has changed"), "{failure:?}");
+    let few = "few: 1 changed (wanted: the rows as before)";
+    assert!(failure.message.contains(few) && failure.message.contains(" → x"), "{failure:?}");
 }
 
 #[tokio::test]

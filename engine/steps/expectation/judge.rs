@@ -1,5 +1,6 @@
 //! One judgement: each condition held against the answer; what was wanted and what was found instead, in words.
 
+use super::changed;
 use super::value::{compare, describe, equal, hashed, is_empty, look_up, of_shape, recorded, subject, words};
 use super::{Answer, Tolerance, Verdict, Wanted, not_json};
 use serde_json::{Map, Value};
@@ -10,6 +11,7 @@ pub struct Judge<'a> {
     pub expected: Vec<String>,
     /// What is not as it should be.
     pub actual: Vec<String>,
+    pub differences: Option<Vec<Value>>,
 }
 
 impl Judge<'_> {
@@ -27,7 +29,7 @@ impl Judge<'_> {
         let passed = self.actual.is_empty();
         let actual = if passed { describe(self.answer) } else { self.actual.join("; ") };
         let expected = if self.expected.is_empty() { "success".to_owned() } else { self.expected.join(", ") };
-        Verdict { passed, expected, actual }
+        Verdict { passed, expected, actual, differences: self.differences }
     }
 
     pub fn all(&mut self, wanted: &Wanted, name: &str) {
@@ -102,10 +104,22 @@ impl Judge<'_> {
         match then {
             Some(then) if then.get("sha256").is_some() => {
                 let holds = then == hashed(self.answer);
+                if !holds && self.answer.rows.is_some() {
+                    self.differences = Some(Vec::new());
+                }
                 self.hold(holds, "as before".to_owned(), || "it has changed".to_owned());
             }
             Some(then) => {
                 let holds = equal(&then, &now, tolerance);
+                if !holds
+                    && let Some(rows) = &self.answer.rows
+                    && (then.is_array() || then.is_object() || rows.rows.len() > 1)
+                {
+                    let differences = changed::differences(&then, rows);
+                    let words = changed::words(&differences);
+                    self.differences = Some(differences);
+                    return self.hold(false, "the rows as before".to_owned(), || words);
+                }
                 self.hold(holds, format!("as before: {}", words(&then)), || words(&now));
             }
             None => self.hold(false, "as before".to_owned(), || format!("`{name}` was not recorded before")),

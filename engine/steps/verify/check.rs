@@ -94,8 +94,11 @@ fn unanswered(check: &Check, why: String) -> Finding {
 fn found(check: &Check, answer: &Answer, verdict: Verdict) -> Finding {
     let columns = answer.rows.as_ref().map_or(&[][..], |rows| rows.columns.as_slice());
     let hides = columns.iter().any(|column| check.mask.contains(column));
-    let rows: Vec<Value> = match (&answer.rows, verdict.passed) {
-        (Some(rows), false) => {
+    let rows: Vec<Value> = match (&verdict.differences, &answer.rows, verdict.passed) {
+        (Some(differences), _, false) => {
+            differences.iter().take(MOST_ROWS).map(|row| masked(row.clone(), &check.mask)).collect()
+        }
+        (None, Some(rows), false) => {
             rows.rows.iter().take(MOST_ROWS).map(|row| masked(rows.object(row), &check.mask)).collect()
         }
         _ => Vec::new(),
@@ -108,7 +111,10 @@ fn found(check: &Check, answer: &Answer, verdict: Verdict) -> Finding {
         expected: verdict.expected,
         actual: if single { MASK.to_owned() } else { verdict.actual },
         value: if hides { expectation::hashed(answer) } else { expectation::recorded(answer) },
-        row_count: answer.rows.as_ref().map(|rows| rows.rows.len()),
+        row_count: match &verdict.differences {
+            Some(differences) => Some(differences.len()),
+            None => answer.rows.as_ref().map(|rows| rows.rows.len()),
+        },
         rows,
         summary: answer.summary.clone(),
         owed: false,
