@@ -15,6 +15,7 @@ pub fn details(action: &Action, outputs: &Outputs) -> String {
         Action::Swap(_) => vec![
             number(outputs, "downtime_ms").map(|ms| format!("closed for {}", span(ms))),
             sessions(outputs),
+            replicas(outputs),
             text(outputs, "old_database").map(|name| format!("old one kept as {name}")),
         ],
         Action::Copy(_) => vec![
@@ -43,6 +44,15 @@ pub fn details(action: &Action, outputs: &Outputs) -> String {
         Action::Notify(_) => Vec::new(),
     };
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Until then the replicas' readers had the old database.
+fn replicas(outputs: &Outputs) -> Option<String> {
+    let all = outputs.get("replicas")?.as_array()?;
+    let last = all.iter().filter_map(|replica| replica["replayed_ms"].as_u64()).max()?;
+    let missing = all.iter().filter(|replica| !replica["problem"].is_null()).count();
+    let missing = if missing == 0 { String::new() } else { format!(", {missing} not yet") };
+    Some(format!("replicas followed within {}{missing}", span(last)))
 }
 
 /// A text among the outputs, when it says something.

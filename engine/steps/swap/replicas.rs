@@ -1,5 +1,5 @@
 //! The replicas of the server: their sessions go on reading the old database until they are ended, so they are, once the
-//! replica has come to the swap. Read only, but for ending sessions. Must never make a swap fail that has been made.
+//! replica has come to the swap, and before if it does not come: what they read may be what holds it. Read only, but for ending sessions. Must never make a swap fail that has been made.
 
 use super::super::attempt::{Attempt, Unit};
 use super::super::database::Database;
@@ -14,12 +14,15 @@ use crate::plan::template;
 use crate::postgres::{Connection, Settings, identity};
 use crate::run::{Failure, Outputs};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long a replica may take to come to the swap, and its sessions to end.
 const COMING: Duration = Duration::from_secs(60);
 const ENDING: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
+/// What is being read there may hold its replay: after so long without the swap the sessions are ended, again and again.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the plan says of them, as connections to their maintenance database.
 async fn declared(attempt: &Attempt, target: &Target) -> Result<Vec<Settings>, Stop> {
@@ -168,6 +171,8 @@ async fn come(
     let name = application_name(&attempt.world, attempt.step.id.value.as_str());
     let failed = |error: crate::postgres::Error| failure_of(&error);
     let replica = Connection::connect(settings, &name).await.map_err(failed)?;
+    let mut ended = HashSet::new();
+    let mut patience = PATIENCE;
     loop {
         let found = Database::by_oid(&replica, comes.oid).await.map_err(failed)?;
         if found.is_some_and(|found| found.name == comes.to) {
@@ -177,14 +182,20 @@ async fn come(
             let message = format!("it has not come to the swap within {} s", COMING.as_secs());
             return Err(Failure::new("runplan::swap::replica", message));
         }
+        if watch.elapsed() > patience {
+            let told = sessions::tell(&replica, &attempt.world, leaves.oid).await.map_err(failed)?;
+            ended.extend(told.pids);
+            patience = watch.elapsed() + PATIENCE;
+        }
         tokio::select! {
             () = clock::sleep(PAUSE) => {}
             () = attempt.cancelled.cancelled() => return Err(stop::cancelled()),
         }
     }
-    let ended = sessions::end(&replica, &attempt.world, leaves.oid, ENDING).await.map_err(failed)?;
-    match ended.refused.first() {
-        None => Ok(ended.pids.len()),
+    let last = sessions::end(&replica, &attempt.world, leaves.oid, ENDING).await.map_err(failed)?;
+    ended.extend(last.pids);
+    match last.refused.first() {
+        None => Ok(ended.len()),
         Some(refused) => {
             Err(Failure::new("runplan::swap::replica", format!("a session cannot be ended: {refused}")))
         }

@@ -55,6 +55,57 @@ async fn they_are_waited_for_and_their_sessions_ended() {
     drop(maintenance(&app).await);
 }
 
+/// What somebody reads there can hold the replay for as long as it takes; here the test does, until the reader is gone.
+#[tokio::test]
+async fn a_reader_does_not_hold_the_replay() {
+    let settings = [("wal_level", "replica"), ("max_wal_senders", "4")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let cluster = Cluster::start(ClusterOptions { settings, ..options() }).unwrap();
+    let server = connect(&cluster.settings("postgres").unwrap()).await;
+    server.execute("CREATE DATABASE app").await.unwrap();
+    let app = cluster.settings("app").unwrap();
+    fill(&app).await;
+    let standby = Standby::start(&cluster);
+    let reader = loop {
+        match Connection::connect(&standby.settings("app"), "reader").await {
+            Ok(reader) => break reader,
+            Err(_) => runplan::clock::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    };
+    let replica = connect(&standby.settings("postgres")).await;
+    let stage = stage_of(&app, &format!("    replicas: [\"{}\"]\n", standby.url("app"))).set();
+    for id in ["saved", "restored"] {
+        stage.done(id).await;
+    }
+    // The swap stands still behind this lock, after it has looked at the replicas.
+    server.execute("BEGIN; LOCK TABLE pg_catalog.pg_db_role_setting IN SHARE MODE").await.unwrap();
+    let holds = async {
+        let waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'pg_db_role_setting'::regclass";
+        while server.one(waits).await.unwrap() != "t" {
+            tokio::task::yield_now().await;
+        }
+        replica.execute("SELECT pg_wal_replay_pause()").await.unwrap();
+        while replica.one("SELECT pg_get_wal_replay_pause_state()").await.unwrap() != "paused" {
+            tokio::task::yield_now().await;
+        }
+        server.execute("ROLLBACK").await.unwrap();
+        for _ in 0..900 {
+            if reader.one("SELECT 1").await.is_err() {
+                break;
+            }
+            runplan::clock::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        replica.execute("SELECT pg_wal_replay_resume()").await.unwrap();
+    };
+    let (outputs, ()) = tokio::join!(stage.done("switched"), holds);
+    let followed = &outputs["replicas"][0];
+    assert!(followed["problem"].is_null() && followed["sessions_ended"] == 1, "{outputs:?}");
+    assert!(
+        followed["replayed_ms"].as_u64().unwrap() > outputs["downtime_ms"].as_u64().unwrap(),
+        "{outputs:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_primary_is_no_replica() {
     let settings = super::sample("swap_no_replica").await;
