@@ -98,12 +98,12 @@ async fn unchanged_since_compares_with_an_earlier_step() {
 - id: before
   verify: { database: app, report_only: true, checks: [ { name: sum, sql: SELECT sum(id) FROM people, expect: 0 },
     { name: all, sql: SELECT * FROM people ORDER BY id, expect: empty, mask: [email] },
-    { name: few, sql: SELECT id, email FROM people WHERE id >= 29 ORDER BY id, expect: empty } ] }
+    { name: few, sql: \"SELECT id, email FROM people WHERE id >= 29 ORDER BY id\", expect: empty } ] }
 - id: after
   verify: { database: app, checks: [
     { name: sum, sql: SELECT sum(id) FROM people, expect: { unchanged_since: \"{{ steps.before.results }}\" } },
     { name: all, sql: SELECT * FROM people ORDER BY id, expect: { unchanged_since: \"{{ steps.before.results }}\" }, mask: [email] },
-    { name: few, sql: SELECT id, email FROM people WHERE id >= 29 ORDER BY id, expect: { unchanged_since: \"{{ steps.before.results }}\" } } ] }";
+    { name: few, sql: \"SELECT id, email FROM people WHERE id >= 29 ORDER BY id\", expect: { unchanged_since: \"{{ steps.before.results }}\" } } ] }";
     let stage = plan(text).database("app", &settings).set();
     stage.done("before").await;
     stage.done("after").await;
