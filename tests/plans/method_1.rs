@@ -144,10 +144,15 @@ fn killed_while_it_is_taken_back_it_is_done_once() {
 fn another_migration_than_the_newest_is_refused() {
     let project = deployed();
     let older = line(&project, "").replace(DISPUTES, "20240103000000_add_escrow_status");
-    project.sandbox.run(&older).code(4).says("nothing was applied after it");
+    project
+        .sandbox
+        .run(&older)
+        .code(4)
+        .says("the newest migration of this database")
+        .says(&format!("{DISPUTES} (wanted: "));
     assert!(!project.sandbox.exists("safety"));
     let none = line(&project, "").replace(DISPUTES, "20240105000000_nothing");
-    project.sandbox.run(&none).code(4).says("applied and not rolled back");
+    project.sandbox.run(&none).code(4).says("the newest migration of this database");
     let hostile = line(&project, "").replace(DISPUTES, "\"x'; DROP TABLE users; --\"");
     project.sandbox.run(&hostile).code(3).complains("does not match the pattern");
     project.sandbox.run(&line(&project, "-p history=forget")).code(3).complains("is not one of its choices");

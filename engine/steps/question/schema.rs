@@ -107,7 +107,8 @@ fn extras(answer: &mut Answer, extras: &[Difference]) {
     if extras.len() > names.len() {
         names.push(format!("{} more", extras.len() - names.len()));
     }
-    let said = format!("{} objects that the backup does not hold: {}", extras.len(), names.join(", "));
+    let objects = if extras.len() == 1 { "object" } else { "objects" };
+    let said = format!("{} {objects} that the backup does not hold: {}", extras.len(), names.join(", "));
     match &mut answer.doubt {
         Some(doubt) => {
             "a backup that holds everything that is there".clone_into(&mut doubt.expected);
