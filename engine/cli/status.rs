@@ -123,7 +123,7 @@ fn show(screen: &Screen, store: &Store, stored: &Stored, holder: Option<&Holder>
     let course = Course::of(state, holder.is_some(), now);
     let rows = report.steps.iter().map(|step| {
         let is_interrupted = course == Course::Interrupted && state.running().any(|id| *id == step.id);
-        let stands = if is_interrupted { "interrupted".to_owned() } else { step.state.replace('_', " ") };
+        let stands = if is_interrupted { "interrupted".to_owned() } else { step.stands.clone() };
         let took = step.elapsed_ms.map(amount::span).unwrap_or_default();
         let note = step.note.lines().next().unwrap_or_default().to_owned();
         vec![step.id.to_string(), step.kind.to_owned(), stands, took, note]

@@ -8,7 +8,7 @@ use super::evidence::{
 use super::kept::{Kept, kept};
 use super::telling::{Mark, tell};
 use crate::plan::StepId;
-use crate::run::{Effects, Event, Failure, Finish, Record, State, effects, reversed, standing};
+use crate::run::{Effects, Event, Failure, Finish, Record, State, StepState, effects, reversed, standing};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -103,6 +103,8 @@ pub struct StepLine {
     pub kind: &'static str,
     pub title: Option<String>,
     pub state: &'static str,
+    /// The same for people.
+    pub stands: String,
     pub effect: &'static str,
     pub attempts: u32,
     pub started_at: Option<Timestamp>,
@@ -222,6 +224,10 @@ fn steps(state: &State) -> Vec<StepLine> {
             kind: step.action.kind().word(),
             title: step.title.clone(),
             state: entry.state.word(),
+            stands: match entry.state {
+                StepState::Waiting if entry.attempts > 0 => "begun, and not done".to_owned(),
+                state => state.word().replace('_', " "),
+            },
             effect: effects(step).word(),
             attempts: entry.attempts,
             started_at: entry.started_at,
@@ -250,6 +256,7 @@ fn note(step: &crate::plan::Step, entry: &crate::run::Entry) -> String {
     let details = super::outcome::details(&step.action.value, &entry.outputs);
     match (&entry.failure, details.is_empty()) {
         (Some(failure), _) if entry.state.word().ends_with("failed") => failure.message.clone(),
+        (Some(failure), _) if entry.state == StepState::Waiting => failure.message.clone(),
         (_, false) => details,
         (_, true) if effects(step) == Effects::Irreversible && entry.attempts > 0 => {
             "cannot be undone".to_owned()

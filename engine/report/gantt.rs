@@ -50,7 +50,9 @@ pub fn gantt(report: &Report) -> Option<(String, Drawn)> {
     let _ = writeln!(
         out,
         "<svg class=\"gantt\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"timeline-name\">\
-         <title id=\"timeline-name\">Timeline of the run: {} of its steps, {}</title>",
+         <title id=\"timeline-name\">Timeline of the run: {} of its steps, {}</title>\
+         <defs><pattern id=\"hatched\" width=\"7\" height=\"7\" patternUnits=\"userSpaceOnUse\" \
+         patternTransform=\"rotate(45)\"><rect width=\"2\" height=\"7\"/></pattern></defs>",
         bars.len(),
         span(end.saturating_sub(from)),
     );
@@ -147,7 +149,7 @@ fn bar(step: &StepLine, axis: &Axis, end: u64, y: f64, out: &mut String) {
         Some(_) => span(to - from),
         None => format!("{} so far", span(to - from)),
     };
-    let state = step.state.replace('_', " ");
+    let state = &step.stands;
     let said = if step.state == "done" { took.clone() } else { format!("{state}, {took}") };
     let _ = writeln!(
         out,

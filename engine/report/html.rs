@@ -103,10 +103,9 @@ fn graph(report: &Report, state: &State) -> String {
         ReviewInput { params: report.params.clone(), rehearsal: report.rehearsal, ..ReviewInput::default() };
     let reviewed = review(&shape.loaded, &shape.graph, &input);
     let end = |step: &super::document::StepLine| {
-        let state = step.state.replace('_', " ");
-        let said = match step.elapsed_ms.filter(|_| step.state != "skipped") {
-            Some(ms) => format!("{state} in {}", span(ms)),
-            None => state,
+        let said = match step.elapsed_ms.filter(|_| !matches!(step.state, "skipped" | "waiting")) {
+            Some(ms) => format!("{} in {}", step.stands, span(ms)),
+            None => step.stands.clone(),
         };
         (step.id.to_string(), End { state: step.state, said })
     };

@@ -114,7 +114,7 @@ impl Page {
                 format!("`{}`", step.id),
                 step.kind.to_owned(),
                 title.to_owned(),
-                step.state.replace('_', " "),
+                step.stands.clone(),
                 format!("{took}{again}"),
                 step.note.clone(),
             ]

@@ -197,3 +197,22 @@ async fn the_sql_that_was_sent_is_told_with_its_values() {
     let undo = of(&report, "marked", true);
     assert_eq!(undo["sql"], "DELETE FROM t WHERE b = 'O''Brien'", "{report}");
 }
+
+#[test]
+fn a_step_that_failed_and_was_left_by_the_undo_is_not_said_to_wait() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(
+        "steps:\n  - { id: one, shell: { argv: [echo, x], changes: none } }\n  \
+         - { id: two, needs: [one], shell: { argv: ['false'], changes: none } }\n",
+    );
+    sandbox.run("plan.yaml").code(4);
+    sandbox.run("undo plan --yes").code(1);
+    sandbox.run("status").says("begun, and not done");
+    let markdown = sandbox.run("report --format markdown").code(0).stdout;
+    let row = markdown.lines().find(|line| line.starts_with("| `two`")).unwrap();
+    assert!(row.contains("begun, and not done") && row.contains("exit code 1"), "{row}");
+    let page = sandbox.run("report --format html").code(0).stdout;
+    assert!(!page.contains("waiting in ") && page.contains("begun, and not done"), "{page}");
+    // The legend's word for a time in which the run was parked.
+    assert!(page.contains("url(#hatched)") && page.contains("<pattern id=\"hatched\""));
+}
