@@ -413,11 +413,9 @@ fn next(screen: &Screen, state: &State) {
         .into_iter()
         .filter(|window| window.closed_at.is_none())
         .map(|window| format!("window {} is still open: the application is CLOSED to traffic", window.window))
-        .chain(
-            report::frozen(state)
-                .into_iter()
-                .map(|(_, name)| format!("database {name} is still frozen: nobody can write to it")),
-        )
+        .chain(report::frozen(state).into_iter().map(|(_, name)| {
+            format!("database {name} is still frozen: read-only, but for who sets that aside")
+        }))
         .collect();
     if state.result.is_some() {
         closed.iter().for_each(|what| screen.warn(what));

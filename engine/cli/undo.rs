@@ -10,7 +10,7 @@ use super::surroundings::named;
 use crate::drive::Start;
 use crate::plan::{Action, RunId, StepId};
 use crate::report;
-use crate::run::{Finish, Phase, Reversal, State, claims, reversal, reversed, way_back};
+use crate::run::{Finish, Phase, Reversal, State, StepState, claims, reversal, reversed, way_back};
 use crate::store::Store;
 use crate::terminal::{self, Screen, Tone};
 use clap::Args;
@@ -60,7 +60,7 @@ impl Undo {
         }
         let way = way_back(&state, to.as_ref());
         let steps: Vec<StepId> = way.iter().map(|(id, _)| (*id).clone()).collect();
-        if steps.is_empty() {
+        if steps.is_empty() && failed(&state).next().is_none() {
             screen.say(&match state.result {
                 Some(Finish::Undone) => format!("{run} is undone already: {}", reversed(&state)),
                 _ => format!("{run} has done nothing that could be undone"),
@@ -200,9 +200,19 @@ fn asked_later(state: &State, swap: &StepId, newer: &Way<'_>) -> Option<String> 
     ))
 }
 
+/// What an undo that was begun could not undo.
+fn failed(state: &State) -> impl Iterator<Item = &StepId> {
+    state.entries().filter(|(_, entry)| entry.state == StepState::UndoFailed).map(|(id, _)| id)
+}
+
 fn show(screen: &Screen, state: &State, way: &Way<'_>) {
     let paint = screen.paint();
     screen.say("This is undone, in this order:");
+    for id in failed(state) {
+        let words =
+            format!("its undo failed, and comes first: `runplan status {}` shows the ways on", state.run);
+        screen.say(&format!("  {}  {}", paint.of(Tone::Strong, id.as_str()), paint.of(Tone::Bad, &words)));
+    }
     for (id, doubt) in way {
         let Some(step) = state.shape.flow.step(id.as_str()) else { continue };
         let (tone, words) = match (doubt, reversal(step)) {

@@ -229,7 +229,9 @@ fn downtime(state: &State, now: Timestamp) -> Option<String> {
         lines.push(format!("{} of it without a database ({step})", amount::span(ms)));
     }
     for (step, database) in report::frozen(state) {
-        lines.push(format!("database {database} is still frozen ({step}): nobody can write to it"));
+        lines.push(format!(
+            "database {database} is still frozen ({step}): read-only, but for who sets that aside"
+        ));
     }
     (!lines.is_empty()).then(|| lines.join("\n"))
 }

@@ -57,6 +57,7 @@ fn before_it_begins_it_says_what_has_no_way_back() {
     assert_eq!(sandbox.step("gone"), "done");
     sandbox.run("undo plan --partly --yes").code(4).says("could not be undone");
     assert_eq!(sandbox.step("gone"), "undo_failed");
+    sandbox.run("undo plan --dry-run").code(0).says("gone  its undo failed, and comes first");
     let line = format!("resolve {run} gone --skip --reason 'it stays as it is'");
     sandbox.run("status").code(0).says(&line);
     sandbox.run(&line).code(0);
