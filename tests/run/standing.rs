@@ -265,3 +265,47 @@ fn an_undo_that_was_interrupted_still_knows_what_the_step_gave() {
     }
     assert!(state.results(&first).is_some());
 }
+
+/// Whoever takes a parked run up does not destroy anything on the word of evidence that has gone stale meanwhile: it is taken
+/// anew first, and so is the approval that was given for it.
+#[test]
+fn what_destroys_waits_until_stale_evidence_is_taken_anew() {
+    let renewed = |waited: i64| {
+        let mut core = Core::new(
+            "runplan: 1\nname: test\nsteps:\n  - id: proof\n    verify: { checks: [ { name: f, file: { path: f } } ] }\n  \
+             - id: go\n    approve: { message: go? }\n  - id: gone\n    shell: { argv: [\"true\"], destructive: true }\n",
+        );
+        core.say(Input::Begin(Box::new(started(false))));
+        core.end("proof", Outcome::Done(Outputs::new()));
+        let ask = Ask {
+            message: "go?".to_owned(),
+            confirm: false,
+            people: Vec::new(),
+            roles: Vec::new(),
+            count: 1,
+            expires_at: None,
+            allow_requester: true,
+            nonce: String::new(),
+        };
+        core.end("go", Outcome::Asked(Box::new(ask)));
+        core.pass(waited);
+        core.say(Input::Post(Post::Approve { step: StepId::from("go"), comment: String::new() }));
+        let said = core.say(resume());
+        let renewed: Vec<(String, String)> = said
+            .iter()
+            .filter_map(|event| match event {
+                Event::StepRenewed { step, reason } => Some((step.to_string(), reason.clone())),
+                _ => None,
+            })
+            .collect();
+        (renewed, core)
+    };
+    let (none, core) = renewed(60);
+    assert_eq!((none.len(), core.of("gone").state), (0, StepState::Running), "{none:?}");
+    let (both, mut core) = renewed(16 * 60);
+    let words = [("proof", "it is older than 15m"), ("go", "what it was given for is proved anew")];
+    assert_eq!(both, words.map(|(step, reason)| (step.to_owned(), reason.to_owned())));
+    assert_eq!((core.of("proof").state, core.of("gone").attempts), (StepState::Running, 0));
+    core.end("proof", Outcome::Done(Outputs::new()));
+    assert_eq!((core.of("go").state, core.of("gone").attempts), (StepState::Running, 0), "it is asked again");
+}
