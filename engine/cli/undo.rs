@@ -187,17 +187,18 @@ fn asked_later(state: &State, swap: &StepId, newer: &Way<'_>) -> Option<String> 
             && named(step).as_deref() == Some(database)
     });
     let own: Vec<&str> = own.map(|step| step.id.as_str()).collect();
-    let whether = match own.is_empty() {
-        true => format!("if anybody has written to {database} since it was swapped in"),
+    let code = "it gives the code that agrees to it (`--accept-loss`)";
+    Some(match own.is_empty() {
+        true => format!(
+            "if anybody has written to {database} since it was swapped in, the undo of {swap} stops and asks whether that may \
+             be lost; {code}"
+        ),
         false => format!(
-            "because {} of this run wrote to {database} since it was swapped in; what others wrote is found then",
+            "the undo of {swap} stops and asks whether what was written to {database} since it was swapped in may be lost: {} \
+             of this run wrote there, what others wrote is found then; {code}",
             own.join(", ")
         ),
-    };
-    Some(format!(
-        "the undo of {swap} stops and asks whether that may be lost, {whether}: it gives the code that agrees to it \
-         (`--accept-loss`)"
-    ))
+    })
 }
 
 /// What an undo that was begun could not undo.

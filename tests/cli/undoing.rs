@@ -272,7 +272,7 @@ fn an_undo_that_would_lose_writes_wants_their_code() {
         "INSERT INTO messages (body) SELECT 'after ' || n FROM generate_series(1, 4) n; SELECT 1",
     );
     sandbox.run("undo plan --dry-run").code(0).complains(
-        "the undo of switched stops and asks whether that may be lost, if anybody has written to app",
+        "if anybody has written to app since it was swapped in, the undo of switched stops and asks",
     );
     let refused = sandbox
         .run("undo plan --yes")

@@ -7,8 +7,8 @@ use runplan::clock;
 use runplan::drive::{self, Setup, Start};
 use runplan::plan::{RunId, StepId};
 use runplan::run::{
-    Actor, Ask, Course, Event, Failure, Finish, Input, Outcome, Outputs, Phase, Post, Record, Shape, State,
-    StepState, Why, decide, next_wakeup, standing,
+    Actor, Ask, Course, Event, Evidence, Failure, Finish, Input, Outcome, Outputs, Phase, Post, Record,
+    Resolution, Shape, State, StepState, Why, decide, next_wakeup, standing,
 };
 use runplan::store::MemoryJournal;
 use std::collections::HashSet;
@@ -225,6 +225,41 @@ fn a_retry_without_a_place_waits_without_asking_for_time() {
     core.end("two", Outcome::Done(Outputs::new()));
     core.say(Input::Tick);
     assert_eq!(core.of("one").state, StepState::Running);
+}
+
+/// A freeze that may hold, or a swap that may have renamed, done again by itself would take what it left for what it found.
+#[test]
+fn retry_never_tries_an_unknown_outcome_again() {
+    for action in ["freeze: { database: app }", "swap: { database: app, with: app_side }"] {
+        let mut core = Core::new(&format!(
+            "runplan: 1\nname: test\ndatabases: {{ app: {{ url: \"postgres://h/d\" }} }}\nsteps:\n  - id: one\n    {action}\n    \
+             retry: {{ attempts: 5, every: 1s }}\n"
+        ));
+        core.say(Input::Begin(Box::new(started(false))));
+        // A certain failure is tried again; what is not known is not, with four attempts left.
+        core.end("one", Outcome::Failed(Failure::new("runplan::postgres::lost", "lost")));
+        assert!(matches!(core.of("one").state, StepState::Retrying { .. }), "{action}");
+        core.pass(10);
+        core.say(Input::Tick);
+        assert_eq!(core.of("one").attempts, 2);
+        core.end("one", Outcome::Unknown(Evidence::new("nobody knows", [])));
+        for _ in 0..3 {
+            core.pass(3600);
+            core.say(Input::Tick);
+            assert_eq!((core.of("one").state, core.of("one").attempts), (StepState::Unknown, 2), "{action}");
+        }
+        assert_eq!(next_wakeup(&core.state), None, "{action}");
+        // Whoever takes it up asks what became of that attempt, and begins no other.
+        core.say(resume());
+        assert_eq!(core.of("one").attempts, 2, "{action}");
+        core.end("one", Outcome::Unknown(Evidence::new("nobody knows", [])));
+        assert_eq!((core.of("one").state, core.of("one").attempts), (StepState::Unknown, 2), "{action}");
+        // Only a person has it done again.
+        let (step, reason) = (StepId::from("one"), "it took no effect".to_owned());
+        core.say(Input::Post(Post::Resolve { step, resolution: Resolution::Retry, reason, loss: None }));
+        core.say(resume());
+        assert_eq!((core.of("one").state, core.of("one").attempts), (StepState::Running, 3), "{action}");
+    }
 }
 
 #[test]

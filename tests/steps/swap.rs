@@ -153,7 +153,10 @@ steps:
     app.execute("DELETE FROM messages WHERE body = 'a'").await.unwrap();
     drop(app);
     let said = failed(stage.undo("switched").await).message;
-    assert!(said.contains("2 of public.messages") && said.contains("by added of this run too"), "{said}");
+    assert!(
+        said.contains("2 of public.messages") && said.contains("of this run added writes there too"),
+        "{said}"
+    );
     assert!(
         said.contains("none of it is left in a row; against the old database going back would change no row"),
         "{said}"

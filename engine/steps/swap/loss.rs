@@ -103,7 +103,7 @@ fn written(rows: &[(&String, u64)]) -> String {
     format!("{total} rows were inserted, changed or deleted ({})", each.join(", "))
 }
 
-/// The steps of this run that write there after the swap, and back again on the way back: the counters count both.
+/// The steps of this run that write there after the swap, as the plan has them: the counters count them and their undo.
 fn own(attempt: &Attempt, target: &Target) -> String {
     let shape = &attempt.world.shape;
     let Some(swap) = shape.flow.index(attempt.step.id.as_str()) else { return String::new() };
@@ -112,7 +112,7 @@ fn own(attempt: &Attempt, target: &Target) -> String {
     let own: Vec<&str> = later.filter(|(_, step)| writes(step)).map(|(_, step)| step.id.as_str()).collect();
     match own.is_empty() {
         true => String::new(),
-        false => format!(", by {} of this run too, and by what took that back", own.join(", ")),
+        false => format!(" (of this run {} writes there too, and so does its undo)", own.join(", ")),
     }
 }
 
