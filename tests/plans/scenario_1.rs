@@ -77,7 +77,7 @@ fn the_backup_from_before_it_is_restored() {
     project.types(&format!("pg_dump --dbname '{}' --file {}", url.expose(), dump.display())).code(0);
     project.fails_midway();
     let asked = project.sandbox.run(&line(&project, &format!("-p restore_from={}", dump.display()))).code(4);
-    asked.says("Replace everything in it by");
+    asked.says("Replace everything in it by").says("Dropped: ").says("table public.disputes");
     // What is written while somebody decides would be neither here nor in the safety backup.
     let refused = project.refused("INSERT INTO escrows (buyer_id, amount) VALUES (1, 9999)");
     assert!(refused.contains("read-only transaction"), "{refused}");
@@ -231,4 +231,19 @@ fn without_a_failed_migration_it_says_where_to_look() {
     let project = Project::new();
     let refused = project.sandbox.run(&line(&project, "")).code(4);
     refused.says("No migration is marked as failed in this database").says("method-1");
+}
+
+/// A dump of single tables would take all others away.
+#[test]
+fn a_dump_of_some_tables_is_not_restored_in_place_of_all() {
+    let project = Project::new();
+    let dump = project.sandbox.path("users.sql");
+    let url = crate::support::cluster::shared().url(project.database.database());
+    project.types(&format!("pg_dump --dbname '{}' -t users --file {}", url.expose(), dump.display())).code(0);
+    project.fails_midway();
+    let refused =
+        project.sandbox.run(&line(&project, &format!("-p restore_from={}", dump.display()))).code(6);
+    refused.complains("does not hold _prisma_migrations");
+    assert_eq!(project.tables(), AFTER, "nothing was touched");
+    assert!(!project.sandbox.exists("safety"));
 }
