@@ -183,9 +183,7 @@ fn words(shelved: &Shelved) -> (String, String, String, String) {
             };
             (what, seconds(&manifest.taken_at), manifest.rows.to_string(), kept)
         }
-        Sort::Backup { format, manifest: None } => {
-            (format!("{format}, no manifest: made elsewhere"), none(), none(), none())
-        }
+        Sort::Backup { format, manifest: None } => (format!("{format}, foreign"), none(), none(), none()),
         Sort::Unfinished => ("unfinished".to_owned(), none(), none(), none()),
         Sort::Broken(failure) => (fault(shelved, failure), none(), none(), none()),
     }

@@ -98,7 +98,7 @@ fn backups_are_listed_and_read_and_a_damaged_one_is_named() {
     sandbox
         .run("backups list nothing-here foreign.custom")
         .code(1)
-        .says("made elsewhere")
+        .says("custom archive, foreign")
         .says("No such file");
 }
 
