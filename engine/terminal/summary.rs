@@ -29,6 +29,9 @@ pub struct Times {
     pub now: Timestamp,
 }
 
+/// Fewer columns than this leave no room for names and values side by side.
+const NARROW: usize = 50;
+
 /// The summary, for people.
 pub fn summary(screen: &Screen, state: &State, places: &Places, times: Times) -> String {
     let paint = screen.paint();
@@ -45,11 +48,18 @@ pub fn summary(screen: &Screen, state: &State, places: &Places, times: Times) ->
             text.push_str(&spoken(name, &value, is_prose));
             continue;
         }
+        // On a narrow terminal the values stand below their names.
+        let indent = if screen.live && screen.width < NARROW { 2 } else { 13 };
         let value = if is_prose && screen.live {
-            folded(&screen.placed(&value), screen.width.saturating_sub(14), 2).join("\n")
+            folded(&screen.placed(&value), screen.width.saturating_sub(indent + 1), 2).join("\n")
         } else {
             value
         };
+        if indent < 13 {
+            text.push_str(&format!("{}\n", paint.of(Tone::Strong, name)));
+            value.lines().for_each(|line| text.push_str(&format!("{:indent$}{line}\n", "")));
+            continue;
+        }
         let mut lines = value.lines();
         let first = lines.next().unwrap_or_default();
         text.push_str(&format!("  {}  {first}\n", paint.of(Tone::Strong, &format!("{name:9}"))));

@@ -280,3 +280,17 @@ fn a_screen_reader_hears_sentences() {
     let said = wrong.raw();
     assert!(said.contains("there is no run nothing") && !said.contains(is_drawn), "{said:?}");
 }
+
+#[test]
+fn on_a_narrow_terminal_the_summary_has_its_values_below_their_names() {
+    let sandbox = Sandbox::new();
+    sandbox.plan("steps:\n  - { id: one, shell: { argv: ['false'], changes: none } }\n");
+    let mut terminal = sandbox.terminal("plan.yaml", 50, 40);
+    assert_eq!(terminal.wait(), 4, "{}", terminal.text());
+    let text = terminal.text();
+    for part in ["\nSteps\n  1 failed (one)\n", "\nNext\n  runplan resume plan-"] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    let summary = text.split("Parked after").nth(1).unwrap();
+    assert!(summary.lines().all(|line| !line.starts_with("          ")), "{text}");
+}
