@@ -144,7 +144,7 @@ impl Board {
         let above = inner.wipe();
         inner.drawn = None;
         inner.block.clear();
-        self.screen.draw(&above);
+        self.screen.draw_over(&above);
     }
 
     /// What moves, below `above`.
@@ -174,7 +174,7 @@ impl Board {
         above.push_str(&below.join("\n"));
         above.push_str(&format!("\r{}", right(cursor)));
         inner.cursor = rows.saturating_sub(1);
-        self.screen.draw(&above);
+        self.screen.draw_over(&above);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

@@ -169,6 +169,12 @@ impl Screen {
         print(text, false);
     }
 
+    /// What takes the place of an earlier picture. A terminal that knows the marks around it (private mode 2026, synchronized
+    /// output) never shows half of it; others pass over them.
+    pub(super) fn draw_over(&self, picture: &str) {
+        print(&format!("\u{1b}[?2026h{picture}\u{1b}[?2026l"), false);
+    }
+
     /// A line for people only: not with `--quiet`, not for programs.
     pub fn say(&self, text: &str) {
         if !self.quiet && self.format == Format::Human {

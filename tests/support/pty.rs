@@ -29,10 +29,15 @@ impl Terminal {
         let (shown, kept) = (screen.clone(), raw.clone());
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
+            let mut waiting = Vec::new();
             while let Ok(count @ 1..) = output.read(&mut piece) {
                 kept.lock().unwrap().extend_from_slice(&piece[..count]);
-                shown.lock().unwrap().process(&piece[..count]);
+                waiting.extend_from_slice(&piece[..count]);
+                let rest = waiting.split_off(whole(&waiting));
+                shown.lock().unwrap().process(&waiting);
+                waiting = rest;
             }
+            shown.lock().unwrap().process(&waiting);
         });
         Self { screen, raw, keys, child, master: pair.master }
     }
@@ -98,5 +103,21 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// How much of it can be shown: a picture that is marked as one (synchronized output) is seen whole or not at all, like on the
+/// terminals that people use.
+fn whole(output: &[u8]) -> usize {
+    const BEGIN: &[u8] = b"\x1b[?2026h";
+    const END: &[u8] = b"\x1b[?2026l";
+    let last = |mark: &[u8]| output.windows(mark.len()).rposition(|piece| piece == mark);
+    match last(BEGIN) {
+        Some(begin) if last(END).is_none_or(|end| end < begin) => begin,
+        // Half a mark may be the last of what has come.
+        _ => (1..BEGIN.len())
+            .rev()
+            .find(|have| output.ends_with(&BEGIN[..*have]))
+            .map_or(output.len(), |have| output.len() - have),
     }
 }
