@@ -13,7 +13,7 @@ use super::error::{Error, Kind};
 use super::programs::ServerPrograms;
 use super::settings::Settings;
 use crate::clock::{self, Stopwatch};
-use crate::process::plain;
+use crate::process::{own_session, plain};
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -297,7 +297,9 @@ fn spawn_guard(
         account: account.map(|account| (account.uid, account.gid)),
     };
     let order = serde_json::to_string(&order).map_err(|error| failed(&error.to_string(), "report this"))?;
-    plain::command(&options.guard)
+    let mut command = plain::command(&options.guard);
+    // The terminal's Ctrl-C and hang-up reach neither the guard nor the server.
+    own_session(&mut command)
         .arg(GUARD)
         .arg(order)
         .stdin(Stdio::piped())

@@ -3,6 +3,7 @@
 
 use super::connection::{Connection, Heard};
 use super::record::ExitRecord;
+use super::session::own_session;
 use super::wire::{self, Refusal, Reply, Request};
 use super::{Error, boot};
 use rustix::fs::{Mode, OFlags};
@@ -271,7 +272,7 @@ fn spawn(directory: &Path, exe: &Path) -> io::Result<(UnixStream, Child)> {
     #[cfg(debug_assertions)]
     command
         .envs(std::env::var_os(crate::failpoint::VARIABLE).map(|value| (crate::failpoint::VARIABLE, value)));
-    let child = command
+    let child = own_session(&mut command)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::from(OwnedFd::from(listener)))
         .stderr(Stdio::from(log))

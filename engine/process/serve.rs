@@ -1,4 +1,4 @@
-//! The supervisor process before its loop begins: its own session, its descriptors, its signals. Prints nothing.
+//! The supervisor process before its loop begins: its descriptors, its signals. Prints nothing.
 
 use super::server::Server;
 use std::ffi::OsString;
@@ -23,8 +23,6 @@ pub fn supervise_main(args: &[OsString]) -> i32 {
 
 fn supervise(directory: PathBuf) -> io::Result<()> {
     keep_to_ourselves();
-    // It fails only if we lead a group already, which the engine does not make us do.
-    let _ = rustix::process::setsid();
     let stream = std_net::UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let listener = std_net::UnixListener::from(io::stdout().as_fd().try_clone_to_owned()?);
     stream.set_nonblocking(true)?;

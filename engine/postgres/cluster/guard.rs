@@ -61,8 +61,6 @@ impl From<std::io::Error> for Halt {
 pub fn guard_main(args: &[OsString]) -> i32 {
     let order = args.first().and_then(|text| text.to_str()).and_then(|text| serde_json::from_str(text).ok());
     let Some(order) = order else { return 2 };
-    // A session of our own: the terminal's Ctrl-C and hang-up reach neither us nor the server.
-    let _ = rustix::process::setsid();
     let (sender, inputs) = channel();
     listen(sender);
     let mut guard = Guard { order, inputs, server: None, port: 0 };
