@@ -32,7 +32,8 @@ async fn who_loses_the_server_and_thaws_again_is_not_in_doubt() {
     let look = connect(&settings.with_database("postgres")).await;
     let (outcome, ()) = tokio::join!(stage.act("lost"), async {
         let frozen = format!(
-            "SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = '{}')",
+            "SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = '{}') \
+             AND 'default_transaction_read_only=on' = ANY (setconfig)",
             settings.database()
         );
         while look.one(&frozen).await.unwrap() == "0" {

@@ -133,7 +133,7 @@ async fn a_built_in_undo_that_dies_anywhere_is_ended_by_the_next() {
     let live = oid_of(&server, name).await;
     let databases = format!("SELECT string_agg(datname, ' ') FROM pg_database WHERE datname ~ '^{name}'");
     let open = format!("SELECT datallowconn FROM pg_database WHERE datname = '{name}'");
-    let facts = ["undo.opening", "undo.renamer"];
+    let facts = ["undo.opening", "undo.loss", "undo.renamer"];
     let at = facts.iter().flat_map(|fact| [true, false].map(|durable| (*fact, durable)));
     let mut deaths: Vec<Option<Death>> =
         at.map(|(fact, durable)| Some(Death::Fact { step: "switched", fact, durable })).collect();
