@@ -16,6 +16,11 @@ pub struct Collector {
     schema: Schema,
     /// What was read since the last whole statement.
     pending: Vec<u8>,
+    /// So much of it was one unended statement when it was last looked at.
+    unended: usize,
+    /// How much was looked at, again and again.
+    #[cfg(test)]
+    looked_at: usize,
     /// Why it cannot be told what the schema is.
     pub unreadable: Option<&'static str>,
 }
@@ -26,6 +31,9 @@ impl Default for Collector {
             scanner: Scanner::without_rows(),
             schema: Schema::default(),
             pending: Vec::new(),
+            unended: 0,
+            #[cfg(test)]
+            looked_at: 0,
             unreadable: None,
         }
     }
@@ -39,15 +47,18 @@ impl Collector {
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         let pending = &mut self.pending;
         self.scanner.feed(bytes, |passed| pending.extend_from_slice(passed))?;
-        if self.pending.len() > LONGEST {
-            self.unreadable = Some("a statement in it is too long");
+        // A long statement is looked at again when it is twice as long, not with each of its chunks.
+        if self.unreadable.is_none() && self.pending.len() >= self.unended.saturating_mul(2).min(LONGEST) {
+            // The last piece may go on.
+            self.cut(1);
+            self.unended = self.pending.len();
+            if self.unended > LONGEST {
+                self.unreadable = Some("a statement in it is too long");
+            }
         }
         if self.unreadable.is_some() {
             self.pending.clear();
-            return Ok(());
         }
-        // The last piece may go on.
-        self.cut(1);
         Ok(())
     }
 
@@ -58,6 +69,10 @@ impl Collector {
     }
 
     fn cut(&mut self, leave: usize) {
+        #[cfg(test)]
+        {
+            self.looked_at += self.pending.len();
+        }
         let whole = match std::str::from_utf8(&self.pending) {
             Ok(_) => self.pending.len(),
             // A character that the next bytes complete.
@@ -114,6 +129,19 @@ mod tests {
         for size in 1..40 {
             assert_eq!(of_chunks(size).0, whole, "chunks of {size}");
         }
+    }
+
+    #[test]
+    fn a_long_statement_is_not_read_anew_with_each_chunk() {
+        let body = "x".repeat(1 << 20);
+        let text = format!("CREATE VIEW public.v AS SELECT '{body}';\nCREATE VIEW public.w AS SELECT 1;\n");
+        let mut collector = Collector::default();
+        for chunk in text.as_bytes().chunks(1 << 12) {
+            collector.feed(chunk).unwrap();
+        }
+        assert!(collector.looked_at < 4 * text.len(), "{} of {}", collector.looked_at, text.len());
+        let keys: Vec<_> = collector.finish().0.objects.into_keys().map(|(_, name)| name).collect();
+        assert_eq!(keys, ["public.v", "public.w"]);
     }
 
     #[test]
