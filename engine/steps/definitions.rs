@@ -46,7 +46,7 @@ pub async fn of_backup(reading: &Reading, path: &Path) -> Result<Source, Failure
     Ok(Source { schema: finish(collector, &path.display().to_string())?, major: manifest.or(major) })
 }
 
-/// The roles that own something in a backup, or are granted something.
+/// The roles that a backup names as owners, in privileges and in policies, but for those that every server has.
 ///
 /// # Errors
 /// It cannot be read.
@@ -56,7 +56,7 @@ pub async fn roles(programs: &Programs, path: &Path) -> Result<Vec<String>, Fail
     if let Some(why) = collector.unreadable {
         return Err(archive::unusable("unreadable", path, why));
     }
-    Ok(collector.finish().0.roles.into_iter().collect())
+    Ok(collector.finish().1.roles.into_iter().filter(|role| !role.starts_with("pg_")).collect())
 }
 
 async fn collect(
@@ -125,6 +125,8 @@ pub async fn copy_in(programs: &Programs, path: &Path, settings: &Settings) -> R
     let origin = archive::recognise(path).ok().and_then(|format| archive::origin(path, format));
     let program = archive::restorer(programs, origin.as_ref(), 0)?.path;
     let mut argv: Vec<OsString> = vec![program.into_os_string(), "--exit-on-error".into()];
+    // Nothing of the real server's disks is here.
+    argv.push("--no-tablespaces".into());
     argv.push(format!("--dbname={}", settings.client_conninfo()).into());
     argv.extend(["--".into(), path.as_os_str().to_owned()]);
     let env = environment(settings.with_application_name("runplan:clone").client_environment());

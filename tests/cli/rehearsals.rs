@@ -22,7 +22,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A database whose tables belong to a role that no other server has.
+/// A database whose tables belong to a role that no other server has, and whose policy names another.
 fn owned(stem: &str) -> Settings {
     runtime().block_on(async {
         let settings = database(stem).await;
@@ -30,8 +30,9 @@ fn owned(stem: &str) -> Settings {
         connect(&settings)
             .await
             .execute(&format!(
-                "CREATE ROLE {role}; CREATE TABLE users (id int PRIMARY KEY, name text);
+                "CREATE ROLE {role}; CREATE ROLE {role}_reader; CREATE TABLE users (id int PRIMARY KEY, name text);
                  INSERT INTO users SELECT n, 'u' || n FROM generate_series(1, 3) n;
+                 CREATE POLICY reads ON users TO {role}_reader USING (true);
                  ALTER TABLE users OWNER TO {role}; GRANT SELECT ON users TO {role} WITH GRANT OPTION"
             ))
             .await
@@ -95,6 +96,13 @@ fn it_begins_with_a_backup_and_is_remembered() {
 #[test]
 fn a_clone_is_read_and_nothing_else() {
     let settings = owned("rehearse_clone");
+    let space = unique("rehearsal_space");
+    runtime().block_on(async {
+        let app = connect(&settings).await;
+        app.execute("SET allow_in_place_tablespaces = on").await.unwrap();
+        app.execute(&format!("CREATE TABLESPACE {space} LOCATION ''")).await.unwrap();
+        app.execute(&format!("CREATE TABLE apart (a int) TABLESPACE {space}")).await.unwrap();
+    });
     let sandbox = Sandbox::new();
     sandbox.plan(PLAN);
     sandbox.write("url", shared().url(settings.database()).expose());

@@ -80,6 +80,26 @@ pub(super) fn owners(text: &str) -> Vec<String> {
     found.iter().filter_map(|range| name(text.get(range.clone())?)).collect()
 }
 
+/// Those that are named even where owners are skipped: of policies, and of schemas that are made for somebody.
+pub(super) fn bound(text: &str) -> Vec<String> {
+    if is_grant(text, &spoken(text)) { Vec::new() } else { roles(text) }
+}
+
+/// The tablespace that `SET default_tablespace` names; None for the database's own.
+pub(super) fn tablespace(text: &str) -> Option<String> {
+    let spoken = spoken(text);
+    let is = |token: Option<&Token>, word: &str| {
+        token.is_some_and(|token| token.text(text).eq_ignore_ascii_case(word))
+    };
+    let [.., setting, to, value] = spoken.as_slice() else { return None };
+    let is_set = is(spoken.first(), "SET") && is(Some(setting), "default_tablespace");
+    if !is_set || !(is(Some(to), "=") || is(Some(to), "TO")) || is(Some(value), "DEFAULT") {
+        return None;
+    }
+    // As a role's: quoted like a name or like a text.
+    name(value.text(text)).filter(|name| !name.is_empty())
+}
+
 /// The extension that `CREATE EXTENSION` makes.
 pub(super) fn extension(text: &str) -> Option<String> {
     let spoken = spoken(text);
@@ -253,6 +273,33 @@ mod tests {
         );
         assert_eq!(extension("CREATE EXTENSION vector").as_deref(), Some("vector"));
         assert_eq!(extension("CREATE TABLE extension (a int)"), None);
+    }
+
+    #[test]
+    fn what_is_named_although_owners_are_skipped_is_told_apart() {
+        for (text, expected) in [
+            ("CREATE POLICY p ON public.t TO reader, \"Odd one\" USING (true)", &["reader", "Odd one"][..]),
+            ("CREATE SCHEMA s AUTHORIZATION app", &["app"]),
+            ("ALTER TABLE public.users OWNER TO app", &[]),
+            ("GRANT SELECT ON TABLE public.users TO reader", &[]),
+        ] {
+            assert_eq!(bound(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn tablespaces_are_read_as_they_are_set() {
+        for (text, expected) in [
+            ("SET default_tablespace = fast", Some("fast")),
+            ("SET default_tablespace = \"Odd \"\"one\"", Some("Odd \"one")),
+            ("set default_tablespace to 'fast'", Some("fast")),
+            ("SET default_tablespace = ''", None),
+            ("SET default_tablespace = DEFAULT", None),
+            ("SET default_table_access_method = heap", None),
+            ("SET search_path = default_tablespace, x", None),
+        ] {
+            assert_eq!(tablespace(text).as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

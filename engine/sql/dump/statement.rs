@@ -194,6 +194,8 @@ impl Scanner {
         let text = text.strip_suffix(';').unwrap_or(&text);
         self.summary.roles.extend(roles::roles(text));
         self.summary.owners.extend(roles::owners(text));
+        self.summary.bound.extend(roles::bound(text));
+        self.summary.tablespaces.extend(roles::tablespace(text));
         self.summary.extensions.extend(roles::extension(text));
         if text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("create")) {
             self.summary.made.read(text);

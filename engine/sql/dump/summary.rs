@@ -26,6 +26,10 @@ pub struct Summary {
     pub roles: BTreeSet<String>,
     /// Those of them that own something or are acted for.
     pub owners: BTreeSet<String>,
+    /// Those of them that it names even where owners and privileges are skipped.
+    pub bound: BTreeSet<String>,
+    /// Where it puts what it makes, other than where the database is.
+    pub tablespaces: BTreeSet<String>,
     /// Those that it creates.
     pub extensions: BTreeSet<String>,
     /// What a restore over something else must know.

@@ -12,7 +12,7 @@ mod table;
 pub use collector::Collector;
 pub use difference::{Difference, Fault, compare};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What an object is, in words, and its name: `("column", "public.users.email")`.
 pub type Key = (&'static str, String);
@@ -30,8 +30,6 @@ pub struct Object {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schema {
     pub objects: BTreeMap<Key, Object>,
-    /// Who owns something or is granted something.
-    pub roles: BTreeSet<String>,
 }
 
 impl Schema {

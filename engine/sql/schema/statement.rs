@@ -52,7 +52,6 @@ const NAMED: [(&[&str], &str); 13] = [
 pub fn read(schema: &mut Schema, text: &str) {
     let mut cursor = Cursor::new(text);
     let whole = cursor.clone();
-    roles(schema, cursor.clone());
     let silent =
         cursor.is_at_end() || SILENT.iter().any(|words| cursor.is(words)) || is_owner(cursor.clone());
     if silent || known(schema, &mut cursor).is_some() {
@@ -64,41 +63,6 @@ pub fn read(schema: &mut Schema, text: &str) {
 /// `ALTER ... OWNER TO somebody`: the last three words.
 fn is_owner(mut cursor: Cursor) -> bool {
     cursor.take(&["alter"]) && cursor.seek("owner") && cursor.take(&["owner", "to"])
-}
-
-/// The roles that GRANT, REVOKE, ALTER ... OWNER TO and ALTER DEFAULT PRIVILEGES name.
-fn roles(schema: &mut Schema, mut cursor: Cursor) {
-    let is_grant = cursor.is(&["grant"]) || cursor.is(&["revoke"]);
-    let is_default = cursor.is(&["alter", "default", "privileges"]);
-    if !is_grant && !is_default && !is_owner(cursor.clone()) {
-        return;
-    }
-    if is_default {
-        cursor.take(&["alter", "default", "privileges"]);
-        if cursor.take(&["for", "role"]) {
-            schema.roles.extend(cursor.name());
-        }
-    }
-    let before = match (is_grant || is_default, cursor.clone().seek("from")) {
-        (true, true) => "from",
-        (true, false) => "to",
-        (false, _) => "owner",
-    };
-    if !cursor.seek(before) {
-        return;
-    }
-    cursor.word();
-    cursor.take(&["to"]);
-    loop {
-        cursor.take(&["group"]);
-        let Some(name) = cursor.name() else { return };
-        if name != "public" && !name.starts_with("pg_") {
-            schema.roles.insert(name);
-        }
-        if !cursor.take(&[","]) {
-            return;
-        }
-    }
 }
 
 fn known(schema: &mut Schema, cursor: &mut Cursor) -> Option<()> {
@@ -205,28 +169,4 @@ fn alter(schema: &mut Schema, cursor: &mut Cursor) -> Option<()> {
         return Some(());
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn roles_are_those_that_own_or_are_granted_something() {
-        let mut schema = Schema::default();
-        for text in [
-            "ALTER TABLE public.t OWNER TO app;",
-            "ALTER FUNCTION public.f(a integer) OWNER TO \"Odd one\";",
-            "GRANT SELECT,INSERT ON TABLE public.t TO reader WITH GRANT OPTION;",
-            "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
-            "ALTER DEFAULT PRIVILEGES FOR ROLE maker IN SCHEMA public GRANT SELECT ON TABLES TO other;",
-            "GRANT pg_read_all_data TO one, two;",
-            "CREATE VIEW v AS SELECT owner, to_x FROM grants;",
-        ] {
-            read(&mut schema, text);
-        }
-        let roles: Vec<&str> = schema.roles.iter().map(String::as_str).collect();
-        assert_eq!(roles, ["Odd one", "app", "maker", "one", "other", "reader", "two"]);
-        assert_eq!(schema.objects.len(), 1);
-    }
 }

@@ -12,6 +12,11 @@ pub struct Needs {
     /// Those of them that whoever restores must be a member of; None: not looked at.
     #[serde(default)]
     pub owners: Option<BTreeSet<String>>,
+    /// Those of them that stay where owners are skipped: of policies.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub bound: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tablespaces: BTreeSet<String>,
     #[serde(default)]
     pub extensions: BTreeSet<String>,
     /// What it makes; None: not looked at.
@@ -24,6 +29,8 @@ impl Needs {
         Self {
             roles: summary.roles.clone(),
             owners: Some(summary.owners.clone()),
+            bound: summary.bound.clone(),
+            tablespaces: summary.tablespaces.clone(),
             extensions: summary.extensions.clone(),
             made: Some(summary.made.clone()),
         }

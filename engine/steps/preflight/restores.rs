@@ -1,4 +1,4 @@
-//! What the backup of a `restore` needs of the server that it goes to, before the run: roles and extensions.
+//! What the backup of a `restore` needs of the server that it goes to, before the run: roles, tablespaces and extensions.
 
 use super::backups::Backups;
 use super::concern::{Concern, Found};
@@ -49,7 +49,11 @@ async fn told(
             Owners::Keep | Owners::Map(_) => count(needs.roles.len(), "role"),
         };
         let extensions = count(needs.extensions.len(), "extension");
-        let text = format!("what {} names is there: {roles}, {extensions}", path.display());
+        let tablespaces = match needs.tablespaces.len() {
+            0 => String::new(),
+            number => format!(", {}", count(number, "tablespace")),
+        };
+        let text = format!("what {} names is there: {roles}, {extensions}{tablespaces}", path.display());
         found.fact(&used.step, text);
     }
 }

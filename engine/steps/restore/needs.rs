@@ -1,4 +1,4 @@
-//! What a backup needs of the server that it goes to: roles, extensions, a version that understands it. Told before anything
+//! What a backup needs of the server that it goes to: roles, tablespaces, extensions, a version that understands it. Told before anything
 //! is touched, all at once. Reads only; what it cannot know the server says while the backup is loaded.
 
 use super::super::archive::Needs;
@@ -93,7 +93,7 @@ pub async fn lacking(
     needs: &Needs,
 ) -> Result<Vec<Lack>, Error> {
     let named = |roles: &BTreeSet<String>| match owners {
-        Owners::Skip => BTreeSet::new(),
+        Owners::Skip => roles.intersection(&needs.bound).cloned().collect(),
         Owners::Keep => roles.clone(),
         Owners::Map(map) => {
             let map = renamed(map);
@@ -102,19 +102,25 @@ pub async fn lacking(
     };
     let mut lacks = Vec::new();
     let (absent, mut foreign) = missing_roles(server, &named(&needs.roles)).await?;
-    // Who is only granted something need not be anybody's group.
-    if let Some(owners) = needs.owners.as_ref().map(named) {
+    let is_skipped = *owners == Owners::Skip;
+    // Who is only granted something need not be anybody's group, and who is only named in a policy neither.
+    if is_skipped {
+        foreign.clear();
+    } else if let Some(owners) = needs.owners.as_ref().map(named) {
         foreign.retain(|role| owners.contains(role));
     }
     let names = |roles: &[String]| roles.iter().map(|role| escape_identifier(role)).collect::<Vec<_>>();
     if !absent.is_empty() {
         let made: Vec<String> = names(&absent).iter().map(|role| format!("CREATE ROLE {role}")).collect();
+        let (whose, other) = match is_skipped {
+            true => {
+                (" in its policies, which stay though owners are skipped", "in place of `owners: skip` give")
+            }
+            false => ("", "or give `owners: skip`, or"),
+        };
         lacks.push(Lack {
-            what: format!("it names roles that are not there: {}", absent.join(", ")),
-            help: format!(
-                "as a superuser: {}; or give `owners: skip`, or `owners: {{ map: {{ OLD: NEW }} }}`",
-                made.join("; ")
-            ),
+            what: format!("it names roles that are not there{whose}: {}", absent.join(", ")),
+            help: format!("as a superuser: {}; {other} `owners: {{ map: {{ OLD: NEW }} }}`", made.join("; ")),
         });
     }
     if !foreign.is_empty() {
@@ -128,11 +134,61 @@ pub async fn lacking(
             ),
         });
     }
+    lacks.extend(tablespaces(server, &needs.tablespaces).await?);
     let unavailable = missing_extensions(server, &needs.extensions).await?;
     if !unavailable.is_empty() {
         lacks.push(Lack {
             what: format!("it needs extensions that are not installed there: {}", unavailable.join(", ")),
             help: packages::mending(major, &unavailable),
+        });
+    }
+    Ok(lacks)
+}
+
+/// The tablespaces that are not there, or where this user may make nothing.
+async fn tablespaces(server: &Connection, needed: &BTreeSet<String>) -> Result<Vec<Lack>, Error> {
+    if needed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let values =
+        needed.iter().map(|name| format!("({})", escape_literal(name))).collect::<Vec<_>>().join(", ");
+    let found = server
+        .last(&format!(
+            "SELECT n.name, t.oid IS NULL FROM (VALUES {values}) AS n(name) LEFT JOIN pg_catalog.pg_tablespace t \
+             ON t.spcname OPERATOR(pg_catalog.=) n.name::pg_catalog.name WHERE t.oid IS NULL OR NOT \
+             pg_catalog.has_tablespace_privilege(t.oid, 'CREATE') ORDER BY 1"
+        ))
+        .await?;
+    let of = |absent: &str| -> Vec<String> {
+        let rows = found.rows.iter().filter(|row| row.get(1).is_some_and(|is| is.as_deref() == Some(absent)));
+        rows.filter_map(|row| row.first().cloned().flatten()).collect()
+    };
+    let without = "or take the backup without them: pg_dump --no-tablespaces, or of an archive \
+                   pg_restore --no-tablespaces -f NEW.sql BACKUP";
+    let (absent, closed) = (of("t"), of("f"));
+    let mut lacks = Vec::new();
+    if !absent.is_empty() {
+        let make =
+            |name: &String| format!("CREATE TABLESPACE {} LOCATION 'DIRECTORY'", escape_identifier(name));
+        let made: Vec<String> = absent.iter().map(make).collect();
+        lacks.push(Lack {
+            what: format!("it puts objects into tablespaces that are not there: {}", absent.join(", ")),
+            help: format!(
+                "as a superuser, each with an empty directory of the server's own user: {}; {without}",
+                made.join("; ")
+            ),
+        });
+    }
+    if !closed.is_empty() {
+        let user = server.one("SELECT current_user").await?;
+        let names: Vec<String> = closed.iter().map(|name| escape_identifier(name)).collect();
+        lacks.push(Lack {
+            what: format!("{user} may make nothing in the tablespaces that it uses: {}", closed.join(", ")),
+            help: format!(
+                "as a superuser: GRANT CREATE ON TABLESPACE {} TO {}; {without}",
+                names.join(", "),
+                escape_identifier(&user)
+            ),
         });
     }
     Ok(lacks)

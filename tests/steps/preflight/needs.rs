@@ -4,7 +4,7 @@ use super::super::backup::sample;
 use super::super::restore::client;
 use super::{APP, ask, has_fact, of, one, shown};
 use crate::support::cluster::{connect, unique};
-use crate::support::stage::{Stage, done, plan};
+use crate::support::stage::{Stage, done, failed, plan};
 use runplan::plan::Severity;
 use runplan::postgres::Settings;
 use std::path::Path;
@@ -85,6 +85,69 @@ async fn roles_that_are_not_there_are_named_with_what_makes_them() {
     stage.end().await;
     let drop_both = format!("DROP OWNED BY \"{owner}\", {reader}; DROP ROLE \"{owner}\", {reader}");
     app.execute(&drop_both).await.unwrap();
+}
+
+/// Policies stay though owners are skipped, and nothing skips tablespaces: both are told, and what is told mends them.
+#[tokio::test]
+async fn roles_of_policies_and_tablespaces_are_asked_for_though_owners_are_skipped() {
+    let settings = sample("needs_policies").await;
+    let (reader, space) = (unique("gone_reader"), unique("gone_space"));
+    let app = connect(&settings).await;
+    let make_space = format!(
+        "SET allow_in_place_tablespaces = on; CREATE TABLESPACE {space} LOCATION ''; \
+         RESET allow_in_place_tablespaces"
+    );
+    for statement in make_space.split("; ") {
+        app.execute(statement).await.unwrap();
+    }
+    app.execute(&format!(
+        "CREATE ROLE {reader}; GRANT SELECT ON users TO {reader};
+         CREATE POLICY of_reader ON users TO {reader} USING (true); CREATE TABLE apart (a int) TABLESPACE {space}"
+    ))
+    .await
+    .unwrap();
+    let backups = [&[][..], &["-Fc"]].map(|format| client(&settings, "pg_dump", format));
+    app.execute(&format!("DROP TABLE apart; DROP POLICY of_reader ON users; DROP OWNED BY {reader}"))
+        .await
+        .unwrap();
+    app.execute(&format!("DROP ROLE {reader}")).await.unwrap();
+    app.execute(&format!("DROP TABLESPACE {space}")).await.unwrap();
+    for backup in &backups {
+        let stage = restoring(&settings, backup, ", owners: skip");
+        let all = ask(&stage).await;
+        let said = one(&all, "backup_needs");
+        assert!(!all.may_start() && said.severity == Severity::Error, "{}", shown(&all));
+        let policies = format!("in its policies, which stay though owners are skipped: {reader};");
+        assert!(said.message.contains(&policies), "{}", said.message);
+        let spaces = format!("into tablespaces that are not there: {space}");
+        assert!(said.message.contains(&spaces), "{}", said.message);
+        let help = said.help.as_deref().unwrap();
+        assert!(
+            help.contains(&format!("CREATE ROLE \"{reader}\"; in place of `owners: skip` give")),
+            "{help}"
+        );
+        assert!(help.contains(&format!("CREATE TABLESPACE \"{space}\" LOCATION")), "{help}");
+        let failure = failed(stage.act("side").await);
+        assert_eq!(failure.code, "runplan::restore::needs", "the step says the same: {}", failure.message);
+    }
+    // A role of the policy alone may be mapped; then only the tablespace is left.
+    let map = format!(", owners: {{ map: {{ {reader}: postgres }} }}");
+    let all = ask(&restoring(&settings, &backups[0], &map)).await;
+    let said = one(&all, "backup_needs");
+    assert!(!said.message.contains("roles") && said.message.contains(&space), "{}", said.message);
+    for statement in make_space.split("; ") {
+        app.execute(statement).await.unwrap();
+    }
+    app.execute(&format!("CREATE ROLE {reader}")).await.unwrap();
+    let stage = restoring(&settings, &backups[1], ", owners: skip");
+    let all = ask(&stage).await;
+    assert!(all.may_start(), "{}", shown(&all));
+    has_fact(&all, "side", "names is there: its owners are skipped, 0 extensions, 1 tablespace");
+    stage.done("side").await;
+    done(stage.undo("side").await);
+    stage.end().await;
+    app.execute(&format!("DROP ROLE {reader}")).await.unwrap();
+    app.execute(&format!("DROP TABLESPACE {space}")).await.unwrap();
 }
 
 /// As the manifest says of a backup that the program made: nothing is read for it.
