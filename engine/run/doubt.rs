@@ -17,6 +17,9 @@ pub const UNDO_UNKNOWN: &str = "runplan::undo::unknown";
 /// It outlives the attempt, so that the next one knows what this one left.
 pub const INDEX_INTENDED: &str = "index_intended";
 
+/// What a step notes whose program or request was interrupted and is taken for nothing only because it may be done twice.
+pub const MAY_BE_HALF_DONE: &str = "may_be_half_done";
+
 /// The fact of an undo: the code of what it would lose, which somebody has to give to agree.
 pub const ASKED_LOSS: &str = "loss";
 
@@ -41,9 +44,12 @@ pub fn doubt(step: &Step, entry: &Entry) -> Option<&'static str> {
             Some("was skipped after it had failed, and may have changed something before")
         }
         StepState::Failed | StepState::Waiting | StepState::Retrying { .. }
-            if acted_before_it_failed(step, entry) =>
+            if entry.failure.is_some() && acted_before_it_failed(step, entry) =>
         {
             Some("failed, and may have changed something before")
+        }
+        StepState::Waiting if entry.may_be_half_done => {
+            Some("was interrupted, and may have changed something before")
         }
         StepState::Waiting if may_have_left_an_index(entry) => {
             Some("was interrupted while it built an index, and may have left an invalid one")
@@ -52,9 +58,12 @@ pub fn doubt(step: &Step, entry: &Entry) -> Option<&'static str> {
     }
 }
 
-/// Whether the last attempt failed after something of it had been done: a program that ran, a request that was answered,
-/// statements that were sent outside a transaction.
+/// Whether an attempt failed after something of it had been done: a program that ran, a request that was answered,
+/// statements that were sent outside a transaction; or was interrupted in the midst of what may be done twice.
 pub fn acted_before_it_failed(step: &Step, entry: &Entry) -> bool {
+    if entry.may_be_half_done {
+        return true;
+    }
     let Some(failure) = &entry.failure else { return false };
     match &step.action.value {
         Action::Shell(_) => {

@@ -34,7 +34,7 @@ mod untold;
 
 pub use consent::{deciders, keys_of, may_answer, signers};
 pub use decide::{decide, next_wakeup};
-pub use doubt::{ASKED_LOSS, INDEX_INTENDED, UNDO_UNKNOWN, doubtful, way_back};
+pub use doubt::{ASKED_LOSS, INDEX_INTENDED, MAY_BE_HALF_DONE, UNDO_UNKNOWN, doubtful, way_back};
 pub use effect::Effect;
 pub use escalation::{Overdue, due_at, overdue};
 pub use event::{Accepted, Amended, BeganWith, Event, Finish, Occasion, Started, StoredSource, reclaimed};

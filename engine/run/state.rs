@@ -118,6 +118,7 @@ impl State {
                 outputs: Map::new(),
                 facts: Vec::new(),
                 failure: None,
+                may_be_half_done: false,
                 evidence: None,
                 ask: None,
                 asked_at: None,

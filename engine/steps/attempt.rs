@@ -5,7 +5,7 @@ use crate::clock::{self, Stopwatch, Timestamp};
 use crate::plan::action::notify::Level;
 use crate::plan::template::{self, Scope};
 use crate::plan::{Bare, Step, StepId, Text, expand};
-use crate::run::{Fact, Failure, Outcome, Outputs};
+use crate::run::{Fact, Failure, MAY_BE_HALF_DONE, Outcome, Outputs};
 use serde_json::Value;
 use std::future::Future;
 use std::pin::Pin;
@@ -101,6 +101,11 @@ impl Attempt {
         let (done, _) = tokio::sync::oneshot::channel();
         let fact = self.fact_of(name, data);
         (self.send)(&self.step.id.value, self.number, Sent::Fact { fact, done });
+    }
+
+    /// Where what was interrupted is taken for nothing only because it may be done twice: an undo asks about it.
+    pub fn mention_half(&self) {
+        self.mention(MAY_BE_HALF_DONE, Value::Null);
     }
 
     fn fact_of(&self, name: &str, data: Value) -> Fact {

@@ -206,7 +206,10 @@ async fn unanswered(attempt: &Attempt, action: &Http, request: &Request, trouble
     let failure = Failure::new("runplan::http::no_answer", what.clone());
     match trouble {
         Trouble::NotSent(_) => Outcome::Failed(failure),
-        Trouble::Lost(_) | Trouble::Cancelled if is_repeatable(action) => Outcome::Failed(failure),
+        Trouble::Lost(_) | Trouble::Cancelled if is_repeatable(action) => {
+            attempt.mention_half();
+            Outcome::Failed(failure)
+        }
         Trouble::Lost(_) | Trouble::Cancelled => {
             by_probe(attempt, action, what, Outcome::Failed(failure)).await
         }
@@ -256,6 +259,7 @@ fn outputs(attempt: &Attempt, reply: Reply) -> Outputs {
 
 pub async fn settle(attempt: &Attempt, action: &Http) -> Outcome {
     if is_repeatable(action) {
+        attempt.mention_half();
         return Outcome::Again("sending it twice does no harm".to_owned());
     }
     if attempt.own_fact(SENDING).is_none() {

@@ -161,6 +161,7 @@ async fn by_probe(
     }
     // That it changes no database does not say that it may be done twice.
     if action.repeatable {
+        attempt.mention_half();
         return not(evidence);
     }
     unknown(&evidence, vec!["it has neither a `probe` nor `repeatable: true`".to_owned()])

@@ -350,6 +350,51 @@ fn a_step_that_may_have_left_an_invalid_index_is_asked_about_whatever_came_of_it
     }
 }
 
+#[test]
+fn what_an_attempt_did_is_asked_about_whatever_came_of_the_next_one() {
+    let sql = "  - { id: i, sql: { database: app, transaction: false, statement: VACUUM, probe: { sql: SELECT 1, expect: 1 } }, \
+               undo: { shell: { argv: [\"true\"], changes: none } } }\n";
+    let shell = "  - { id: i, shell: { argv: [\"true\"], repeatable: true }, \
+                 undo: { shell: { argv: [\"true\"], changes: none } } }\n";
+    let id = StepId::new("i");
+    let note = |run: &mut Run, name: &str| {
+        let fact = Fact { name: name.to_owned(), data: json!(null) };
+        run.say(Input::Note { step: id.clone(), attempt: 1, fact });
+    };
+    for (step, fact, code) in [
+        (sql, "statement_intended", "runplan::postgres::refused"),
+        (shell, "any", "runplan::shell::exit_code"),
+        (shell, "may_be_half_done", "runplan::shell::ended"),
+        // Interrupted, and not failed.
+        (shell, "may_be_half_done", ""),
+    ] {
+        let mut run = Run::begin(step);
+        note(&mut run, fact);
+        if code.is_empty() {
+            run.say(Input::Stop { hard: false, reason: "enough".to_owned() });
+            run.end("i", Outcome::Again("it may be done twice".to_owned()));
+            assert_eq!(run.at("i"), StepState::Waiting);
+            let way = way_back(&run.state, None);
+            assert!(matches!(way.as_slice(), [(_, Some(why))] if why.contains("interrupted")), "{way:?}");
+        } else {
+            run.end("i", broken(code));
+        }
+        run.say(Input::Resume { attended: false, wait: false });
+        let outcome = broken("runplan::process::not_found");
+        run.say(Input::Outcome { step: id.clone(), attempt: 2, outcome });
+        assert_eq!(run.at("i"), StepState::Failed);
+        let mut asked = Run { state: run.state.clone(), now: run.now };
+        asked.undo();
+        assert_eq!(asked.state.parked, Some(Why::UndoFailed { step: id.clone() }), "{fact} {code}");
+        // Somebody looked, and says that nothing is left: the third attempt alone counts.
+        run.resolve("i", Resolution::Retry);
+        let outcome = broken("runplan::process::not_found");
+        run.say(Input::Outcome { step: id.clone(), attempt: 3, outcome });
+        run.undo();
+        assert_eq!(run.state.result, Some(Finish::Undone), "{fact} {code}");
+    }
+}
+
 fn next(run: &Run) -> Standing {
     standing(&run.state, run.now).expect("parked")
 }

@@ -138,6 +138,9 @@ async fn cancelled_the_whole_tree_is_ended_and_only_the_certain_is_said() {
             other => panic!("{other:?}"),
         };
         assert_eq!(word, outcome, "{fields}");
+        // That it may be done twice does not say that it did nothing.
+        let half = stage.facts("s", 1).iter().any(|fact| fact.name == "may_be_half_done");
+        assert_eq!(half, fields == "repeatable: true", "{fields}");
         assert!(!lives(&stage.path("began")), "the child is gone");
     }
 }

@@ -1,6 +1,6 @@
 //! What is known about one step.
 
-use super::super::doubt::INDEX_INTENDED;
+use super::super::doubt::{INDEX_INTENDED, MAY_BE_HALF_DONE};
 use super::super::event::Event;
 use super::super::input::Resolution;
 use super::super::outcome::{Ask, Evidence, Fact, Failure, Outputs};
@@ -57,6 +57,8 @@ pub struct Entry {
     /// What the last attempt noted.
     pub facts: Vec<Fact>,
     pub failure: Option<Failure>,
+    /// An attempt was not done and may have acted, and nobody has said what came of it. It outlives the attempt.
+    pub may_be_half_done: bool,
     pub evidence: Option<Evidence>,
     pub ask: Option<Ask>,
     /// The journal's line that asks, and its hash.
@@ -105,11 +107,15 @@ impl Entry {
                 self.skipped_because = Some(reason.clone());
                 self.finished_at = Some(record.at);
             }
-            Event::FactNoted { fact, .. } => self.facts.push(fact.clone()),
+            Event::FactNoted { fact, .. } => {
+                self.may_be_half_done |= fact.name == MAY_BE_HALF_DONE;
+                self.facts.push(fact.clone());
+            }
             Event::StepDone { outputs, .. } => {
                 self.outputs.clone_from(outputs);
                 self.finished_at = Some(record.at);
                 self.evidence = None;
+                self.may_be_half_done = false;
                 self.renewed = false;
             }
             Event::StepFailed { failure, .. } => {
@@ -150,7 +156,10 @@ impl Entry {
                         self.failure = Some(Failure::new("runplan::run::resolved_failed", reason.clone()));
                     }
                     // What came of the attempt is said, by a person.
-                    Resolution::Retry => self.failure = None,
+                    Resolution::Retry => {
+                        self.failure = None;
+                        self.may_be_half_done = false;
+                    }
                     // Backward it was undone by hand.
                     Resolution::Done if self.state == StepState::UndoFailed => {
                         self.undone_at = Some(record.at)

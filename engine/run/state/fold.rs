@@ -1,5 +1,6 @@
 //! The fold: a line of the journal changes the state. Nothing else does.
 
+use super::super::doubt::acted_before_it_failed;
 use super::super::event::{Event, reclaimed};
 use super::super::record::Record;
 use super::super::shape::Shape;
@@ -114,6 +115,11 @@ impl State {
         let before = self.entries[at].state;
         let after = transition(before, &record.event)?;
         let satisfied_before = self.is_satisfied(at);
+        if let Event::StepStarted { .. } = &record.event {
+            // What this attempt comes to says nothing of what the one before it did.
+            let acted = acted_before_it_failed(&self.shape.flow.steps()[at], &self.entries[at]);
+            self.entries[at].may_be_half_done = acted;
+        }
         self.entries[at].remember(record);
         self.note_broken_glass(&record.event);
         if let Event::FactNoted { fact, .. } = &record.event {

@@ -201,7 +201,13 @@ pub async fn settle(attempt: &Attempt, action: &Sql, target: &Target) -> Outcome
     };
     match Box::pin(probe::ask(attempt, probe, Some(&action.database))).await {
         Probed::Took(_) => Outcome::Done(outputs(attempt, &Rows::default())),
-        Probed::Not(why) => Outcome::Again(format!("the probe says that it did not take effect: {why}")),
+        Probed::Not(why) => {
+            // Of the statements before it the probe says nothing.
+            if sent > 1 {
+                attempt.mention_half();
+            }
+            Outcome::Again(format!("the probe says that it did not take effect: {why}"))
+        }
         Probed::Unasked(why) => unknown(&message, why),
     }
 }
