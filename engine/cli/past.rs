@@ -28,22 +28,17 @@ pub struct Past {
 }
 
 impl Past {
-    pub fn of(globals: &Globals, shape: &Shape) -> Self {
-        state_dir::open_to_read(globals).map(|store| Self::read(&store, shape)).unwrap_or_default()
+    pub fn of(globals: &Globals, shape: &Shape, params: &Map<String, Value>, directory: &Path) -> Self {
+        let store = state_dir::open_to_read(globals);
+        store.map(|store| Self::read(&store, shape, params, directory)).unwrap_or_default()
     }
 
-    pub fn read(store: &Store, shape: &Shape) -> Self {
-        Self::known_for(store, shape, false)
-    }
-
-    /// For a rehearsal: earlier ones tell more about it than real runs.
-    pub fn for_rehearsal(store: &Store, shape: &Shape) -> Self {
-        Self::known_for(store, shape, true)
-    }
-
-    fn known_for(store: &Store, shape: &Shape, rehearsing: bool) -> Self {
+    /// For a run that is given these values: what earlier ones were given may be something else.
+    pub fn read(store: &Store, shape: &Shape, params: &Map<String, Value>, directory: &Path) -> Self {
+        let now = likeness::valued(&shape.plan, &values::public(&shape.plan, params), directory);
         let digest = digest::of_plan(&shape.loaded);
-        let found = store.estimates(shape.plan.name.value.as_str(), &digest, rehearsing).unwrap_or_default();
+        let whose = (shape.plan.name.value.as_str(), digest.as_str());
+        let found = store.estimates(whose, &now, false).unwrap_or_default();
         let mut seen: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
         for brief in store.list().unwrap_or_default() {
             let Some(summary) = brief.summary.filter(|one| !one.rehearsal && one.plan_digest == digest)
@@ -54,17 +49,14 @@ impl Past {
                 seen.entry(database).or_default().push((server, brief.run.to_string()));
             }
         }
-        Self { estimates: by_step(found.steps), rehearsal: found.rehearsal, now: BTreeMap::new(), seen }
+        Self { estimates: by_step(found.steps), rehearsal: found.rehearsal, now, seen }
     }
 
-    /// With what this run is given; what the rehearsal was given may be something else.
-    pub fn given(self, plan: &Plan, params: &Map<String, Value>, directory: &Path) -> Self {
-        Self { now: likeness::valued(plan, &values::public(plan, params), directory), ..self }
-    }
-
-    /// How long each step of a run that has begun took before, and nothing else: other runs are not looked at.
-    pub fn estimates(store: &Store, started: &Started) -> HashMap<StepId, Usual> {
-        let found = store.estimates(started.plan.as_str(), &started.plan_digest, started.rehearsal);
+    /// How long each step of a run that has begun took before, and nothing else: other runs are not looked at. To a
+    /// rehearsal, earlier ones tell more about it than real runs.
+    pub fn estimates(store: &Store, plan: &Plan, started: &Started) -> HashMap<StepId, Usual> {
+        let now = likeness::valued(plan, &started.params, Path::new(&started.directory));
+        let found = store.estimates((started.plan.as_str(), &started.plan_digest), &now, started.rehearsal);
         found.map(|found| by_step(found.steps)).unwrap_or_default()
     }
 
@@ -110,7 +102,12 @@ impl Past {
 }
 
 fn by_step(medians: BTreeMap<String, Median>) -> HashMap<StepId, Usual> {
-    let usual = |one: Median| Usual { ms: one.ms, runs: one.runs, rehearsed: one.rehearsed };
+    let usual = |one: Median| Usual {
+        ms: one.ms,
+        runs: one.runs,
+        rehearsed: one.rehearsed,
+        other_values: one.other_values,
+    };
     medians.into_iter().map(|(step, one)| (StepId::new(step), usual(one))).collect()
 }
 

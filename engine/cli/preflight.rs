@@ -72,7 +72,7 @@ impl Preflight {
         // A world that no run has: the questions leave nothing behind.
         let world = surroundings::world(&run, &shape, opened.directory, store.directory(&run), given)?;
         let runtime = launch::runtime()?;
-        let past = Past::read(&store, &shape).given(&shape.plan, &world.params, &world.directory);
+        let past = Past::read(&store, &shape, &world.params, &world.directory);
         let found = runtime.block_on(steps::preflight(&world, &self.accepts.options(screen, &past, &shape)));
         if screen.is_json() {
             screen.document(&serde_json::to_value(&found).unwrap_or_default());

@@ -160,7 +160,7 @@ impl Rehearsed<'_> {
         )?;
         runtime.block_on(surroundings::hold(&world))?;
         self.screen.say("the rehearsal begins");
-        let estimates = Past::for_rehearsal(self.store, &shape).estimates;
+        let estimates = Past::estimates(self.store, &shape.plan, &started);
         let launch =
             Launch { screen: self.screen, store: self.store, held, state, world, attended: false, estimates };
         let exit = launch.drive(runtime, Start::Begin(Box::new(started)))?;

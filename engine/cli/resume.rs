@@ -171,7 +171,7 @@ impl GoOn {
         let directory = PathBuf::from(&started.directory);
         let world = surroundings::world(run, &state.shape, directory, held.directory().to_path_buf(), given)?;
         self.take_targets(&held, &world, &mut state, &runtime)?;
-        let estimates = Past::estimates(store, &started);
+        let estimates = Past::estimates(store, &state.shape.plan, &started);
         let launch = Launch { screen, store, held, state, world, attended: screen.is_attended(), estimates };
         launch.drive(runtime, start)
     }

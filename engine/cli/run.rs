@@ -100,8 +100,7 @@ impl Run {
         values::stop_on(screen, &resolved.findings, &self.plan.display().to_string())?;
         let shape = stored::with_values(screen, shape, &resolved.values)?;
         let asked = self.estimates || screen.is_attended();
-        let past =
-            asked.then(|| Past::of(globals, &shape).given(&shape.plan, &resolved.values, &opened.directory));
+        let past = asked.then(|| Past::of(globals, &shape, &resolved.values, &opened.directory));
         let history = past.as_ref().map(|past| past.words(clock::now()));
         let strict = self.strict && !found.is_empty();
         let input = ReviewInput {
@@ -173,7 +172,7 @@ impl Run {
         if let Err(held @ Error::TargetHeld { .. }) = runtime.block_on(surroundings::hold(&world)) {
             return Err(told(&store, held));
         }
-        let past = Past::read(&store, &shape).given(&shape.plan, &world.params, &world.directory);
+        let past = Past::read(&store, &shape, &world.params, &world.directory);
         started.accepted = self.accepts.prove(screen, &runtime, &world, &past)?;
         // Before the run exists: what cannot begin leaves nothing behind.
         started.targets = runtime.block_on(surroundings::hold(&world))?;

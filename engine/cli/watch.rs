@@ -118,11 +118,9 @@ impl<'w> Watched<'w> {
         if left_out > 0 {
             screen.line(&format!("{left_out} earlier events are left out; all of them: runplan logs {run}"));
         }
-        let past = match stored::started(&records).is_some_and(|started| started.rehearsal) {
-            true => Past::for_rehearsal(store, &state.shape),
-            false => Past::read(store, &state.shape),
-        };
-        let view = View::watching(screen, surface, &state, past.estimates, stay);
+        let started = stored::started(&records);
+        let estimates = started.map(|started| Past::estimates(store, &state.shape.plan, started));
+        let view = View::watching(screen, surface, &state, estimates.unwrap_or_default(), stay);
         let mut watched = Self {
             screen,
             store,

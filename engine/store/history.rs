@@ -43,6 +43,11 @@ impl Timing {
     pub fn has_rows(&self) -> bool {
         self.began_with.as_ref().is_none_or(|began| began.rows)
     }
+
+    /// Whether it was given other values than these. One that is not known on either side is not compared.
+    fn has_others(&self, values: &BTreeMap<String, Valued>) -> bool {
+        values.iter().any(|(name, is)| self.params.get(name).is_some_and(|was| was != is))
+    }
 }
 
 /// The value of a parameter, as it can be compared.
@@ -62,13 +67,15 @@ pub struct Median {
     pub runs: usize,
     /// Of rehearsals, not of real runs.
     pub rehearsed: bool,
+    /// They were given other values.
+    pub other_values: bool,
 }
 
 /// What earlier runs let one expect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Estimates {
     /// For each step the median: of real runs of this very plan, else of the plan as it was before, else of rehearsals.
-    /// For a rehearsal, those come first.
+    /// For a rehearsal, those come first; and before all of them those that were given the same values.
     pub steps: BTreeMap<String, Median>,
     /// The last rehearsal of this very plan; one with rows comes before one without.
     pub rehearsal: Option<Timing>,
@@ -100,7 +107,12 @@ fn forget(file: &mut File) -> std::io::Result<()> {
     file.write_all(&text[cut..])
 }
 
-pub(super) fn estimates(root: &Path, plan: &str, digest: &str, rehearsing: bool) -> Result<Estimates, Error> {
+pub(super) fn estimates(
+    root: &Path,
+    (plan, digest): (&str, &str),
+    values: &BTreeMap<String, Valued>,
+    rehearsing: bool,
+) -> Result<Estimates, Error> {
     let path = root.join(FILE);
     let text = match std::fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Estimates::default()),
@@ -114,7 +126,11 @@ pub(super) fn estimates(root: &Path, plan: &str, digest: &str, rehearsing: bool)
     // The first of those that are equal.
     let rehearsal = rehearsals.min_by_key(|timing| !timing.has_rows()).cloned();
     timings.retain(Timing::has_rows);
-    Ok(Estimates { steps: medians(&timings, digest, rehearsing), rehearsal })
+    let (others, alike): (Vec<_>, Vec<_>) = timings.into_iter().partition(|timing| timing.has_others(values));
+    let mut steps = medians(&others, digest, rehearsing);
+    steps.values_mut().for_each(|median| median.other_values = true);
+    steps.extend(medians(&alike, digest, rehearsing));
+    Ok(Estimates { steps, rehearsal })
 }
 
 fn medians(timings: &[Timing], digest: &str, rehearsing: bool) -> BTreeMap<String, Median> {
@@ -132,7 +148,7 @@ fn medians(timings: &[Timing], digest: &str, rehearsing: bool) -> BTreeMap<Strin
         for (step, mut all) in found {
             all.truncate(RUNS);
             all.sort_unstable();
-            let median = Median { ms: all[all.len() / 2], runs: all.len(), rehearsed };
+            let median = Median { ms: all[all.len() / 2], runs: all.len(), rehearsed, other_values: false };
             steps.entry(step.to_owned()).or_insert(median);
         }
     }

@@ -45,6 +45,7 @@ pub use sqlite::SqliteJournal;
 use crate::plan::RunId;
 use crate::run::{Actor, Post};
 use lock::Lock;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -371,8 +372,13 @@ impl Store {
     ///
     /// # Errors
     /// If the file is there and cannot be read.
-    pub fn estimates(&self, plan: &str, digest: &str, rehearsing: bool) -> Result<Estimates, Error> {
-        history::estimates(&self.root, plan, digest, rehearsing)
+    pub fn estimates(
+        &self,
+        (plan, digest): (&str, &str),
+        values: &BTreeMap<String, Valued>,
+        rehearsing: bool,
+    ) -> Result<Estimates, Error> {
+        history::estimates(&self.root, (plan, digest), values, rehearsing)
     }
 
     fn there(&self, run: &RunId) -> Result<PathBuf, Error> {

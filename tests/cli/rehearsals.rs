@@ -85,6 +85,8 @@ fn it_begins_with_a_backup_and_is_remembered() {
         .says("rehearsed ")
         .says(" ago on a.dir of ")
         .says("estimate");
+    assert!(!sandbox.run("plan.yaml --dry-run --estimates").stdout.contains("other values"));
+    sandbox.run("plan.yaml --dry-run --estimates -p wanted=2").says("3 rehearsals with other values");
     assert_eq!(sandbox.run("plan.yaml --dry-run").code(0).stdout, stable, "the review itself is stable");
 
     sandbox.write("url", shared().url(settings.database()).expose());

@@ -115,7 +115,8 @@ impl Moment {
     }
 
     fn usually(&mut self, id: &str, seconds: u64) -> &mut Self {
-        self.usual.insert(id.into(), Usual { ms: seconds * 1000, runs: 3, rehearsed: false });
+        self.usual
+            .insert(id.into(), Usual { ms: seconds * 1000, runs: 3, rehearsed: false, other_values: false });
         self
     }
 
