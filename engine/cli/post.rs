@@ -411,8 +411,7 @@ fn next(screen: &Screen, state: &State) {
     let run = &state.run;
     let closed: Vec<String> = report::windows(state)
         .into_iter()
-        .filter(|window| window.closed_at.is_none())
-        .map(|window| format!("window {} is still open: the application is CLOSED to traffic", window.window))
+        .filter_map(|window| window.shut())
         .chain(report::frozen(state).into_iter().map(|(_, name)| {
             format!("database {name} is still frozen: read-only, but for who sets that aside")
         }))

@@ -195,8 +195,7 @@ fn needed(stored: &Stored, left: &Found) -> Option<String> {
 
 /// What it still keeps closed: only its undo knows how to open that.
 fn shut(state: &State) -> Option<String> {
-    let open = report::windows(state).into_iter().find(|window| window.closed_at.is_none());
-    let window = open.map(|window| format!("its window {} is still open, closed to traffic", window.window));
+    let window = report::windows(state).into_iter().find_map(|window| window.shut());
     let frozen = report::frozen(state).into_iter().next();
     window.or_else(|| frozen.map(|(_, name)| format!("database {name} is still frozen by it")))
 }

@@ -281,6 +281,7 @@ fn downtime(state: &State, now: Timestamp) -> Vec<Value> {
     let one = |window: report::Downtime| {
         let elapsed = amount::between(window.opened_at, window.closed_at.unwrap_or(now));
         json!({
+            "in_doubt": window.in_doubt,
             "window": window.window, "opened_at": window.opened_at, "closed_at": window.closed_at,
             "elapsed_ms": elapsed,
         })

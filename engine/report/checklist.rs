@@ -1,7 +1,7 @@
 //! The rollback procedure's checklist, ticked by evidence and never by hand. Must never tick what the journal does not
 //! prove: an empty box is a question to people.
 
-use super::downtime::windows;
+use super::downtime::{Downtime, windows};
 use super::evidence::checks;
 use crate::plan::site::ChannelType;
 use crate::plan::{Action, Changes, Question, Step, StepId, action};
@@ -140,7 +140,8 @@ fn maintenance(state: &State) -> Option<Proof> {
 
 fn reopened(state: &State) -> Option<Proof> {
     let windows = windows(state);
-    let all = windows.iter().map(|window| Some((window.closed_at?, &window.window)));
+    let end = |window: &Downtime| window.closed_at.filter(|_| !window.in_doubt);
+    let all = windows.iter().map(|window| Some((end(window)?, &window.window)));
     let (last, window) = all.collect::<Option<Vec<_>>>()?.into_iter().max()?;
     // Its own end, or what undid its beginning.
     let ends = ["close", "open"].map(|end| StepId::new(format!("{window}.{end}")));

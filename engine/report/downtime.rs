@@ -2,7 +2,7 @@
 
 use super::outcome::number;
 use crate::plan::{Action, Made, StepId};
-use crate::run::{Entry, State, StepState};
+use crate::run::{Entry, State, StepState, doors_in_doubt};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -13,12 +13,30 @@ pub struct Downtime {
     pub opened_at: Timestamp,
     /// None: it is still closed to traffic.
     pub closed_at: Option<Timestamp>,
+    /// The last stretch of a window of which nobody knows whether it is open now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_doubt: bool,
+}
+
+impl Downtime {
+    /// What is, or may be, closed now: in words.
+    pub fn shut(&self) -> Option<String> {
+        let window = &self.window;
+        match self.in_doubt {
+            true => Some(format!(
+                "it is not known whether window {window} is open: the application may be CLOSED to traffic"
+            )),
+            false if self.closed_at.is_some() => None,
+            false => Some(format!("window {window} is still open: the application is CLOSED to traffic")),
+        }
+    }
 }
 
 /// The stretches in which windows were open, the first to be opened first. On the way back the undo of a closing closes the
 /// application anew, and the undo of an opening opens it: both are stretches of the same window.
 pub fn windows(state: &State) -> Vec<Downtime> {
     let mut found = Vec::new();
+    let doubtful = doors_in_doubt(state);
     // Asked at every event of a run that is watched: only the windows are looked at, not the steps.
     for (id, made) in state.shape.flow.made_steps() {
         let (Made::Open(name), Some(entry)) = (made, state.entry(id)) else { continue };
@@ -28,7 +46,12 @@ pub fn windows(state: &State) -> Vec<Downtime> {
         let back_at = Some(entry).filter(is_undone).and_then(|entry| entry.undone_at);
         let close = state.entry(&StepId::new(format!("{name}.close")));
         let close = close.filter(|entry| entry.state.stands() || is_undone(entry));
-        let one = |opened_at, closed_at| Downtime { window: name.to_string(), opened_at, closed_at };
+        let one = |opened_at, closed_at| Downtime {
+            window: name.to_string(),
+            opened_at,
+            closed_at,
+            in_doubt: false,
+        };
         match close.and_then(|entry| Some((entry, entry.finished_at?))) {
             None => found.push(one(opened_at, back_at)),
             Some((close, closed_at)) => {
@@ -36,6 +59,9 @@ pub fn windows(state: &State) -> Vec<Downtime> {
                 let again = Some(close).filter(is_undone).and_then(|entry| entry.undone_at);
                 found.extend(again.map(|again| one(again, back_at)));
             }
+        }
+        if let Some(last) = found.last_mut() {
+            last.in_doubt = doubtful.contains(&name.as_str());
         }
     }
     found.sort_by(|a, b| (a.opened_at, &a.window).cmp(&(b.opened_at, &b.window)));

@@ -139,6 +139,12 @@ impl Page {
         self.heading("Downtime");
         for window in &report.downtime {
             let line = match window.closed_at {
+                _ if window.in_doubt => format!(
+                    "- window `{}`: closed to traffic from {}{}; **it is not known whether it is open now: the application may be closed to traffic**",
+                    window.window,
+                    time(window.opened_at),
+                    window.closed_at.map(|closed| format!(" to {}", time(closed))).unwrap_or_default()
+                ),
                 Some(closed) => format!(
                     "- window `{}`: closed to traffic from {} to {}, {}",
                     window.window,

@@ -42,7 +42,7 @@ pub use input::{Input, Post, Resolution};
 pub use left::{except, kept_backup, passed_over, reversed};
 pub use notice::{Notice, notices};
 pub use outcome::{Ask, Evidence, Fact, Failure, Outcome, Outputs};
-pub use parked::{Course, Standing, Why, expired_at, standing};
+pub use parked::{Course, Standing, Why, doors_in_doubt, expired_at, standing};
 pub use place::{placed, quoted};
 pub use position::POSITION;
 pub use record::{Actor, FORMAT, Record, RecordError};

@@ -99,6 +99,13 @@ pub fn standing(state: &State, now: Timestamp) -> Option<Standing> {
 
 /// A step that closes the application, or opens it, and nobody knows whether it did.
 pub fn doors(state: &State) -> Option<String> {
+    let windows = doors_in_doubt(state);
+    (!windows.is_empty())
+        .then(|| format!("the application may be CLOSED to traffic (window {})", windows.join(", ")))
+}
+
+/// The windows of which nobody knows whether they are open.
+pub fn doors_in_doubt(state: &State) -> Vec<&str> {
     let in_doubt = |id: &StepId| {
         let (step, entry) = (state.shape.flow.step(id.as_str())?, state.entry(id)?);
         let is_open = matches!(entry.state, StepState::Unknown | StepState::UndoFailed);
@@ -115,8 +122,7 @@ pub fn doors(state: &State) -> Option<String> {
         .collect();
     windows.sort_unstable();
     windows.dedup();
-    (!windows.is_empty())
-        .then(|| format!("the application may be CLOSED to traffic (window {})", windows.join(", ")))
+    windows
 }
 
 fn still(state: &State, now: Timestamp) -> Option<Standing> {

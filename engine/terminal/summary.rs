@@ -222,6 +222,11 @@ fn downtime(state: &State, now: Timestamp) -> Option<String> {
     let mut lines: Vec<String> = report::windows(state)
         .into_iter()
         .map(|window| match window.closed_at {
+            _ if window.in_doubt => {
+                let time = amount::span(amount::between(window.opened_at, window.closed_at.unwrap_or(now)));
+                let until = if window.closed_at.is_some() { "until then" } else { "so far at most" };
+                format!("{time} {until}: {}", window.shut().unwrap_or_default())
+            }
             Some(closed) => {
                 let time = amount::span(amount::between(window.opened_at, closed));
                 format!("{time} (window {})", window.window)
@@ -326,8 +331,7 @@ fn is_killed_rehearsal(state: &State) -> bool {
 
 /// Whether something is still closed to the application.
 fn is_shut(state: &State) -> bool {
-    !report::frozen(state).is_empty()
-        || report::windows(state).iter().any(|window| window.closed_at.is_none())
+    !report::frozen(state).is_empty() || report::windows(state).iter().any(|window| window.shut().is_some())
 }
 
 /// The last line of a run's output for programs.

@@ -473,6 +473,21 @@ fn a_door_that_may_be_shut_is_told_wherever_somebody_looks() {
     run.done("b", json!({}));
     run.end("calm.close", unknown());
     assert!(next(&run).words.ends_with(closed), "{:?}", next(&run));
+    // Nor is it told as certain where the time is counted.
+    let told = |run: &Run| {
+        let said = report::markdown(&report::Report::of(&run.state, &[]));
+        (report::windows(&run.state).iter().map(|one| one.in_doubt).collect::<Vec<_>>(), said)
+    };
+    let (doubts, said) = told(&run);
+    assert_eq!(doubts, [true]);
+    assert!(said.contains("may be closed to traffic") && !said.contains("and still closed"), "{said}");
+    run.resolve("calm.close", Resolution::Done);
+    assert_eq!(told(&run).0, [false]);
+    run.undo();
+    run.undone("calm.close", unknown());
+    let (doubts, said) = told(&run);
+    assert_eq!(doubts, [true], "its undo closes the application");
+    assert!(said.contains("may be closed to traffic"), "{said}");
     // What is known needs no such words.
     let mut run = Run::begin(&text);
     run.done("calm.open", json!({}));
