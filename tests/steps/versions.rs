@@ -50,6 +50,10 @@ fn everything_that_touches_databases_passes_on_18() {
 async fn a_backup_of_one_version_is_restored_into_another() {
     let Some(version) = version(18) else { return };
     let mine = super::backup::sample("versions_mine").await;
+    let views = "CREATE VIEW of_users AS SELECT id, name FROM users WHERE id > 3;
+         CREATE MATERIALIZED VIEW of_both AS SELECT u.id, e.id AS escrow FROM users u JOIN escrows e ON e.id = u.id;
+         CREATE VIEW nested AS SELECT id FROM of_users WHERE EXISTS (SELECT 1 FROM escrows e WHERE e.id = of_users.id)";
+    connect(&mine).await.execute(views).await.unwrap();
     let server = version.programs().server_programs(None).unwrap();
     let cluster = Cluster::launch(ClusterOptions::new(server, RUNPLAN.into())).await.unwrap();
     let theirs = cluster.settings("app18").unwrap();
@@ -66,6 +70,14 @@ steps:
   - {{ id: over, restore: {{ from: '{{{{ steps.saved.path }}}}', database: mine, into: theirs }} }}
   - {{ id: saved_there, backup: {{ database: theirs, to: ./backups, format: {format} }} }}
   - {{ id: beside, restore: {{ from: '{{{{ steps.saved_there.path }}}}', database: mine }} }}
+  - id: alike
+    verify: {{ checks: [{{ name: alike, database: theirs, schema: {{ matches: '{{{{ steps.saved.path }}}}' }} }}] }}
+  - id: changed
+    verify: {{ checks: [{{ name: changed, database: theirs, schema: {{ matches: '{{{{ steps.saved.path }}}}' }} }}] }}
+  - id: except
+    verify:
+      checks:
+        - {{ name: except, database: theirs, schema: {{ matches: '{{{{ steps.saved.path }}}}', only: [missing, extra, invalid] }} }}
   - {{ id: home, restore: {{ from: '{{{{ steps.saved_there.path }}}}', database: mine, into: back }} }}
 "
         ))
@@ -80,6 +92,14 @@ steps:
                 assert_eq!(outputs["rows"], 300, "{format} {id}");
             }
         }
+        // Each version writes its views its own way; what was changed is found all the same.
+        stage.done("alike").await;
+        let change = "CREATE OR REPLACE VIEW of_users AS SELECT id, name FROM users WHERE id > 4";
+        connect(&theirs).await.execute(change).await.unwrap();
+        let failure = crate::support::stage::failed(stage.act("changed").await);
+        let said = format!("{failure:?}");
+        assert!(said.contains("1 changed") && said.contains("`only: [missing, extra, invalid]`"), "{said}");
+        stage.done("except").await;
         assert!(
             stage.warnings().iter().any(|warning| warning.contains("only the newer one knows"))
                 || format == "plain"

@@ -16,6 +16,31 @@ pub fn canonical(definition: &str) -> Vec<String> {
     push_casts(words)
 }
 
+/// Whether the second is the first without the table's name before its columns: so PostgreSQL writes a view of a single
+/// table from 16 on. Where USING merges columns, one with a name before it may be another than one without.
+pub fn is_unqualified(full: &str, short: &str) -> bool {
+    let (full, short) = (canonical(full), canonical(short));
+    if full.iter().any(|word| word == "using") {
+        return false;
+    }
+    let is_dot = |words: &[String], at: usize| words.get(at).is_some_and(|word| word == ".");
+    let (mut at, mut table) = (0, None);
+    for (place, word) in short.iter().enumerate() {
+        if is_dot(&full, at + 1) && !is_dot(&short, place + 1) {
+            // A name before this one is left out; it is the same everywhere, or there is more than one table.
+            if table.get_or_insert(full.get(at)) != &full.get(at) {
+                return false;
+            }
+            at += 2;
+        }
+        if full.get(at) != Some(word) {
+            return false;
+        }
+        at += 1;
+    }
+    at == full.len()
+}
+
 fn written(token: &Token, text: &str) -> String {
     let word = token.text(text);
     match token.kind {
@@ -104,7 +129,41 @@ fn items(words: &[String]) -> Vec<&[String]> {
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::{canonical, is_unqualified};
+
+    #[test]
+    fn a_view_of_one_table_may_leave_out_its_name() {
+        for (full, short) in [
+            (
+                "AS SELECT users.id, users.users, count(*) OVER (ORDER BY users.id) AS count FROM public.users \
+                 WHERE (users.id > 3) ORDER BY users.name",
+                "AS SELECT id, users, count(*) OVER (ORDER BY id) AS count FROM public.users WHERE (id > 3) \
+                 ORDER BY name",
+            ),
+            ("AS SELECT g.g FROM generate_series(1, 3) g(g)", "AS SELECT g FROM generate_series(1, 3) g(g)"),
+            (
+                "AS SELECT users.id, (users.addr).x FROM public.users WHERE (EXISTS ( SELECT 1 FROM o WHERE \
+                 (o.u = users.id)))",
+                "AS SELECT id, (addr).x FROM public.users WHERE (EXISTS ( SELECT 1 FROM o WHERE (o.u = users.id)))",
+            ),
+        ] {
+            assert!(is_unqualified(full, short), "{full}");
+            assert!(!is_unqualified(short, full), "{short}");
+        }
+        for (full, short) in [
+            ("AS SELECT a.id, b.id FROM a, b", "AS SELECT id, id FROM a, b"),
+            ("AS SELECT a.id FROM a", "AS SELECT name FROM a"),
+            ("AS SELECT a.id FROM a", "AS SELECT id FROM b"),
+            ("AS SELECT a.id FROM a", "AS SELECT id FROM a LIMIT 1"),
+            ("AS SELECT a.id FROM a LIMIT 1", "AS SELECT id FROM a"),
+            (
+                "AS SELECT a.id FROM (a FULL JOIN b USING (id))",
+                "AS SELECT id FROM (a FULL JOIN b USING (id))",
+            ),
+        ] {
+            assert!(!is_unqualified(full, short), "{full}");
+        }
+    }
 
     #[test]
     fn a_cast_of_an_array_is_a_cast_of_its_items() {

@@ -1,6 +1,6 @@
 //! What differs between the schema that should be and the one that is.
 
-use super::canonical::canonical;
+use super::canonical::{canonical, is_unqualified};
 use super::{Key, ORDER, Object, Schema, TABLE};
 use std::collections::BTreeSet;
 
@@ -37,6 +37,24 @@ pub struct Difference {
     pub wanted: Option<String>,
     /// As it is.
     pub found: Option<String>,
+}
+
+/// From this version on a view of a single table is written without the table's name before its columns.
+const UNQUALIFIED: u32 = 16;
+
+impl Difference {
+    /// Whether this is no change, but one view as servers of these major versions write it.
+    pub fn is_only_written_otherwise(&self, wanted: u32, found: u32) -> bool {
+        let (Some(was), Some(is)) = (&self.wanted, &self.found) else { return false };
+        let is_view = matches!(self.kind, "view" | "materialized view");
+        is_view
+            && self.fault == Fault::Changed
+            && match (wanted < UNQUALIFIED, found < UNQUALIFIED) {
+                (true, false) => is_unqualified(was, is),
+                (false, true) => is_unqualified(is, was),
+                _ => false,
+            }
+    }
 }
 
 /// What is missing, extra and changed, in this order. Of a table that is missing or extra its parts are not told again.

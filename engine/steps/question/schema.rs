@@ -51,7 +51,11 @@ pub async fn ask(
         return Ok(Answer { wrong: Some(message), ..Answer::default() });
     }
     let of = wanted.objects.len();
+    let versions = backup.major.filter(|then| *then != major).map(|then| (then, major));
     let mut differences = compare(&wanted, &now);
+    if let Some((then, now)) = versions {
+        differences.retain(|one| !one.is_only_written_otherwise(then, now));
+    }
     let counts = |fault: Fault| check.only.as_ref().is_none_or(|only| only.contains(&differing(fault)));
     let is_chosen =
         |table: &str| chosen.as_ref().is_none_or(|chosen| chosen.iter().any(|name| is_called(table, name)));
@@ -65,7 +69,6 @@ pub async fn ask(
     }
     differences.retain(|one| counts(one.fault));
     differences.sort();
-    let versions = backup.major.filter(|then| *then != major).map(|then| (then, major));
     let mut answer = answer(&differences, of, is_part, versions);
     if asks_for_extras(check) && check.only.as_ref().is_some_and(|only| only.len() == 1) {
         extras(&mut answer, &differences);
@@ -171,7 +174,13 @@ fn answer(differences: &[Difference], of: usize, is_part: bool, versions: Option
     let mut details = Map::new();
     details.insert("objects".to_owned(), of.into());
     let note = versions.filter(|_| !differences.is_empty()).map_or_else(String::new, |(then, now)| {
-        format!("; the backup is of PostgreSQL {then}, this is {now}, which may write a definition otherwise")
+        let way_on = match differences.iter().any(|one| one.fault == Fault::Changed) {
+            true => ": where only the writing differs, `only: [missing, extra, invalid]` leaves changes out",
+            false => "",
+        };
+        format!(
+            "; the backup is of PostgreSQL {then}, this is {now}, which may write a definition otherwise{way_on}"
+        )
     });
     Answer {
         doubt: (!differences.is_empty()).then(|| Doubt {
