@@ -370,6 +370,24 @@ async fn an_invalid_index_that_was_there_before_is_named_and_never_dropped() {
 }
 
 #[tokio::test]
+async fn a_probe_that_looks_for_the_name_alone_does_not_take_an_invalid_index_for_the_wanted_one() {
+    let (settings, look) = with_twins("sql_credulous").await;
+    let credulous =
+        "statement: CREATE UNIQUE INDEX CONCURRENTLY left_over ON t (length(a)), transaction: false,
+        probe: { sql: \"SELECT count(*) FROM pg_class WHERE relname = 'left_over'\", expect: 1 }";
+    let mut stage = step(credulous, &settings);
+    let failure = failed(stage.act("s").await);
+    assert!(failure.message.contains("it left the invalid index public.left_over"), "{failure:?}");
+    stage.restart().await;
+    let settled = stage.settle("s").await;
+    assert!(matches!(&settled, Outcome::Again(why) if why.contains("is not valid")), "{settled:?}");
+    look.execute("DELETE FROM t WHERE id = 8").await.unwrap();
+    done(stage.act("s").await);
+    assert!(left_over(&look).await.ends_with(" t"));
+    done(stage.settle("s").await);
+}
+
+#[tokio::test]
 async fn what_a_reindex_left_is_named() {
     let (settings, look) = with_twins("sql_reindex_remains").await;
     let built = look.execute("CREATE UNIQUE INDEX CONCURRENTLY left_over ON t (length(a))").await;

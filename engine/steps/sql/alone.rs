@@ -11,6 +11,7 @@ use super::rows::{self, Rows};
 use super::session::{self, Limits, Trouble};
 use super::text::Statement;
 use crate::clock;
+use crate::plan::Probe;
 use crate::plan::action::Sql;
 use crate::postgres::{Backend, Class, Error, ResultSet};
 use crate::run::{Evidence, Failure, Outcome, Outputs};
@@ -151,7 +152,7 @@ async fn unheard(
         return unknown(&failure.message, why);
     }
     match (&action.probe, answered) {
-        (Some(probe), _) => match Box::pin(probe::ask(attempt, probe, Some(&action.database))).await {
+        (Some(probe), _) => match ask(attempt, action, target, intent.as_ref(), probe).await {
             Probed::Took(_) => Outcome::Done(outputs(attempt, &Rows::default())),
             Probed::Not(_) => {
                 Outcome::Failed(place.failed(remains::named(attempt, target, intent.as_ref(), failure).await))
@@ -164,6 +165,25 @@ async fn unheard(
             Outcome::Failed(place.failed(remains::named(attempt, target, intent.as_ref(), failure).await))
         }
         (None, false) => without_probe(attempt, target, intent.as_ref(), &failure.message).await,
+    }
+}
+
+/// The probe's word. One that only looks for the name takes an index that is not valid for the one that was to be built.
+async fn ask(
+    attempt: &Attempt,
+    action: &Sql,
+    target: &Target,
+    intent: Option<&Intent>,
+    probe: &Probe,
+) -> Probed {
+    let said = Box::pin(probe::ask(attempt, probe, Some(&action.database))).await;
+    match (&said, intent) {
+        (Probed::Took(_), Some(intent)) => match remains::invalid(attempt, target, intent).await {
+            Ok(None) => said,
+            Ok(Some(name)) => Probed::Not(format!("the index {name} is there and is not valid")),
+            Err(error) => Probed::Unasked(format!("the index cannot be asked about: {}", error.message())),
+        },
+        _ => said,
     }
 }
 
@@ -199,7 +219,7 @@ pub async fn settle(attempt: &Attempt, action: &Sql, target: &Target) -> Outcome
     let Some(probe) = &action.probe else {
         return without_probe(attempt, target, remains::intent(attempt).as_ref(), &message).await;
     };
-    match Box::pin(probe::ask(attempt, probe, Some(&action.database))).await {
+    match ask(attempt, action, target, remains::intent(attempt).as_ref(), probe).await {
         Probed::Took(_) => Outcome::Done(outputs(attempt, &Rows::default())),
         Probed::Not(why) => {
             // Of the statements before it the probe says nothing.

@@ -186,6 +186,18 @@ pub async fn found(connection: &Connection, intent: &Intent) -> Option<Failure> 
     Some(Failure::new("runplan::sql::invalid_index", message).help(by_hand(&left)))
 }
 
+/// The index that a statement was to build, by its name, where it is there and not valid.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn invalid(attempt: &Attempt, target: &Target, intent: &Intent) -> Result<Option<String>, Error> {
+    if intent.index.is_none() {
+        return Ok(None);
+    }
+    let connection = orphan::connect(attempt, target).await?;
+    Ok(names(&intent.invalid(&connection).await?))
+}
+
 /// The invalid indexes that a statement left or that stand in its way, and what is done about them.
 pub async fn words(attempt: &Attempt, target: &Target, intent: Option<&Intent>) -> Option<(String, String)> {
     let intent = intent?;
