@@ -52,15 +52,26 @@ pub async fn act(attempt: &Attempt, action: &Notify) -> Outcome {
             Arrival::Lost(Lost { why, .. }) => lost.push(format!("{channel}: {why}")),
         }
     }
+    // Only a cancelled attempt leaves before those have answered whom it must reach.
+    if action.required && !late.is_empty() {
+        let unknown =
+            format!("it was cancelled before {} answered: who was told is not known", late.join(", "));
+        let why = std::iter::once(unknown).chain(lost).collect::<Vec<_>>().join("; ");
+        let help = "`runplan resume` sends it again, with the same key";
+        return Outcome::Failed(Failure::new("runplan::step::cancelled", why).help(help));
+    }
     let mut outputs = Outputs::new();
     outputs.insert("delivered".to_owned(), (lost.is_empty() && late.is_empty()).into());
     if !late.is_empty() {
         let Message { level, text, details, key, .. } = message;
-        attempt.warn(format!(
-            "no answer of {} within {} s: the run goes on, the message is still tried",
-            late.join(", "),
-            PATIENCE.as_secs()
-        ));
+        let silent = late.join(", ");
+        attempt.warn(match attempt.cancelled.is_cancelled() {
+            true => format!("cancelled before {silent} answered: the message is still tried"),
+            false => format!(
+                "no answer of {silent} within {} s: the run goes on, the message is still tried",
+                PATIENCE.as_secs()
+            ),
+        });
         let late = Late { channels: late, level, text, details, key };
         // Whoever takes the run up after a crash tells it. The driver is gone: so does the step's next attempt.
         if attempt.note(LATE, json!(late)).await.is_err() {

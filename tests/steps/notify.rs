@@ -3,6 +3,7 @@
 use crate::support::server::Server;
 use crate::support::stage::{done, failed, plan};
 use runplan::run::Outcome;
+use runplan::steps;
 use serde_json::json;
 
 const SITE: &str = "channels:
@@ -67,6 +68,31 @@ async fn a_failed_delivery_is_retried_reported_and_stops_only_when_required() {
     assert_eq!(failure.code, "runplan::notify::undelivered");
     let why = failure.message;
     assert!(why.contains("team: nothing listens") && !why.contains("secret-part"), "{why}");
+}
+
+#[tokio::test]
+async fn cancelled_a_message_that_somebody_must_get_is_not_done() {
+    for (fields, is_done) in [("required: true", false), ("level: info", true)] {
+        // It takes the message, and never answers.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let text = format!("steps:\n- id: s\n  notify: {{ channels: [team], message: m, {fields} }}");
+        let url = format!("http://{}/", silent.local_addr().unwrap());
+        let stage = plan(&text).site(SITE).secret("HOOK", &url).set();
+        let attempt = stage.attempt("s", 1);
+        let (outcome, ()) = tokio::join!(steps::act(&attempt), async {
+            let _caller = tokio::task::spawn_blocking(move || silent.accept()).await.unwrap();
+            attempt.cancelled.cancel();
+        });
+        if is_done {
+            assert_eq!(done(outcome)["delivered"], false);
+            let [warning] = &stage.warnings()[..] else { panic!("{:?}", stage.warnings()) };
+            assert!(warning.contains("cancelled before team answered"), "{warning}");
+            continue;
+        }
+        let failure = failed(outcome);
+        assert_eq!(failure.code, "runplan::step::cancelled");
+        assert!(failure.message.contains("team") && !failure.permanent, "{failure:?}");
+    }
 }
 
 #[tokio::test]
