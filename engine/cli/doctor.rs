@@ -10,6 +10,7 @@ use crate::clock;
 use crate::plan::finding::Placed;
 use crate::plan::{self, RunId};
 use crate::postgres::Programs;
+use crate::process::which;
 use crate::report::amount;
 use crate::steps::{self, PreflightOptions};
 use crate::store::Store;
@@ -80,6 +81,7 @@ impl Doctor {
         let mut found = Findings::default();
         found.good("runplan", env!("CARGO_PKG_VERSION"));
         programs(self.pg_bin.as_deref(), &mut found);
+        shell(&mut found);
         state(globals, &mut found);
         self.site(globals, &mut found)?;
         let found = found.0;
@@ -174,6 +176,8 @@ const ASK: &str = "of_";
 const DUMP: &str = "dump_of_";
 const TELL: &str = "by_";
 
+const SHELL: &str = "bash";
+
 const UNREACHABLE: &str =
     "start what listens there, or correct the channel in the site file; then runplan doctor again";
 
@@ -251,6 +255,19 @@ fn programs(directory: Option<&Path>, found: &mut Findings) {
     }
 }
 
+/// What starts a script that names no other.
+fn shell(found: &mut Findings) {
+    match which(SHELL, std::env::var_os("PATH").unwrap_or_default()) {
+        Some(path) => found.good(SHELL, path.display().to_string()),
+        None => found.add(
+            Health::Bad,
+            SHELL,
+            "not on PATH; every script of a step that names no other `shell` is started with it",
+            "install bash, or add its directory to PATH",
+        ),
+    }
+}
+
 /// What an error says that is to be done.
 fn help_of(error: &Error) -> String {
     error.help().map(|help| help.to_string()).unwrap_or_default()
@@ -305,5 +322,6 @@ fn shown(screen: &Screen, found: &[Finding], bad: usize) -> String {
         _ => paint.of(Tone::Bad, &format!("{} to mend", amount::count(bad, "thing"))),
     };
     let _ = writeln!(text, "{verdict}");
+    let _ = writeln!(text, "what the steps of one plan need: runplan preflight PLAN");
     text
 }

@@ -49,6 +49,15 @@ fn the_doctor_names_programs_and_a_state_that_cannot_be_used() {
 }
 
 #[test]
+fn the_doctor_misses_the_shell_of_scripts() {
+    let found = Sandbox::new().run("doctor").code(0);
+    found.says("bash  ").says("what the steps of one plan need: runplan preflight PLAN");
+    let bare = Sandbox::new().variable("PATH", "").run("doctor").code(6);
+    let bare = bare.says("not on PATH; every script").says("> install bash");
+    assert!(!bare.all().contains("ready"), "{}", bare.all());
+}
+
+#[test]
 fn the_doctor_names_what_others_can_read_and_never_shows_it() {
     let sandbox = Sandbox::new();
     let hook = "http://127.0.0.1:9/T0/B0/hunter2hook";
