@@ -135,7 +135,7 @@ fn handler(screen: &Screen) -> GraphicalReportHandler {
     };
     unbroken(GraphicalReportHandler::new_themed(theme))
         .with_links(false)
-        .with_width(screen.width)
+        .with_width(screen.width.max(LEAST))
         .with_context_lines(1)
 }
 

@@ -4,7 +4,7 @@
 use super::cells::Cells;
 use super::paint::{Paint, Tone};
 use super::screen::Screen;
-use super::whole::{glued, unglued};
+use super::whole::{folded, glued, unglued};
 use crate::report::{Mark, Told};
 use crate::run::State;
 use jiff::Timestamp;
@@ -15,6 +15,10 @@ use unicode_width::UnicodeWidthStr;
 const WIDEST: usize = 24;
 /// Where lines begin that belong to the one above.
 const INDENT: usize = 11;
+
+/// Fewer columns than this leave no room beside a time and a name: the text stands below them.
+const NARROW: usize = 40;
+const NARROW_INDENT: usize = 2;
 
 /// Makes lines of one run, aligned.
 #[derive(Debug, Clone)]
@@ -59,10 +63,25 @@ impl Lines {
                 text.push_str(&if is_command(more) { more.clone() } else { sentence(more) });
                 continue;
             }
-            text.push_str(&" ".repeat(INDENT));
-            text.push_str(&inside(more));
+            let pad = " ".repeat(self.indent());
+            let room = self
+                .columns
+                .filter(|columns| *columns < NARROW)
+                .map(|columns| columns.saturating_sub(pad.len()));
+            // Rows of a table that fit keep their columns.
+            let lines = match room.filter(|room| !is_command(more) && more.width() > *room) {
+                Some(room) => folded(more, room, 0),
+                None => more.trim_end().lines().map(str::to_owned).collect(),
+            };
+            text.push_str(&pad);
+            text.push_str(&lines.join(&format!("\n{pad}")));
         }
         text
+    }
+
+    /// Where lines begin that belong to the one above.
+    fn indent(&self) -> usize {
+        self.columns.filter(|columns| *columns < NARROW).map_or(INDENT, |_| NARROW_INDENT)
     }
 
     /// One line of any text.
@@ -83,19 +102,22 @@ impl Lines {
         let whole =
             Cells::of(tone, head).and(Tone::Faint, &rest).width() + 9 + self.width.max(subject.len()) + 2;
         if let Some(columns) = self.columns.filter(|columns| whole > *columns) {
-            let room = columns.saturating_sub(INDENT);
-            let first = room.saturating_sub(self.width.max(subject.len()));
+            let pad = format!("\n{}", " ".repeat(self.indent()));
+            let room = columns.saturating_sub(self.indent());
+            let is_narrow = columns < NARROW;
+            let first = if is_narrow { room } else { room.saturating_sub(self.width.max(subject.len())) };
             let coloured = |tone, lines: Vec<String>| {
                 let lines: Vec<String> = lines.iter().map(|line| self.paint.of(tone, line)).collect();
-                lines.join(&format!("\n{}", " ".repeat(INDENT)))
+                lines.join(&pad)
             };
             let head = coloured(tone, words(head, first, room));
             let rest = words(rest.trim(), room, room);
-            let rest = if rest.is_empty() {
-                String::new()
-            } else {
-                format!("\n{}{}", " ".repeat(INDENT), coloured(Tone::Faint, rest))
-            };
+            let rest =
+                if rest.is_empty() { String::new() } else { format!("{pad}{}", coloured(Tone::Faint, rest)) };
+            if is_narrow {
+                let name = self.paint.of(Tone::Strong, subject);
+                return format!("{time} {name}{pad}{head}{rest}");
+            }
             return format!("{time} {name}  {head}{rest}");
         }
         let rest = self.paint.of(Tone::Faint, &inside(&rest));
@@ -162,6 +184,34 @@ pub fn tone(mark: Mark) -> Tone {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_narrow_terminal_gets_whole_words() {
+        let lines = Lines {
+            paint: Paint { colour: false },
+            zone: TimeZone::UTC,
+            width: 8,
+            spoken: false,
+            columns: Some(20),
+        };
+        let told = Told {
+            mark: Mark::Failed,
+            subject: "restored".to_owned(),
+            text: "failed: the program ended with exit code 1  (after 3 attempts)".to_owned(),
+            more: vec!["help: look at its output first".to_owned(), "next: runplan resume k7f3".to_owned()],
+            minor: false,
+        };
+        let expected = "\
+00:00:00 restored
+  failed: the
+  program ended with
+  exit code 1
+  (after 3 attempts)
+  help: look at its
+  output first
+  next: runplan resume k7f3";
+        assert_eq!(lines.of(Timestamp::UNIX_EPOCH, &told), expected);
+    }
 
     #[test]
     fn long_lines_are_broken_between_words_and_paths_stay_whole() {

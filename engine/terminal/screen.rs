@@ -268,10 +268,13 @@ pub fn print_error(text: &str) {
     let _ = err.write_all(text.trim_end_matches('\n').as_bytes()).and_then(|()| err.write_all(b"\n"));
 }
 
+/// Fewer columns hold no words.
+const NARROWEST: usize = 12;
+
 fn width() -> usize {
     let from_variable = || std::env::var("COLUMNS").ok()?.parse().ok();
     let from_terminal = || Size::asked().map(|size| size.columns);
-    from_terminal().filter(|width| *width > 0).or_else(from_variable).unwrap_or(80).clamp(40, 200)
+    from_terminal().filter(|width| *width > 0).or_else(from_variable).unwrap_or(80).clamp(NARROWEST, 200)
 }
 
 /// Of a terminal, in cells.

@@ -40,7 +40,8 @@ pub fn summary(screen: &Screen, state: &State, places: &Places, times: Times) ->
         return format!("{headline}\n");
     }
     let mut text = String::from("\n");
-    text.push_str(&format!("{}\n", paint.of(tone, &headline)));
+    let headline = if screen.live { folded(&headline, screen.width, 2) } else { vec![headline] };
+    headline.iter().for_each(|line| text.push_str(&format!("{}\n", paint.of(tone, line))));
     for (name, value) in rows(screen, state, places, times.now) {
         // Commands and paths stay whole, to be copied.
         let is_prose = matches!(name, "Plan" | "Steps" | "Trouble" | "Downtime" | "Call");

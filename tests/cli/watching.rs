@@ -294,3 +294,21 @@ fn on_a_narrow_terminal_the_summary_has_its_values_below_their_names() {
     let summary = text.split("Parked after").nth(1).unwrap();
     assert!(summary.lines().all(|line| !line.starts_with("          ")), "{text}");
 }
+
+#[test]
+fn on_a_very_narrow_terminal_no_word_is_broken() {
+    let sandbox = Sandbox::new();
+    let trouble = "everything immediately considered impossible";
+    sandbox.plan(&format!(
+        "steps:\n  - {{ id: one, shell: {{ argv: [sh, -c, 'echo {trouble} >&2; exit 1'], changes: none }} }}\n"
+    ));
+    let mut terminal = sandbox.terminal("plan.yaml", 90, 20);
+    assert_eq!(terminal.wait(), 4, "{}", terminal.text());
+    let text = terminal.text();
+    for word in trouble.split(' ') {
+        assert!(
+            text.lines().any(|line| line.split(' ').any(|part| part.contains(word))),
+            "{word} in\n{text}"
+        );
+    }
+}
