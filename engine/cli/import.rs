@@ -43,7 +43,9 @@ impl Import {
         let store = state_dir::open(globals)?;
         let (run, was_here) = store.import(&self.file)?;
         let taken = self.take_over(screen, &store, &run);
-        if taken.is_err() && !was_here {
+        // What is found wrong with its databases is looked into here.
+        let stays = matches!(taken, Ok(()) | Err(Error::ClaimGone { .. } | Error::SetBack { .. }));
+        if !stays && !was_here {
             // Somebody else has it, or it could not be asked: nothing of it is left here.
             store.remove(&run)?;
         }
@@ -79,6 +81,6 @@ impl Import {
         if state.started.as_ref().is_some_and(|started| started.rehearsal) {
             return Err(Error::RehearsalOver { run: run.clone() });
         }
-        self.options.reach(screen, &held, &state, &runtime)
+        self.options.reach(screen, &held, &mut state, &runtime)
     }
 }

@@ -209,7 +209,14 @@ impl GoOn {
     ///
     /// # Errors
     /// Somebody else has one of them, or a server cannot be asked.
-    pub fn reach(&self, screen: &Screen, held: &Held, state: &State, runtime: &Runtime) -> Result<(), Error> {
+    pub fn reach(
+        &self,
+        screen: &Screen,
+        held: &Held,
+        state: &mut State,
+        runtime: &Runtime,
+    ) -> Result<(), Error> {
+        reason::given("--reclaim", self.reclaim.as_deref(), state)?;
         let Some(started) = state.started.clone() else {
             return Err(Error::NeverBegan { run: state.run.clone() });
         };
@@ -218,7 +225,7 @@ impl GoOn {
         let directory = PathBuf::from(&started.directory);
         let place = held.directory().to_path_buf();
         let world = surroundings::world(&state.run, &state.shape, directory, place, given)?;
-        runtime.block_on(surroundings::hold_again(&world, state, Missing::Stops))
+        self.take_targets(held, &world, state, runtime)
     }
 
     /// Lets go of the targets of a run that was killed between its end and that.

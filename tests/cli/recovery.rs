@@ -45,7 +45,20 @@ async fn databases() -> Said {
     said.push(("claim_gone", why(&sandbox, "resume")));
     sandbox.run("export plan --out run.file").code(0);
     said.push(("takeover_blank", why(&sandbox, "import run.file --takeover ' '")));
+    taken_over_without_its_mark(&sandbox, &second);
     said
+}
+
+/// The commands that the refusal names work where it was imported.
+fn taken_over_without_its_mark(sandbox: &Sandbox, second: &Sandbox) {
+    let import = format!("import {} --takeover moved", sandbox.path("run.file").display());
+    second.run(&import).code(6).complains("the mark that").complains("--reclaim");
+    second.run("status plan").says("step go waits");
+    second.run("resume plan").code(6).complains("the mark that");
+    second.run("resume plan --reclaim 'the row is there'").code(4);
+    let third = beside(sandbox);
+    third.run(&format!("{import} --reclaim ' '")).code(2).complains("has no reason");
+    third.run(&format!("{import} --reclaim looked")).complains("moved to");
 }
 
 /// Somebody else's state, and the same plan.
