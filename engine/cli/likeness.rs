@@ -6,7 +6,7 @@ use crate::plan::{Plan, digest};
 use crate::report::amount::bytes;
 use crate::store::Valued;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The values of a run, as they are compared; `params` are not secret.
@@ -32,15 +32,22 @@ pub fn size(path: &Path) -> Option<u64> {
 }
 
 /// `with another backup of 3.1 kB (now 36.0 MB)`; nothing where both are alike. A value that is not known now is not
-/// compared.
-pub fn difference(then: &BTreeMap<String, Valued>, now: &BTreeMap<String, Valued>) -> Option<String> {
+/// compared. Of the parameters that every rehearsal gives itself (`own`), only the sizes tell anything.
+pub fn difference(
+    then: &BTreeMap<String, Valued>,
+    now: &BTreeMap<String, Valued>,
+    own: &BTreeSet<String>,
+) -> Option<String> {
     let mut others = Vec::new();
     for (name, is) in now {
         let Some(was) = then.get(name).filter(|was| *was != is) else { continue };
-        others.push(match (was.bytes, is.bytes) {
-            (Some(was), Some(is)) => format!("another {name} of {} (now {})", bytes(was), bytes(is)),
-            _ => format!("another {name}"),
-        });
+        match (was.bytes, is.bytes) {
+            (Some(was), Some(is)) => {
+                others.push(format!("another {name} of {} (now {})", bytes(was), bytes(is)));
+            }
+            _ if own.contains(name) => {}
+            _ => others.push(format!("another {name}")),
+        }
     }
     (!others.is_empty()).then(|| format!("with {}", others.join(", ")))
 }
@@ -57,14 +64,21 @@ mod tests {
         };
         let then =
             of(&[("backup", one("a", Some(3_100))), ("to", one("b", None)), ("wanted", one("c", None))]);
-        assert_eq!(difference(&then, &then), None);
-        assert_eq!(difference(&then, &of(&[])), None, "not known yet");
-        assert_eq!(difference(&of(&[]), &then), None, "written by an older version");
+        let own = BTreeSet::new();
+        assert_eq!(difference(&then, &then, &own), None);
+        assert_eq!(difference(&then, &of(&[]), &own), None, "not known yet");
+        assert_eq!(difference(&of(&[]), &then, &own), None, "written by an older version");
         let now =
             of(&[("backup", one("x", Some(36_000_000))), ("to", one("b", None)), ("wanted", one("y", None))]);
         assert_eq!(
-            difference(&then, &now).as_deref(),
+            difference(&then, &now, &own).as_deref(),
             Some("with another backup of 3.1 kB (now 36.0 MB), another wanted")
+        );
+        let own = ["backup", "wanted"].map(str::to_owned).into();
+        assert_eq!(
+            difference(&then, &now, &own).as_deref(),
+            Some("with another backup of 3.1 kB (now 36.0 MB)"),
+            "every rehearsal is with others"
         );
     }
 }

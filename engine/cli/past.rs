@@ -11,7 +11,7 @@ use crate::run::{Shape, Started};
 use crate::steps::{Concern, PreflightFound};
 use crate::store::{Median, Store, Timing, Valued};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 /// What is known of a plan.
@@ -23,6 +23,8 @@ pub struct Past {
     pub rehearsal: Option<Timing>,
     /// The values of this run, as they are compared with those of the rehearsal.
     now: BTreeMap<String, Valued>,
+    /// The parameters that every rehearsal of this plan gives itself.
+    own: BTreeSet<String>,
     /// For each database the servers it was on in runs of this very plan, and which run, the oldest first.
     pub seen: BTreeMap<String, Vec<(String, String)>>,
 }
@@ -49,7 +51,9 @@ impl Past {
                 seen.entry(database).or_default().push((server, brief.run.to_string()));
             }
         }
-        Self { estimates: by_step(found.steps), rehearsal: found.rehearsal, now, seen }
+        let own = shape.plan.rehearsal.iter().flat_map(|one| one.params.keys()).map(ToString::to_string);
+        let own = own.collect();
+        Self { estimates: by_step(found.steps), rehearsal: found.rehearsal, now, own, seen }
     }
 
     /// How long each step of a run that has begun took before, and nothing else: other runs are not looked at. To a
@@ -66,7 +70,7 @@ impl Past {
         let closed = rehearsal.downtime_ms.map(|ms| format!(", downtime {}", span(ms))).unwrap_or_default();
         let ago = span(between(rehearsal.at, now));
         let on = rehearsal.began_with.as_ref().map(|began| format!(" on {}", began.what)).unwrap_or_default();
-        let difference = likeness::difference(&rehearsal.params, &self.now);
+        let difference = likeness::difference(&rehearsal.params, &self.now, &self.own);
         let with = match difference {
             Some(with) if on.is_empty() => format!(" {with}"),
             Some(with) => format!(", {with}"),
