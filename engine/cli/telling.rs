@@ -40,11 +40,13 @@ pub struct Teller<'s> {
     screen: &'s Screen,
     lines: Lines,
     shown: Option<Far>,
+    /// Nothing is said of what is under way.
+    is_patient: bool,
 }
 
 impl<'s> Teller<'s> {
     pub fn new(screen: &'s Screen, state: &State) -> Self {
-        Self { screen, lines: Lines::new(screen, state), shown: None }
+        Self { screen, lines: Lines::new(screen, state), shown: None, is_patient: false }
     }
 
     fn wipe(&mut self) {
@@ -73,7 +75,7 @@ impl Observer for Teller<'_> {
     }
 
     fn delivering(&mut self, far: &Far) {
-        if self.shown.as_ref() == Some(far) || far.is_over() {
+        if self.is_patient || self.shown.as_ref() == Some(far) || far.is_over() {
             return;
         }
         let is_first = self.shown.is_none();
@@ -105,7 +107,12 @@ pub fn finish<J: Journal, H: Hands>(
     signals::stand_still();
     let mut teller = Teller::new(screen, delivery.state());
     let state = runtime.block_on(async {
-        delivery.go_on(DELIVERY, &mut teller).await;
+        teller.is_patient = true;
+        let is_told = delivery.go_on(GRACE, &mut teller).await;
+        teller.is_patient = false;
+        if !is_told {
+            delivery.go_on(DELIVERY, &mut teller).await;
+        }
         delivery.leave()
     });
     drop(teller);

@@ -38,6 +38,7 @@ mod record;
 mod serve;
 mod server;
 mod session;
+mod spinning;
 mod stream;
 mod supervisor;
 mod tell;

@@ -15,6 +15,8 @@ pub(super) struct Stat {
     pub session: i32,
     /// Clock ticks since boot.
     pub start_time: u64,
+    /// Clock ticks of processor time.
+    pub used: u64,
 }
 
 impl Stat {
@@ -35,6 +37,7 @@ impl Stat {
             pgrp: fields.get(2)?.parse().ok()?,
             session: fields.get(3)?.parse().ok()?,
             start_time: fields.get(19)?.parse().ok()?,
+            used: fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?,
         })
     }
 }
@@ -45,6 +48,19 @@ pub(super) fn stat(pid: i32) -> Option<Stat> {
     let mut line = [0; 1024];
     let count = std::fs::File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut line).ok()?;
     Stat::parse(&String::from_utf8_lossy(&line[..count]))
+}
+
+/// Processor time of a process, in clock ticks.
+pub(super) fn used(pid: i32) -> Option<u64> {
+    stat(pid).map(|stat| stat.used)
+}
+
+/// How many bytes a process has read and written, from wherever.
+pub(super) fn moved(pid: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let value =
+        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    Some(value("rchar:")? + value("wchar:")?)
 }
 
 /// Every process that can be seen.

@@ -2,14 +2,18 @@
 //! child: it dies with the pipe, and with the call. Must never run what changes anything: that belongs to the supervisor.
 #![allow(clippy::disallowed_methods, reason = "the streamed program is started here")]
 
+use super::spinning::spins;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const CHUNK: usize = 256 * 1024;
+/// So much of a processor without a byte read or written is a loop.
+const SPINNING: Duration = Duration::from_secs(5);
 /// Of its complaints so much is kept.
 const COMPLAINTS: u64 = 64 * 1024;
 
@@ -23,10 +27,12 @@ pub struct Streamed {
     /// The taker wanted no more.
     pub refused: bool,
     pub cancelled: bool,
+    /// It was caught in a loop, and was ended.
+    pub spun: bool,
 }
 
 /// Runs a program and hands its standard output to `take`, on a thread of its own, until `take` answers false, the program
-/// ends or `cancelled`. Gives back the taker.
+/// ends, `cancelled`, or it is caught in a loop. Gives back the taker.
 ///
 /// # Errors
 /// It cannot be started, or its output cannot be read.
@@ -43,6 +49,7 @@ pub async fn stream<T: Send + 'static>(
     command.args(arguments).env_clear().envs(env);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
+    let pid = child.id().cast_signed();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let leash = Leash(Arc::new((Mutex::new(Some(child)), AtomicBool::new(false))));
     let held = leash.0.clone();
@@ -68,6 +75,7 @@ pub async fn stream<T: Send + 'static>(
             stderr,
             refused,
             cancelled,
+            spun: false,
         };
         Ok((ended, taker))
     });
@@ -76,6 +84,13 @@ pub async fn stream<T: Send + 'static>(
         () = cancelled.cancelled() => {
             leash.end();
             work.await
+        }
+        () = spins(pid, SPINNING) => {
+            leash.end();
+            let done = work.await;
+            return done.map_err(io::Error::other)?.map(|(ended, taker)| {
+                (Streamed { spun: ended.cancelled, cancelled: false, ..ended }, taker)
+            });
         }
     };
     done.map_err(io::Error::other)?
@@ -180,6 +195,13 @@ mod tests {
     async fn a_taker_that_wants_no_more_ends_the_program() {
         let (ended, output) = run("exec yes", &CancellationToken::new(), 10).await;
         assert!(ended.refused && !ended.success && output.len() > 10);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_caught_in_a_loop_is_ended() {
+        let (ended, output) = run("echo out; while :; do :; done", &CancellationToken::new(), 100).await;
+        assert!(ended.spun && !ended.success && !ended.cancelled, "{ended:?}");
+        assert_eq!(output, b"out\n");
     }
 
     #[tokio::test]

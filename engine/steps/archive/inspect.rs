@@ -242,6 +242,12 @@ async fn read_archive(reading: &Reading, path: &Path, format: Format) -> Result<
     if ended.cancelled {
         return Err(crate::steps::stop::cancelled());
     }
+    if ended.spun {
+        let why = "pg_restore does not come to an end with it: it computes, and reads nothing more";
+        return Err(
+            unusable("damaged", path, why).help("use another backup; this one is cut short or altered")
+        );
+    }
     if !ended.success && !ended.refused {
         let why = format!("pg_restore cannot read it ({}): {}", ended.status, client::gist(&ended.stderr));
         return Err(
