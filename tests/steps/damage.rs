@@ -109,6 +109,25 @@ async fn a_thousand_flipped_bits_are_all_found() {
     );
 }
 
+/// Damage makes words of its own: they are not taken for somebody's.
+#[tokio::test]
+async fn a_damaged_packed_text_is_not_called_hostile() {
+    use std::io::Write;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("packed.sql.gz");
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(b"CREATE TABLE t ();\n\\! id\n").unwrap();
+    let mut packed = packed.finish().unwrap();
+    std::fs::write(&path, &packed).unwrap();
+    let said = inspect(&reading(), &path).await.unwrap_err();
+    assert_eq!(said.code, "runplan::sql::dump_meta_command", "{}", said.message);
+    let checksum = packed.len() - 8;
+    packed[checksum] ^= 1;
+    std::fs::write(&path, &packed).unwrap();
+    let said = inspect(&reading(), &path).await.unwrap_err();
+    assert_eq!(said.code, "runplan::archive::damaged", "{}", said.message);
+}
+
 #[tokio::test]
 async fn a_cut_backup_without_a_manifest_is_refused() {
     let settings = sample("cut").await;

@@ -68,12 +68,20 @@ impl std::fmt::Display for Format {
 /// It is not there, empty, or certainly not a backup.
 pub fn recognise(path: &Path) -> Result<Format, Failure> {
     let found = std::fs::metadata(path).map_err(|error| {
-        unusable("unreadable", path, error)
-            .help("check the path; relative ones begin at the plan's directory")
+        let help = match error.kind() {
+            io::ErrorKind::PermissionDenied => CLOSED,
+            _ => "check the path; relative ones begin at the plan's directory",
+        };
+        unusable("unreadable", path, error).help(help)
     })?;
     if found.is_dir() {
-        if path.join("toc.dat").is_file() {
-            return Ok(Format::Directory);
+        let contents = path.join("toc.dat");
+        match open(&contents) {
+            Ok(_) => return Ok(Format::Directory),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(unusable("unreadable", path, format!("toc.dat: {error}")).help(CLOSED));
+            }
+            _ => {}
         }
         let why = "a directory without toc.dat, so not a backup that pg_dump made";
         return Err(
@@ -82,7 +90,11 @@ pub fn recognise(path: &Path) -> Result<Format, Failure> {
     }
     let mut head = Vec::new();
     open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head)).map_err(|error| {
-        unusable("unreadable", path, error).help("name a backup that is a file or a directory")
+        let help = match error.kind() {
+            io::ErrorKind::PermissionDenied => CLOSED,
+            _ => "name a backup that is a file or a directory",
+        };
+        unusable("unreadable", path, error).help(help)
     })?;
     let format = of_head(path, &head)?;
     if let Format::Plain(packing @ (Packing::Gzip | Packing::Zstd | Packing::Lz4)) = format {
@@ -90,6 +102,8 @@ pub fn recognise(path: &Path) -> Result<Format, Failure> {
     }
     Ok(format)
 }
+
+const CLOSED: &str = "let the user who runs this read it: chmod, chown, or run as its owner";
 
 /// So much of a file shows what it is.
 const HEAD: u64 = 4096;

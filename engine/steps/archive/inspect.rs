@@ -84,11 +84,14 @@ pub async fn inspect(reading: &Reading, path: &Path) -> Result<Inspection, Failu
             origin,
         });
     }
-    // Two readers at once: the one that is farther counts.
-    let (most, told) = (AtomicU64::new(0), reading.progress.clone());
-    let farthest = move |bytes: u64| told(most.fetch_max(bytes, Ordering::Relaxed).max(bytes));
-    let reading = &Reading { progress: Arc::new(farthest), ..reading.clone() };
-    let (summary, sums) = tokio::try_join!(read_back(reading, path, format), hash(reading, path))?;
+    // Two readers at once: how far it is tells the one that understands what it reads; that the other moves, it says too.
+    let (far, told) = (Arc::new(AtomicU64::new(0)), reading.progress.clone());
+    let (known, tells) = (far.clone(), told.clone());
+    let read = move |bytes: u64| tells(far.fetch_max(bytes, Ordering::Relaxed).max(bytes));
+    let moves = move |_| told(known.load(Ordering::Relaxed));
+    let reader = Reading { progress: Arc::new(read), ..reading.clone() };
+    let hasher = Reading { progress: Arc::new(moves), ..reading.clone() };
+    let (summary, sums) = tokio::try_join!(read_back(&reader, path, format), hash(&hasher, path))?;
     Ok(Inspection {
         format,
         complete: format.is_archive() || summary.is_complete_dump(),
@@ -212,7 +215,8 @@ fn read_text(reading: &Reading, path: &Path, packing: Packing) -> Result<Summary
         if std::mem::take(&mut first) {
             format::refuse_binary(path, &chunk[..count.min(4096)])?;
         }
-        if !reader.take(&chunk[..count]) {
+        // What is refused may be damage: a packed text is read on, until its checksum is known to be right.
+        if reader.refusal.is_none() && !reader.take(&chunk[..count]) && packing == Packing::None {
             break;
         }
         (reading.progress)(text.position());

@@ -42,10 +42,11 @@ async fn connected(world: &World, server: &Server, ending: &[&Use], found: &mut 
             application => format!("{} of {} ({application})", row[0], row[1]),
         })
         .collect();
+    let noun = if count == 1 { "session" } else { "sessions" };
     let text = match (count, ending) {
         (0, _) => "nobody else is connected".to_owned(),
-        (_, []) => format!("{count} sessions: {}", listed(&who, 8)),
-        _ => format!("{count} sessions, ended by {}: {}", ids(ending), listed(&who, 8)),
+        (_, []) => format!("{count} {noun}: {}", listed(&who, 8)),
+        _ => format!("{count} {noun}, ended by {}: {}", ids(ending), listed(&who, 8)),
     };
     found.fact(&server.name, text);
 }

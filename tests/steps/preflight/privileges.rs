@@ -118,7 +118,7 @@ async fn restore_swap_and_freeze() {
     let on_it = all
         .facts
         .iter()
-        .any(|fact| fact.text == "1 sessions, ended by frozen and switched: 1 of postgres (runplan-test)");
+        .any(|fact| fact.text == "1 session, ended by frozen and switched: 1 of postgres (runplan-test)");
     assert!(on_it, "{}", shown(&all));
 }
 
