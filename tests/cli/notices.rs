@@ -485,3 +485,14 @@ fn what_nobody_read_is_decided_before_the_run_goes_on() {
     post(Post::Approve { step: StepId::from("go"), comment: "fine".to_owned() });
     sandbox.run("resume").code(0).says("approved by").says("Done after");
 }
+
+#[test]
+fn what_is_heard_at_once_is_not_said_to_be_waited_for() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(
+        "steps:\n  - { id: go, approve: { message: \"Now?\" } }\n\
+         handlers: { finished: [ { notify: { channels: [console], message: over } } ] }\n",
+    );
+    sandbox.run("plan.yaml").code(4);
+    sandbox.run("stop plan --for-good --reason over").code(0).says("over").silent_on_stderr();
+}

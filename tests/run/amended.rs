@@ -2,11 +2,12 @@
 //! anew before the next destructive step.
 
 use crate::support::sandbox::Sandbox;
+use crate::support::script::ask;
 use crate::support::shape::{shape, started};
 use jiff::{SignedDuration, Timestamp};
 use runplan::plan::{RunId, StepId};
 use runplan::run::{
-    Actor, Ask, Event, Input, Outcome, Outputs, Post, Record, Resolution, Shape, State, StepState, decide,
+    Actor, Event, Input, Outcome, Outputs, Post, Record, Resolution, Shape, State, StepState, decide,
 };
 
 fn step(id: &str, script: &str) -> String {
@@ -144,20 +145,10 @@ fn guarded() -> Core {
     let mut core = Core::new(&shape(GUARDED));
     core.done("saved");
     core.done("checked");
-    let ask = Ask {
-        message: "go?".to_owned(),
-        people: Vec::new(),
-        roles: Vec::new(),
-        count: 1,
-        allow_requester: true,
-        nonce: String::new(),
-        confirm: false,
-        expires_at: None,
-    };
     core.give(Input::Outcome {
         step: StepId::from("go"),
         attempt: 1,
-        outcome: Outcome::Asked(Box::new(ask)),
+        outcome: Outcome::Asked(Box::new(ask("go?"))),
     });
     core.give(Input::Post(Post::Approve { step: StepId::from("go"), comment: String::new() }));
     core.resume();

@@ -1,6 +1,6 @@
 //! A run that stands still: what an undo, an approval or a resume may make of it, and what they may not.
 
-use crate::support::script::{Absent, Blind, Script};
+use crate::support::script::{Absent, Blind, Script, ask};
 use crate::support::shape::{shape, started};
 use jiff::{SignedDuration, Timestamp};
 use runplan::clock;
@@ -179,16 +179,7 @@ fn a_yes_after_the_time_is_up_is_no_yes() {
     let mut core =
         Core::new("runplan: 1\nname: test\nsteps:\n  - id: go\n    approve: { message: go?, expires: 1h }\n");
     core.say(Input::Begin(Box::new(started(false))));
-    let ask = Ask {
-        message: "go?".to_owned(),
-        confirm: false,
-        people: Vec::new(),
-        roles: Vec::new(),
-        count: 1,
-        expires_at: Some(core.now + SignedDuration::from_secs(3600)),
-        allow_requester: true,
-        nonce: String::new(),
-    };
+    let ask = Ask { expires_at: Some(core.now + SignedDuration::from_secs(3600)), ..ask("go?") };
     core.end("go", Outcome::Asked(Box::new(ask)));
     assert!(matches!(core.state.parked, Some(Why::Approval { .. })));
     let stands = |core: &Core| runplan::run::standing(&core.state, core.now).unwrap();
@@ -312,16 +303,7 @@ fn what_destroys_waits_until_stale_evidence_is_taken_anew() {
         );
         core.say(Input::Begin(Box::new(started(false))));
         core.end("proof", Outcome::Done(Outputs::new()));
-        let ask = Ask {
-            message: "go?".to_owned(),
-            confirm: false,
-            people: Vec::new(),
-            roles: Vec::new(),
-            count: 1,
-            expires_at: None,
-            allow_requester: true,
-            nonce: String::new(),
-        };
+        let ask = ask("go?");
         core.end("go", Outcome::Asked(Box::new(ask)));
         core.pass(waited);
         core.say(Input::Post(Post::Approve { step: StepId::from("go"), comment: String::new() }));

@@ -5,12 +5,23 @@ mod pooled;
 mod replicas;
 mod written;
 
-use super::backup::sample;
-use crate::support::cluster::connect;
+use super::backup::{fill, sample};
+use crate::support::cluster::{connect, options};
 use crate::support::stage::{Setting, Stage, done, failed, plan};
-use runplan::postgres::{Connection, Settings};
+use runplan::postgres::{Cluster, ClusterOptions, Connection, Settings};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A server of its own with these settings, and a filled database on it.
+async fn filled(settings: &[(&str, &str)]) -> (Cluster, Connection, Settings) {
+    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let cluster = Cluster::start(ClusterOptions { settings, ..options() }).unwrap();
+    let server = connect(&cluster.settings("postgres").unwrap()).await;
+    server.execute("CREATE DATABASE app").await.unwrap();
+    let app = cluster.settings("app").unwrap();
+    fill(&app).await;
+    (cluster, server, app)
+}
 
 /// Saved, restored, frozen, swapped.
 pub fn stage(settings: &Settings) -> Stage {

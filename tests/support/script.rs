@@ -45,8 +45,13 @@ fn unclear() -> Outcome {
 
 /// An approval is asked for; the core does the rest.
 fn question() -> Outcome {
-    Outcome::Asked(Box::new(Ask {
-        message: "Now?".to_owned(),
+    Outcome::Asked(Box::new(ask("Now?")))
+}
+
+/// Whoever reaches the run may answer, at any time.
+pub fn ask(message: &str) -> Ask {
+    Ask {
+        message: message.to_owned(),
         confirm: false,
         people: Vec::new(),
         roles: Vec::new(),
@@ -54,7 +59,7 @@ fn question() -> Outcome {
         expires_at: None,
         allow_requester: true,
         nonce: String::new(),
-    }))
+    }
 }
 
 async fn act(script: Script, job: Job) -> Outcome {

@@ -150,8 +150,7 @@ async fn tablespaces(server: &Connection, needed: &BTreeSet<String>) -> Result<V
     if needed.is_empty() {
         return Ok(Vec::new());
     }
-    let values =
-        needed.iter().map(|name| format!("({})", escape_literal(name))).collect::<Vec<_>>().join(", ");
+    let values = rows_of(needed);
     let found = server
         .last(&format!(
             "SELECT n.name, t.oid IS NULL FROM (VALUES {values}) AS n(name) LEFT JOIN pg_catalog.pg_tablespace t \
@@ -202,8 +201,7 @@ async fn missing_roles(
     if roles.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let values =
-        roles.iter().map(|role| format!("({})", escape_literal(role))).collect::<Vec<_>>().join(", ");
+    let values = rows_of(roles);
     let found = server
         .last(&format!(
             "SELECT n.name, r.oid IS NULL, r.oid IS NOT NULL AND NOT pg_catalog.pg_has_role(r.oid, 'MEMBER') \
@@ -223,8 +221,7 @@ async fn missing_extensions(server: &Connection, needed: &BTreeSet<String>) -> R
     if needed.is_empty() {
         return Ok(Vec::new());
     }
-    let values =
-        needed.iter().map(|name| format!("({})", escape_literal(name))).collect::<Vec<_>>().join(", ");
+    let values = rows_of(needed);
     let found = server
         .last(&format!(
             "SELECT n.name FROM (VALUES {values}) AS n(name) WHERE NOT EXISTS (SELECT 1 FROM \
@@ -232,4 +229,9 @@ async fn missing_extensions(server: &Connection, needed: &BTreeSet<String>) -> R
         ))
         .await?;
     Ok(found.rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+}
+
+/// The names as the rows of a VALUES list.
+fn rows_of(names: &BTreeSet<String>) -> String {
+    names.iter().map(|name| format!("({})", escape_literal(name))).collect::<Vec<_>>().join(", ")
 }

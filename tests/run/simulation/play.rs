@@ -347,14 +347,8 @@ impl<'m> Play<'m> {
             && job.verb == Verb::Act
         {
             return Outcome::Asked(Box::new(runplan::run::Ask {
-                message: "go?".to_owned(),
                 confirm,
-                people: Vec::new(),
-                roles: Vec::new(),
-                count: 1,
-                expires_at: None,
-                allow_requester: true,
-                nonce: String::new(),
+                ..crate::support::script::ask("go?")
             }));
         }
         match job.verb {

@@ -1,10 +1,9 @@
 //! What would break by a swap, with the real things: each is named, with the command that removes it.
 
-use super::super::backup::fill;
-
-use crate::support::cluster::{connect, options, programs};
+use super::filled;
+use crate::support::cluster::{connect, programs};
 use crate::support::stage::failed;
-use runplan::postgres::{Cluster, ClusterOptions, Settings};
+use runplan::postgres::{Cluster, Settings};
 
 /// A cluster that decodes and prepares, and a filled database on it.
 pub async fn cluster() -> (Cluster, Settings) {
@@ -14,12 +13,7 @@ pub async fn cluster() -> (Cluster, Settings) {
         ("max_replication_slots", "6"),
         ("max_prepared_transactions", "5"),
     ];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let cluster = Cluster::start(ClusterOptions { settings, ..options() }).unwrap();
-    let server = connect(&cluster.settings("postgres").unwrap()).await;
-    server.execute("CREATE DATABASE app").await.unwrap();
-    let app = cluster.settings("app").unwrap();
-    fill(&app).await;
+    let (cluster, _, app) = filled(&settings).await;
     (cluster, app)
 }
 

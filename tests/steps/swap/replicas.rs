@@ -1,21 +1,16 @@
 //! With a streaming standby: its sessions on the old database are ended when it has come to the swap.
 
-use super::super::backup::fill;
-use super::{maintenance, stage_of};
-use crate::support::cluster::{connect, options};
+use super::{filled, maintenance, stage_of};
+use crate::support::cluster::connect;
 use crate::support::stage::{done, failed};
 use crate::support::standby::Standby;
-use runplan::postgres::{Cluster, ClusterOptions, Connection};
+use runplan::postgres::Connection;
+
+const STREAMING: [(&str, &str); 2] = [("wal_level", "replica"), ("max_wal_senders", "4")];
 
 #[tokio::test]
 async fn they_are_waited_for_and_their_sessions_ended() {
-    let settings = [("wal_level", "replica"), ("max_wal_senders", "4")];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let cluster = Cluster::start(ClusterOptions { settings, ..options() }).unwrap();
-    let server = connect(&cluster.settings("postgres").unwrap()).await;
-    server.execute("CREATE DATABASE app").await.unwrap();
-    let app = cluster.settings("app").unwrap();
-    fill(&app).await;
+    let (cluster, _, app) = filled(&STREAMING).await;
     let standby = Standby::start(&cluster);
     let there = standby.settings("app");
     let reader = loop {
@@ -58,13 +53,7 @@ async fn they_are_waited_for_and_their_sessions_ended() {
 /// What somebody reads there can hold the replay for as long as it takes; here the test does, until the reader is gone.
 #[tokio::test]
 async fn a_reader_does_not_hold_the_replay() {
-    let settings = [("wal_level", "replica"), ("max_wal_senders", "4")];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let cluster = Cluster::start(ClusterOptions { settings, ..options() }).unwrap();
-    let server = connect(&cluster.settings("postgres").unwrap()).await;
-    server.execute("CREATE DATABASE app").await.unwrap();
-    let app = cluster.settings("app").unwrap();
-    fill(&app).await;
+    let (cluster, server, app) = filled(&STREAMING).await;
     let standby = Standby::start(&cluster);
     let reader = loop {
         match Connection::connect(&standby.settings("app"), "reader").await {
