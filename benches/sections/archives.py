@@ -22,13 +22,13 @@ ROW_BYTES = 440
 
 def measure(bench):
     size = int(os.environ.get("ARCHIVES_MB", "400"))
-    rounds = 1 if size > 1000 else min(3, bench.rounds)
+    rounds = min(3, bench.rounds)
     with Server() as server:
         fill(server, size)
         real = int(server.ask("SELECT pg_database_size('app')")) / 1e6
         places = Places(bench)
-        backups = compare(rounds, backup_ways(bench, server, places))
-        restores = compare(rounds, restore_ways(bench, server, places))
+        backups = compare(rounds, server, backup_ways(bench, server, places))
+        restores = compare(rounds, server, restore_ways(bench, server, places))
     intro = (
         f"A database of {real:.0f} MB, {JOBS} jobs. The aims: a backup 1.6 times pg_dump with its read-back included, a "
         "restore 1.05 times pg_restore. The peak is that of runplan's own process and of those it waited for, not of pg_dump.\n"
@@ -92,29 +92,23 @@ def backup_ways(bench, server, places):
 
 
 def restore_ways(bench, server, places):
-    def fresh():
-        server.ask("DROP DATABASE IF EXISTS beside", database="postgres")
-        return f"createdb -T template0 --maintenance-db={server.url('postgres')} beside"
-
+    create = f"createdb -T template0 --maintenance-db={server.url('postgres')} beside"
     restore = f"pg_restore -e -j{JOBS} -d {server.url('beside')} {places.directory}"
 
     def bare():
-        return server.run(f"{fresh()} && {restore}")
+        return server.run(f"{create} && {restore}")
 
     def analysed():
-        return server.run(f"{fresh()} && {restore} && vacuumdb -q -Z -j{JOBS} -d {server.url('beside')}")
+        return server.run(f"{create} && {restore} && vacuumdb -q -Z -j{JOBS} -d {server.url('beside')}")
 
     def document():
         load = f"gunzip -c {places.gzip} | psql -q -o /dev/null {server.url('beside')}"
-        return server.run(f"{fresh()} && bash -o pipefail -c '{load}'")
+        return server.run(f"{create} && bash -o pipefail -c '{load}'")
 
     def ours(name):
         def work():
             restore = f"from: {places.ours[name]}, database: app, jobs: {JOBS}"
-            took = runplan(bench, server, f"restore_{name}", f"  - {{ id: restored, restore: {{ {restore} }} }}\n")
-            for side in server.ask("SELECT datname FROM pg_database WHERE datname LIKE 'app_rp_%'").split():
-                server.ask(f'DROP DATABASE "{side}"', database="postgres")
-            return took
+            return runplan(bench, server, f"restore_{name}", f"  - {{ id: restored, restore: {{ {restore} }} }}\n")
 
         return work
 
@@ -158,11 +152,13 @@ def timed(command, env):
     return took, usage.ru_maxrss / 1024
 
 
-def compare(rounds, ways):
-    """In turns, so that whatever else the machine does hits all of them alike."""
+def compare(rounds, server, ways):
+    """In turns, so that whatever else the machine does hits all of them alike; each begins with nothing of the one before it
+    still on its way to the disk."""
     found = [(name, against, []) for name, _, against in ways]
     for _ in range(rounds):
         for (_, work, _), (_, _, times) in zip(ways, found):
+            server.settle()
             times.append(work())
     return found
 
@@ -222,6 +218,13 @@ class Server:
 
     def run(self, line):
         return timed(["bash", "-c", line], self.env())
+
+    def settle(self):
+        """Drops what was restored, and writes everything out."""
+        for made in self.ask("SELECT datname FROM pg_database WHERE datname = 'beside' OR datname LIKE 'app_rp_%'").split():
+            self.ask(f'DROP DATABASE "{made}"', database="postgres")
+        self.ask("CHECKPOINT")
+        os.sync()
 
     def ask(self, sql, database="app"):
         command = [f"{self.bin}/psql", "-XqAtc", sql, self.url(database)]
