@@ -283,14 +283,13 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
         }
     }
 
+    /// One message after the other, so that each sender finds the lines that its own led to.
     async fn look_into_inbox(&mut self) -> Result<(), Error> {
-        let posted = self.journal.inbox().await.map_err(Error::Journal)?;
-        if posted.is_empty() {
-            return Ok(());
+        for posted in self.journal.inbox().await.map_err(Error::Journal)? {
+            let inputs = VecDeque::from([(posted.actor, Input::Post(posted.post))]);
+            self.batch_taking(inputs, Vec::new(), &[posted.id]).await?;
         }
-        let ids: Vec<store::PostId> = posted.iter().map(|posted| posted.id).collect();
-        let inputs = posted.into_iter().map(|posted| (posted.actor, Input::Post(posted.post))).collect();
-        self.batch_taking(inputs, Vec::new(), &ids).await
+        Ok(())
     }
 
     /// Waits for the plan's handlers, within their limit, and lets go of the targets when the run is over. What people say

@@ -12,7 +12,7 @@ use super::stored::Stored;
 use crate::plan::StepId;
 use crate::run::approval::{self, Verdict};
 use crate::run::{Ask, Post, Signed, State, keys_of, signers};
-use crate::store::Store;
+use crate::store::{Store, may_mean};
 use crate::terminal::{self, Screen};
 use clap::Args;
 use serde_json::{Map, Value};
@@ -34,9 +34,9 @@ Examples:
   runplan approve k7f3 go --break-glass 'nobody answers, customers lose money'")]
 pub struct Approve {
     /// The run: its id, or the beginning or end of it
-    #[arg(required_unless_present = "in_", conflicts_with = "in_")]
+    #[arg(required_unless_present = "in_")]
     run: Option<String>,
-    /// The step; may be left out when only one waits
+    /// The step; may be left out when only one waits. With --in a file tells both, and what is given must be the same
     step: Option<String>,
     /// A comment for the report; for a task done by hand: the evidence
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT", conflicts_with = "in_")]
@@ -107,10 +107,31 @@ impl Approve {
         decide(screen, &store, &state, step, Verdict::Approve, self.comment, &self.sign)
     }
 
+    /// Whoever names a run and a step beside a file means those that it is for.
+    fn prove_meant(&self, path: &Path, said: &Map<String, Value>) -> Result<(), Error> {
+        let word = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (run, step) = (word("run"), word("step"));
+        let is_run = self.run.as_deref().is_none_or(|typed| may_mean(typed, run));
+        let is_step = self.step.as_deref().is_none_or(|typed| typed == step);
+        if is_run && is_step {
+            return Ok(());
+        }
+        let typed: Vec<&str> = [&self.run, &self.step].into_iter().flatten().map(String::as_str).collect();
+        Err(Error::usage_with(
+            format!("{} decides on step {step} of {run}, not on `{}`", path.display(), typed.join(" ")),
+            format!(
+                "have the other one written: runplan approve {} --out FILE; or take this one: runplan approve --in {}",
+                typed.join(" "),
+                path.display()
+            ),
+        ))
+    }
+
     /// A decision that came in a file.
     fn take(&self, screen: &Screen, globals: &Globals, path: &Path) -> Result<Exit, Error> {
         let mut file = DecisionFile::read(path)?;
         let said = file.said(path)?;
+        self.prove_meant(path, &said)?;
         if let Some(path) = &self.signature {
             file.signature = Some(DecisionFile::signature(path)?);
         }

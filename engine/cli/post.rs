@@ -15,7 +15,7 @@ use crate::clock;
 use crate::drive;
 use crate::plan::{RunId, StepId, finding};
 use crate::report::{self, tell};
-use crate::run::{Event, Phase, Post, Record, Resolution, State, standing};
+use crate::run::{Actor, Event, Phase, Post, Record, Resolution, State, standing};
 use crate::store::{self, Held, Store};
 use crate::terminal::{Lines, Screen};
 use clap::{ArgGroup, Args};
@@ -25,8 +25,6 @@ use std::time::Duration;
 /// How long the holder of a run may take to answer. It looks into its inbox five times a second.
 const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(50);
-/// What one word to a run leads to; what comes later is somebody else's.
-const MOST_ANSWERS: usize = 4;
 
 /// Says what became of a step whose outcome is not known, or lets a run go on past a failed one.
 #[derive(Debug, Args)]
@@ -369,9 +367,7 @@ fn wait(store: &Store, run: &RunId, post: &Post) -> Result<Option<Answer>, Error
     while watch.elapsed() < PATIENCE {
         if let Some(from) = store.outcome_of(run, id)? {
             let stored = Stored::read(store, run)?;
-            let me = actor::whoami();
-            let answer = |record: &&Record| record.seq >= from && record.actor == me;
-            let records = stored.records.iter().filter(answer).take(MOST_ANSWERS).cloned().collect();
+            let records = led_to(&stored.records, from, &actor::whoami());
             // Who only delivers its last messages does nothing with the answer.
             let is_held = is_held && !stands_still(&stored.state);
             return Ok(Some(Answer { records, state: stored.state, is_held }));
@@ -387,6 +383,14 @@ fn wait(store: &Store, run: &RunId, post: &Post) -> Result<Option<Answer>, Error
         clock::block(LOOK);
     }
     Ok(None)
+}
+
+/// The lines that one message of that actor led to: those that were decided with the first. None when that one is somebody
+/// else's, for then nothing came of the message.
+fn led_to(records: &[Record], first: u64, by: &Actor) -> Vec<Record> {
+    let at = records.iter().find(|record| record.seq == first).map(|record| record.at);
+    let later = records.iter().skip_while(|record| record.seq < first);
+    later.take_while(|record| record.actor == *by && Some(record.at) == at).cloned().collect()
 }
 
 fn refusal(records: &[Record]) -> Option<String> {

@@ -135,14 +135,17 @@ fn summary(ends: &Ends) -> Result<Summary, String> {
     })
 }
 
-/// The one run that is meant: the whole id, its beginning, or its end (the four letters).
+/// Whether a run may be meant: by the whole id, its beginning, or its end (the four letters).
+pub fn may_mean(wanted: &str, run: &str) -> bool {
+    !wanted.is_empty() && (run.starts_with(wanted) || run.ends_with(wanted))
+}
+
+/// The one run that is meant.
 pub(super) fn find(wanted: &str, runs: &[RunId], directory: &Path) -> Result<RunId, Error> {
     if let Some(run) = runs.iter().find(|run| run.as_str() == wanted) {
         return Ok(run.clone());
     }
-    let fits = |run: &&RunId| run.as_str().starts_with(wanted) || run.as_str().ends_with(wanted);
-    let mut among: Vec<RunId> =
-        if wanted.is_empty() { Vec::new() } else { runs.iter().filter(fits).cloned().collect() };
+    let mut among: Vec<RunId> = runs.iter().filter(|run| may_mean(wanted, run.as_str())).cloned().collect();
     match among.len() {
         0 => Err(Error::NoRun { wanted: wanted.to_owned(), directory: directory.to_path_buf() }),
         1 => Ok(among.remove(0)),

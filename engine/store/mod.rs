@@ -36,7 +36,7 @@ pub use error::Error;
 pub use head::Headless;
 pub use history::{Estimates, Median, Timing, Valued};
 pub use journal::{Journal, PostId, Posted};
-pub use list::{Brief, Summary};
+pub use list::{Brief, Summary, may_mean};
 pub use load::{Damage, Loaded, Verdict};
 pub use lock::Holder;
 pub use memory::{Fault, MemoryJournal};

@@ -60,6 +60,25 @@ fn a_run_that_waits_takes_the_answer_from_its_inbox() {
     started.wait().code(0).says("Done after");
 }
 
+/// Both reach the inbox between two looks into it: one decides, the other one is told that it came too late.
+#[test]
+fn of_two_answers_at_one_instant_each_hears_its_own() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(ASKS);
+    let started = sandbox.start("plan.yaml --wait");
+    sandbox.until("the question", |sandbox| {
+        sandbox.exists("runplan/runs")
+            && sandbox.run("status plan --format json").stdout.contains("awaiting_approval")
+    });
+    let (one, two) = (sandbox.start("approve plan first"), sandbox.start("approve plan first"));
+    let (one, two) = (one.wait(), two.wait());
+    let (yes, no) = if one.code == Some(0) { (one, two) } else { (two, one) };
+    yes.code(0).says("approved by");
+    no.code(2).complains("does not wait for an approval");
+    sandbox.run("approve plan second --comment done").code(0);
+    started.wait().code(0);
+}
+
 #[test]
 fn stop_ends_a_run_that_waits() {
     let sandbox = Sandbox::new();

@@ -188,7 +188,12 @@ fn a_decision_travels_as_a_file_and_is_signed_elsewhere() {
     sandbox.write("later.json", &text.replace("\"format\": 1", "\"format\": 7"));
     sandbox.run("approve --in later.json").code(3).complains("its format is 7, and this version reads 1");
     sandbox.write("signed.json", &format!("\u{feff}{}", text.replace('\n', "\r\n")));
-    sandbox.run("approve --in signed.json").code(0).says("approved by bob, signed: \"fine\"");
+    // Who names the run and the step too, means those.
+    for other in ["plan wait", "other go", "other"] {
+        let refused = sandbox.run(&format!("approve {other} --in signed.json")).code(2);
+        refused.complains(&format!("not on `{other}`")).complains("runplan approve --in signed.json");
+    }
+    sandbox.run("approve plan go --in signed.json").code(0).says("approved by bob, signed: \"fine\"");
     sandbox.run("approve --in signed.json").code(2).complains("does not wait for an approval");
     goes_on(&sandbox, "ssh-ed25519");
 }

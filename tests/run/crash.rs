@@ -252,6 +252,33 @@ steps:
 }
 
 #[test]
+fn each_of_two_posts_finds_the_lines_that_it_led_to() {
+    let text = r#"
+runplan: 1
+name: test
+steps:
+  - { id: go, approve: { message: "Now?" } }
+"#;
+    let (shape, journal, script) = (shape(text), MemoryJournal::new(), Script::default());
+    let post = Post::Approve { step: StepId::from("go"), comment: String::new() };
+    let start = Start::Begin(Box::new(runplan::run::Started { wait: true, ..started(false) }));
+    let (_, ids) = block(async {
+        let approving = async {
+            while journal.records().iter().all(|record| record.event.kind() != "approval_requested") {
+                tokio::task::yield_now().await;
+            }
+            [(); 2].map(|()| journal.post(Timestamp::UNIX_EPOCH, &ann(), &post))
+        };
+        tokio::join!(go(&shape, &journal, &script, start), approving)
+    });
+    let kinds = ids.map(|id| {
+        let line = journal.outcome_of(id).unwrap().unwrap();
+        journal.records()[usize::try_from(line).unwrap() - 1].event.kind()
+    });
+    assert_eq!(kinds, ["approval_given", "decision_refused"]);
+}
+
+#[test]
 fn a_guard_cannot_be_skipped() {
     let text = r#"
 runplan: 1
