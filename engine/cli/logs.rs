@@ -1,6 +1,7 @@
 //! `runplan logs`.
 
 use super::command::Globals;
+use super::death;
 use super::error::Error;
 use super::exit::Exit;
 use super::post::step_of;
@@ -29,7 +30,9 @@ Examples:
   runplan logs k7f3 deploy         the events of one step, and what it printed
   runplan logs k7f3 --follow       as it happens
   runplan logs k7f3 -v             the facts that were noted too
-  runplan logs k7f3 --format json  the journal itself, a line an event")]
+  runplan logs k7f3 --format json  the journal itself, a line an event
+
+Exit codes: 0; with --follow 4 when the run's process has died.")]
 pub struct Logs {
     /// The run: its id, or the beginning or end of it; without it the last one
     run: Option<String>,
@@ -45,23 +48,26 @@ impl Logs {
         let store = state_dir::open_to_read(globals)?;
         let run = state_dir::meant_or_last(&store, self.run.as_deref(), "logs")?;
         let mut shown = 0;
-        loop {
+        let died = loop {
             // Asked before the reading, so that nothing written by a holder who leaves in between is missed.
             let is_held = store.holder(&run).is_ok_and(|holder| holder.is_some());
-            shown = self.show(screen, &store, &run, shown)?;
+            let stored = self.show(screen, &store, &run, shown)?;
             if !self.follow || !is_held {
-                break;
+                break death::words(screen, &store, &stored);
             }
+            shown = stored.state.seq;
             clock::block(LOOK);
-        }
+        };
         if let Some(step) = self.step.as_deref().filter(|_| !screen.is_json()) {
             outputs(screen, &store, &run, &StepId::from(step));
         }
-        Ok(Exit::Done)
+        let Some(died) = died else { return Ok(Exit::Done) };
+        screen.warn(&died);
+        Ok(if self.follow { Exit::Parked } else { Exit::Done })
     }
 
-    /// Shows what comes after a line of the journal; gives the last line shown.
-    fn show(&self, screen: &Screen, store: &Store, run: &RunId, after: u64) -> Result<u64, Error> {
+    /// Shows what comes after a line of the journal; gives all of it.
+    fn show(&self, screen: &Screen, store: &Store, run: &RunId, after: u64) -> Result<Stored, Error> {
         // A damaged journal is shown as far as it is proved.
         let loaded = store.load(run)?;
         let damage = loaded.damage.clone();
@@ -84,7 +90,7 @@ impl Logs {
         if let Some(damage) = damage {
             screen.warn(&format!("what follows cannot be shown: {damage}"));
         }
-        Ok(stored.state.seq)
+        Ok(stored)
     }
 }
 

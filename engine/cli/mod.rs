@@ -10,6 +10,7 @@ mod beginning;
 mod check;
 mod command;
 mod completions;
+mod death;
 mod decision;
 mod decision_file;
 mod diff;

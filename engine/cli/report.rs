@@ -1,6 +1,7 @@
 //! `runplan report`.
 
 use super::command::Globals;
+use super::death;
 use super::error::Error;
 use super::exit::Exit;
 use super::files;
@@ -54,6 +55,9 @@ impl Report {
             Format::Html => page(&report, &stored)?,
             _ => markdown(&report),
         };
+        if let Some(died) = death::words(screen, &store, &stored) {
+            screen.warn(&died);
+        }
         match &self.out {
             Some(path) => {
                 files::create(path, &text)?;

@@ -58,6 +58,7 @@ pub fn html(report: &Report, state: &State) -> Result<String, minijinja::Error> 
         severity => report.severity.as_ref().map(markdown::severity),
         done => markdown::steps(report),
         took => markdown::elapsed(report),
+        open => markdown::is_open(report),
         params => params(report),
         graph => graph(report, state),
         gantt => timeline.as_ref().map(|(picture, _)| picture.as_str()),

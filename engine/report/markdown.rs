@@ -88,7 +88,7 @@ impl Page {
         row("Started by", Some(report.requester.clone()));
         row("Started", report.started_at.map(time));
         row("Finished", report.finished_at.map(time));
-        row("Took", elapsed(report));
+        row(if is_open(report) { "Until then" } else { "Took" }, elapsed(report));
         row("Steps", Some(steps(report)));
         if let Some(parked) = &report.parked {
             row("Stands still", Some(parked.why.clone()));
@@ -97,6 +97,7 @@ impl Page {
             }
             row("To go on", Some(format!("`{}`", parked.command)));
         }
+        row("How it stands now", open(report));
         let params: Vec<String> =
             report.params.iter().map(|(name, value)| format!("{name} = {}", plain(value))).collect();
         row("Parameters", Some(params.join("; ")));
@@ -375,8 +376,24 @@ pub fn verdict(report: &Report) -> String {
             format!("Undone: {}", report.reversed.as_deref().unwrap_or("what it did was reversed"))
         }
         (None, Some(other)) => other.to_owned(),
-        (None, None) => "Not over".to_owned(),
+        (None, None) => match report.last_at {
+            Some(at) => format!("Not over when its last line was written, {}", time(at)),
+            None => "Not over".to_owned(),
+        },
     }
+}
+
+/// Neither over nor parked: what became of it since, the report cannot know.
+pub fn is_open(report: &Report) -> bool {
+    report.parked.is_none() && report.result.is_none()
+}
+
+/// Where that can be seen.
+fn open(report: &Report) -> Option<String> {
+    let run = &report.run;
+    is_open(report).then(|| {
+        format!("`runplan status {run}`; if its process has died, `runplan resume {run}` takes it up")
+    })
 }
 
 pub fn severity(severity: &super::document::Severity) -> String {

@@ -287,6 +287,35 @@ fn the_log_can_be_followed() {
     assert_eq!(ran.stdout, sandbox.run("logs plan").stdout, "each line once, none missing");
 }
 
+/// No line of the journal says it: whoever reads or follows it hears it all the same.
+#[test]
+fn a_death_is_told_by_the_log_and_the_report() {
+    let sandbox = Sandbox::new();
+    sandbox.plan(&steps(&[step("one", "", &format!("touch begun; {GATE}")), step("two", "", "true")]));
+    let engine = sandbox.start("plan.yaml");
+    sandbox.until("step one", |sandbox| sandbox.exists("begun"));
+    let alive = sandbox.run("report").code(0).says("Not over when its last line was written, 20");
+    assert!(!alive.stderr.contains("died"), "{}", alive.stderr);
+    let follower = sandbox.start("logs plan --follow");
+    engine.signal(Signal::KILL);
+    engine.wait();
+    let run = sandbox.only_run();
+    let words = format!("{run} is interrupted: its process has died; its last line was written");
+    let next = format!("nobody works on it; next: runplan resume {run}");
+    follower.wait().code(4).complains(&words).complains(&next);
+    sandbox.run("logs").code(0).complains(&words).complains(&next);
+    sandbox.run("report --out dead.md").code(0).complains(&words).complains(&next);
+    let report = sandbox.read("dead.md");
+    assert!(report.contains("\n| Until then |") && !report.contains("\n| Took |"), "{report}");
+    assert!(report.contains(&format!("`runplan resume {run}` takes it up")), "{report}");
+    sandbox.run("report --verify dead.md").code(0).says("unchanged");
+    sandbox.run("report --format html --out dead.html").code(0);
+    assert!(sandbox.read("dead.html").contains("Not over when its last line was written"));
+    sandbox.write("go", "");
+    sandbox.run("resume").code(0);
+    assert!(!sandbox.run("logs").code(0).stderr.contains("died"));
+}
+
 #[test]
 fn an_unknown_outcome_is_never_guessed() {
     let sandbox = Sandbox::new();
