@@ -3,8 +3,8 @@
 use super::error::Error;
 use super::exit::Exit;
 use super::{
-    backups, check, completions, decision, diff, doctor, explain, export, graph, import, logs, man, new,
-    post, preflight, prune, rehearse, report, resume, run, runs, schema, state_dir, status, undo, watch,
+    actor, backups, check, completions, decision, diff, doctor, explain, export, graph, import, logs, man,
+    new, post, preflight, prune, rehearse, report, resume, run, runs, schema, state_dir, status, undo, watch,
 };
 use crate::terminal::{Color, Format, Look, Screen};
 use clap::{Args, Parser, Subcommand};
@@ -82,6 +82,7 @@ impl Globals {
             verbose: self.verbose,
             plain: self.plain,
             place: self.state.as_deref().and_then(state_dir::place_of),
+            me: Some(actor::whoami().name),
         }
     }
 }

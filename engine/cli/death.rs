@@ -14,7 +14,7 @@ pub fn words(screen: &Screen, store: &Store, stored: &Stored) -> Option<String> 
     // Who cannot tell whether it is held does not say that it is not.
     let is_held = store.holder(&state.run).map_or(true, |holder| holder.is_some());
     let now = clock::now();
-    let course = Course::of(state, is_held, now);
+    let course = Course::of(state, is_held, now, None);
     if !matches!(course, Course::Interrupted | Course::Killed) {
         return None;
     }

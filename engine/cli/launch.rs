@@ -98,7 +98,7 @@ impl Launch<'_> {
         let exit = exit_of(&state);
         let show = |report| {
             if screen.is_json() {
-                screen.json(&terminal::summary_json(&state, exit.code(), clock::now()));
+                screen.json(&terminal::summary_json(screen, &state, exit.code(), clock::now()));
             } else {
                 let now = clock::now();
                 let places = Places { report, directory: directory.clone() };

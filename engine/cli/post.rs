@@ -432,7 +432,8 @@ fn next(screen: &Screen, state: &State) {
         (_, Some(_)) if !closed.is_empty() => format!("runplan undo {run}"),
         (_, Some(_)) => format!("runplan report {run}"),
         (_, None) => {
-            standing(state, now).map_or_else(|| format!("runplan resume {run}"), |standing| standing.command)
+            let standing = standing(state, now, screen.me());
+            standing.map_or_else(|| format!("runplan resume {run}"), |standing| standing.typed())
         }
     };
     screen.say(&format!("next: {}", screen.command(&command)));

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::drive::Start;
 use crate::plan::{Finding, Loaded, RunId, StepId, digest};
 use crate::review::{self, ReviewInput};
-use crate::run::{Started, State, StoredSource};
+use crate::run::{Started, State, StoredSource, standing};
 use crate::store::Store;
 use crate::terminal::{self, Screen};
 use clap::Args;
@@ -219,8 +219,9 @@ fn told(store: &Store, error: Error) -> Error {
     let state = stored.state;
     let done: Vec<&str> = state.done().map(StepId::as_str).collect();
     let done = if done.is_empty() { "nothing yet".to_owned() } else { done.join(", ") };
-    let (stands, next) = match &state.parked {
-        Some(why) => (why.words(), why.command(&run)),
+    let parked = standing(&state, clock::now(), Some(&actor::whoami().name));
+    let (stands, next) = match parked {
+        Some(standing) => (standing.words, standing.command),
         None if state.running().next().is_some() => {
             let running: Vec<&str> = state.running().map(StepId::as_str).collect();
             (format!("under way or interrupted: {}", running.join(", ")), format!("runplan resume {run}"))

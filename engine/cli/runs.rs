@@ -1,5 +1,6 @@
 //! `runplan runs`: the history. Must never hide a run because its journal cannot be read, unless it was asked for others.
 
+use super::actor;
 use super::command::Globals;
 use super::error::Error;
 use super::exit::Exit;
@@ -177,7 +178,7 @@ impl Stands {
             return Self { course: Course::Over(result), words: result.word().to_owned(), is_held };
         }
         if let Ok(stored) = Stored::read(store, &brief.run) {
-            let course = Course::of(&stored.state, is_held, clock::now());
+            let course = Course::of(&stored.state, is_held, clock::now(), Some(&actor::whoami().name));
             let words = course.words(&stored.state);
             return Self { course, words, is_held };
         }
@@ -187,7 +188,7 @@ impl Stands {
             Some(why) => {
                 let (words, command) = (why.words(), why.command(&brief.run));
                 let said = format!("parked: {words}");
-                (Course::Parked(Standing { words, command, others: Vec::new() }), said)
+                (Course::Parked(Standing { words, whose: None, command, others: Vec::new() }), said)
             }
             None => (Course::Interrupted, "interrupted".to_owned()),
         };
@@ -241,7 +242,7 @@ fn as_json(store: &Store, brief: &Brief) -> Value {
         "result": summary.and_then(|summary| summary.finished).map(|(_, result)| result.word()),
         "started_at": summary.map(|summary| summary.started_at.to_string()),
         "finished_at": summary.and_then(|summary| summary.finished).map(|(at, _)| at.to_string()),
-        "parked": parked.map(|why| json!({ "why": why.words, "command": why.command })),
+        "parked": parked.map(Standing::as_json),
         "state": stands.as_ref().map(|stands| stands.words.clone()),
         "problem": brief.problem,
         "held": stands.as_ref().is_none_or(|stands| stands.is_held),

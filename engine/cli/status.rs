@@ -11,7 +11,7 @@ use super::telling;
 use crate::clock::{self, Timestamp};
 use crate::plan::{RunId, StepId};
 use crate::report::{self, Report, amount};
-use crate::run::{Course, Finish, Phase, State, expired_at, standing};
+use crate::run::{Answers, Course, Finish, Phase, State, answers, awaited, expired_at, standing};
 use crate::store::{Damage, Holder, Store};
 use crate::terminal::{self, Places, Screen, Times, Tone};
 use clap::Args;
@@ -65,7 +65,7 @@ impl Status {
         let holder = store.holder(&run).ok().flatten();
         let newer = newer.map(|damage| damage.to_string());
         if screen.is_json() {
-            let mut document = as_json(&stored.state, holder.as_ref());
+            let mut document = as_json(&stored.state, holder.as_ref(), screen.me());
             if let (Some(newer), Some(fields)) = (newer, document.as_object_mut()) {
                 fields.insert("newer".to_owned(), newer.into());
             }
@@ -120,7 +120,7 @@ fn show(screen: &Screen, store: &Store, stored: &Stored, holder: Option<&Holder>
     let state = &stored.state;
     let report = Report::of(state, &[]);
     let now = clock::now();
-    let course = Course::of(state, holder.is_some(), now);
+    let course = Course::of(state, holder.is_some(), now, screen.me());
     let rows = report.steps.iter().map(|step| {
         let is_interrupted = course == Course::Interrupted && state.running().any(|id| *id == step.id);
         let stands = if is_interrupted { "interrupted".to_owned() } else { step.stands.clone() };
@@ -198,7 +198,7 @@ fn capital(text: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-fn as_json(state: &State, holder: Option<&Holder>) -> Value {
+fn as_json(state: &State, holder: Option<&Holder>, me: Option<&str>) -> Value {
     let steps: Vec<Value> = state
         .entries()
         .map(|(id, entry)| {
@@ -223,7 +223,7 @@ fn as_json(state: &State, holder: Option<&Holder>) -> Value {
         .collect();
     let started = state.started.as_deref();
     let now = clock::now();
-    let course = Course::of(state, holder.is_some(), now);
+    let course = Course::of(state, holder.is_some(), now, me);
     json!({
         "format": 1,
         "run": state.run.as_str(),
@@ -233,10 +233,10 @@ fn as_json(state: &State, holder: Option<&Holder>) -> Value {
         "moved": state.moved.as_ref().map(|moved| json!({
             "to": moved.to, "by": moved.by.name, "host": moved.by.host, "at": moved.at.to_string(),
         })),
-        "parked": standing(state, now).map(|why| json!({ "why": why.words, "command": why.command })),
+        "parked": standing(state, now, me).map(|standing| standing.as_json()),
         "state": course.words(state),
         "command": course.command(&state.run),
-        "asked": asked(state, now),
+        "asked": asked(state, now, me),
         "untold": telling::untold(state),
         "result": state.result.map(Finish::word),
         "started_at": state.started_at.map(|at| at.to_string()),
@@ -252,25 +252,26 @@ fn as_json(state: &State, holder: Option<&Holder>) -> Value {
 }
 
 /// What waits for people: who may decide, and until when.
-fn asked(state: &State, now: Timestamp) -> Vec<Value> {
-    let requester = state.requester.as_ref().map(|actor| actor.name.as_str());
+fn asked(state: &State, now: Timestamp, me: Option<&str>) -> Vec<Value> {
     let one = |step: &StepId| {
         let entry = state.entry(step)?;
         let ask = entry.ask.as_ref()?;
         let is_expired = expired_at(state, step, now).is_some();
-        let run = &state.run;
+        let Answers { whose, yes, .. } = answers(state, step, me);
+        let (whose, command) = match is_expired {
+            true => (None, format!("runplan resume {}", state.run)),
+            false => (whose, yes),
+        };
         Some(json!({
             "step": step.as_str(),
             "question": ask.message,
-            "who": ask.who(requester),
+            "who": awaited(state, step),
             "count": ask.count,
             "approved": entry.decisions.iter().filter(|decision| decision.approved).count(),
             "expires_at": ask.expires_at.map(|at| at.to_string()),
             "expired": is_expired,
-            "command": match is_expired {
-                true => format!("runplan resume {run}"),
-                false => format!("runplan approve {run} {step}"),
-            },
+            "whose": whose,
+            "command": command,
         }))
     };
     state.awaiting().filter_map(one).collect()

@@ -190,7 +190,7 @@ impl<'w> Watched<'w> {
     /// Whoever stays is told when the run's process dies: no line of the journal says so.
     fn notice(&mut self, is_held: bool) {
         self.time_the_stillness();
-        let is_orphaned = Course::of(&self.state, is_held, clock::now()) == Course::Interrupted;
+        let is_orphaned = Course::of(&self.state, is_held, clock::now(), None) == Course::Interrupted;
         if self.stay && is_orphaned != self.is_orphaned {
             self.is_orphaned = is_orphaned;
             self.view.orphan(is_orphaned, &self.state);
@@ -200,7 +200,7 @@ impl<'w> Watched<'w> {
     fn is_over(&self, is_held: bool) -> bool {
         // Whoever holds one that stands still for longer only delivers its last messages.
         let is_left = !is_held || self.still.as_ref().is_some_and(|still| still.elapsed() >= STILL);
-        match Course::of(&self.state, is_held, clock::now()) {
+        match Course::of(&self.state, is_held, clock::now(), None) {
             Course::Over(_) | Course::Moved | Course::Killed => is_left,
             Course::Parked(_) | Course::Interrupted | Course::Waits(_) | Course::UnderWay => {
                 !self.stay && is_left
@@ -218,7 +218,7 @@ impl<'w> Watched<'w> {
             _ => launch::exit_of(&state),
         };
         if screen.is_json() {
-            screen.json(&terminal::summary_json(&state, exit.code(), clock::now()));
+            screen.json(&terminal::summary_json(screen, &state, exit.code(), clock::now()));
         } else {
             let report = Some(directory.join("report.md")).filter(|path| path.is_file());
             let times = Times { last, now: clock::now() };

@@ -8,7 +8,9 @@ use super::evidence::{
 use super::kept::{Kept, kept};
 use super::telling::{Mark, tell};
 use crate::plan::StepId;
-use crate::run::{Effects, Event, Failure, Finish, Record, State, StepState, effects, reversed, standing};
+use crate::run::{
+    Effects, Event, Failure, Finish, Record, State, StepState, awaited, effects, reversed, standing,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -94,6 +96,8 @@ pub struct Severity {
 pub struct Parked {
     pub why: String,
     pub command: String,
+    /// Who types it, when that is not anybody.
+    pub whose: Option<String>,
 }
 
 /// A step and how it ended.
@@ -150,10 +154,9 @@ impl Report {
             result: state.result.map(Finish::word),
             asked: asked(state),
             reversed: (state.result == Some(Finish::Undone)).then(|| reversed(state)),
-            parked: records
-                .last()
-                .and_then(|record| standing(state, record.at))
-                .map(|standing| Parked { why: standing.words, command: standing.command }),
+            parked: records.last().and_then(|record| standing(state, record.at, None)).map(|standing| {
+                Parked { why: standing.words, command: standing.command, whose: standing.whose }
+            }),
             started_at: state.started_at,
             finished_at: state.finished_at,
             last_at: records.last().map(|record| record.at),
@@ -184,9 +187,8 @@ impl Report {
 
 fn asked(state: &State) -> Vec<String> {
     let asks = state.awaiting().filter_map(|step| Some((step, state.entry(step)?.ask.as_ref()?)));
-    let requester = state.requester.as_ref().map(|actor| actor.name.as_str());
     asks.map(|(step, ask)| {
-        let who = ask.who(requester).map(|who| format!(", by {who}")).unwrap_or_default();
+        let who = awaited(state, step).map(|who| format!(", by {who}")).unwrap_or_default();
         let until = ask.expires_at.map(|at| at.strftime(", until %Y-%m-%d %H:%M:%S UTC").to_string());
         format!("{step}{who}{}: {}", until.unwrap_or_default(), ask.message)
     })

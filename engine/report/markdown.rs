@@ -95,7 +95,8 @@ impl Page {
             for asked in &report.asked {
                 row("Asked", Some(asked.clone()));
             }
-            row("To go on", Some(format!("`{}`", parked.command)));
+            let whose = parked.whose.as_ref().map(|whose| format!("{whose}: ")).unwrap_or_default();
+            row("To go on", Some(format!("{whose}`{}`", parked.command)));
         }
         row("How it stands now", open(report));
         let params: Vec<String> =

@@ -72,7 +72,7 @@ pub fn tell(record: &Record, state: &State) -> Told {
         }
         Event::ApprovalRequested { ask, .. } => {
             let requester = state.requester.as_ref().map(|actor| actor.name.as_str());
-            let who = match (ask.who(requester), ask.confirm) {
+            let who = match (ask.who(requester, &[]), ask.confirm) {
                 (_, true) => "waits until somebody has done this".to_owned(),
                 (None, false) => "waits for an approval".to_owned(),
                 (Some(who), false) => format!("waits for an approval by {who}"),
@@ -126,13 +126,13 @@ pub fn tell(record: &Record, state: &State) -> Told {
         }
         Event::CancelRequested { .. } => minor("is being cancelled".to_owned()),
         Event::Parked { why } => {
-            let now = standing(state, record.at).filter(|_| state.parked.as_ref() == Some(why));
+            let now = standing(state, record.at, None).filter(|_| state.parked.as_ref() == Some(why));
             let words = now.as_ref().map_or_else(|| why.words(), |standing| standing.words.clone());
             let mut told = told(Mark::Waiting, format!("parked: {words}"));
             // A rehearsal cannot go on: its server goes with it.
             if !state.started.as_ref().is_some_and(|started| started.rehearsal) {
                 let (command, others) = match now {
-                    Some(standing) => (standing.command, standing.others),
+                    Some(standing) => (standing.typed(), standing.others),
                     None => (why.command(&record.run), why.others(&record.run)),
                 };
                 told.more.push(format!("next: {command}"));

@@ -5,6 +5,7 @@
 //! ```
 
 mod amendment;
+mod answers;
 pub mod approval;
 mod consent;
 mod decide;
@@ -32,6 +33,7 @@ mod state;
 mod transition;
 mod untold;
 
+pub use answers::{Answers, answers, awaited};
 pub use consent::{deciders, keys_of, may_answer, signers};
 pub use decide::{decide, next_wakeup};
 pub use doubt::{ASKED_LOSS, INDEX_INTENDED, MAY_BE_HALF_DONE, UNDO_UNKNOWN, doubtful, way_back};

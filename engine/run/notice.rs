@@ -1,12 +1,13 @@
 //! What a channel of the site is told without a plan asking for it: one for each channel that wants to hear of the
 //! occasion. Pure; says nothing of a rehearsal, which is nobody's incident.
 
+use super::answers::{Answers, answers};
 use super::event::{Finish, Occasion};
 use super::parked::Why;
 use super::state::State;
 use crate::plan::action::notify::Level as Loud;
 use crate::plan::site::{self, Channel, Contact, Site};
-use crate::plan::{Name, Text};
+use crate::plan::{Name, StepId, Text};
 
 /// Something to be told on a channel.
 #[derive(Debug, Clone)]
@@ -120,7 +121,7 @@ fn words(state: &State, site: &Site, occasion: Occasion) -> String {
             for step in state.awaiting() {
                 let asked = state.entry(step).and_then(|entry| entry.ask.as_ref());
                 lines.extend(asked.map(|ask| ask.message.clone()));
-                lines.push(format!("runplan approve {run} {step}"));
+                lines.extend(decided(state, step));
             }
         }
         Occasion::Deadline => {
@@ -133,7 +134,8 @@ fn words(state: &State, site: &Site, occasion: Occasion) -> String {
                 lines.push(format!("it is now for: {}", roles.join(", ")));
             }
             for step in state.awaiting() {
-                lines.push(format!("it waits for an approval: runplan approve {run} {step}"));
+                lines.push(format!("it waits for an approval: {step}"));
+                lines.extend(decided(state, step));
             }
             lines.push(format!("runplan status {run}"));
             lines.extend(contact_of(site, state.told.last()));
@@ -159,7 +161,10 @@ fn words(state: &State, site: &Site, occasion: Occasion) -> String {
                 lines.extend(super::parked::doors(state));
                 let failed = why.step().and_then(|step| state.entry(step)?.failure.as_ref());
                 lines.extend(failed.map(|failure| failure.message.clone()));
-                lines.push(why.command(run));
+                match why {
+                    Why::Approval { step } => lines.extend(decided(state, step)),
+                    why => lines.push(why.command(run)),
+                }
             }
             (None, Some(Finish::Undone)) => {
                 lines.push(format!("{run} was undone{}: {title}", super::left::except(state)))
@@ -169,6 +174,13 @@ fn words(state: &State, site: &Site, occasion: Occasion) -> String {
     }
     lines.extend(contact(site, started.and_then(|started| started.severity.as_deref())));
     lines.join("\n")
+}
+
+/// What whoever decides types, each way on a line: a notice is read by others than who sits at the run.
+fn decided(state: &State, step: &StepId) -> Vec<String> {
+    let Answers { whose, yes, ways, .. } = answers(state, step, None);
+    let yes = whose.map_or_else(|| yes.clone(), |whose| format!("{whose}: {yes}"));
+    std::iter::once(yes).chain(ways.into_iter().map(|way| format!("or: {way}"))).collect()
 }
 
 /// `head_of_engineering (carol, dave)`

@@ -96,15 +96,16 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Who may answer: the roles with their people, without the one who started the run where that one may not. None: anyone.
-    pub fn who(&self, requester: Option<&str>) -> Option<String> {
+    /// Who may answer: the roles with their people, without the one who started the run where that one may not, and without
+    /// those who have agreed. None: anyone.
+    pub fn who(&self, requester: Option<&str>, agreed: &[&str]) -> Option<String> {
         if self.people.is_empty() {
             return None;
         }
         let barred =
             requester.filter(|name| !self.allow_requester && self.people.iter().any(|one| one == name));
-        let people: Vec<&str> =
-            self.people.iter().map(String::as_str).filter(|one| Some(*one) != barred).collect();
+        let people = self.people.iter().map(String::as_str);
+        let people: Vec<&str> = people.filter(|one| Some(*one) != barred && !agreed.contains(one)).collect();
         let not = barred.map(|name| format!("not {name}, who started the run")).unwrap_or_default();
         let named = match (people.is_empty(), not.is_empty()) {
             (false, true) => people.join(", "),

@@ -1,5 +1,6 @@
 //! Why a run stands still, and the command that makes it go on.
 
+use super::answers::{Answers, answers};
 use super::consent::is_expired;
 use super::doubt::{MAY_HAVE_ACTED, UNDO_UNKNOWN, asked_loss, doubt};
 use super::event::Finish;
@@ -10,6 +11,7 @@ use super::transition::StepState;
 use crate::plan::{Made, RunId, StepId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// Why a run is parked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +36,14 @@ impl Why {
         }
     }
 
-    /// What to type next.
+    /// What to type next, as far as it can be said without the run's state: who may answer a question stands there.
     pub fn command(&self, run: &RunId) -> String {
         match self {
             // Whoever is asked anew may know by now.
             Self::Failed { .. } | Self::Stopped { .. } | Self::Unknown { .. } => {
                 format!("runplan resume {run}")
             }
-            Self::Approval { step } => format!("runplan approve {run} {step}"),
+            Self::Approval { .. } => format!("runplan status {run}"),
             Self::UndoFailed { step } => {
                 format!("runplan resolve {run} {step} --retry --reason 'the cause is mended'")
             }
@@ -82,15 +84,29 @@ impl Why {
 pub struct Standing {
     /// One sentence without a full stop.
     pub words: String,
+    /// Who types the command, when it is not whoever reads it.
+    pub whose: Option<String>,
     pub command: String,
     /// Other commands that answer.
     pub others: Vec<String>,
 }
 
+impl Standing {
+    /// The command, with who types it when that is somebody else.
+    pub fn typed(&self) -> String {
+        self.whose.as_ref().map_or_else(|| self.command.clone(), |whose| format!("{whose}: {}", self.command))
+    }
+
+    /// For programs.
+    pub fn as_json(&self) -> Value {
+        json!({ "why": self.words, "command": self.command, "whose": self.whose })
+    }
+}
+
 /// None: it is not parked. What it was parked for may have been answered since, without anybody taking it up, and its time may
-/// be up, which no clock of a parked run says.
-pub fn standing(state: &State, now: Timestamp) -> Option<Standing> {
-    let mut standing = still(state, now)?;
+/// be up, which no clock of a parked run says. `me`: who reads it; None: anybody.
+pub fn standing(state: &State, now: Timestamp, me: Option<&str>) -> Option<Standing> {
+    let mut standing = still(state, now, me)?;
     if let Some(doors) = doors(state) {
         standing.words = format!("{}; {doors}", standing.words);
     }
@@ -125,7 +141,7 @@ pub fn doors_in_doubt(state: &State) -> Vec<&str> {
     windows
 }
 
-fn still(state: &State, now: Timestamp) -> Option<Standing> {
+fn still(state: &State, now: Timestamp, me: Option<&str>) -> Option<Standing> {
     let why = state.parked.as_ref()?;
     let is = |step: &StepId, wanted: StepState| state.entry(step).is_some_and(|entry| entry.state == wanted);
     let why = match why {
@@ -146,9 +162,14 @@ fn still(state: &State, now: Timestamp) -> Option<Standing> {
         let unknown = Why::Unknown { step: step.clone() };
         let words = format!("{}; {}", why.words(), unknown.words());
         let (command, others) = (unknown.command(&state.run), unknown.others(&state.run));
-        return Some(Standing { words, command, others });
+        return Some(Standing { words, whose: None, command, others });
     }
-    Some(Standing { words: why.words(), command: why.command(&state.run), others: why.others(&state.run) })
+    if let Why::Approval { step } = why {
+        let Answers { whose, yes: command, ways: others, .. } = answers(state, step, me);
+        return Some(Standing { words: why.words(), whose, command, others });
+    }
+    let (command, others) = (why.command(&state.run), why.others(&state.run));
+    Some(Standing { words: why.words(), whose: None, command, others })
 }
 
 /// A step on the way back that was not undone: what is not known about it, or what has to be said first.
@@ -184,17 +205,17 @@ fn not_undone(state: &State, step: &StepId, why: &Why) -> Standing {
         ),
         _ => {
             let (command, others) = (why.command(&state.run), why.others(&state.run));
-            return Standing { words: why.words(), command, others };
+            return Standing { words: why.words(), whose: None, command, others };
         }
     };
     let typed = |answer: &str| format!("runplan resolve {} {step} {answer}", state.run);
     let mut answers = answers.iter().map(String::as_str).chain([STAYS]).map(typed);
-    Standing { words, command: answers.next().unwrap_or_default(), others: answers.collect() }
+    Standing { words, whose: None, command: answers.next().unwrap_or_default(), others: answers.collect() }
 }
 
 fn answered(state: &State, step: &StepId) -> Standing {
     let words = format!("the question about step {step} is answered, nobody has taken the run up since");
-    Standing { words, command: format!("runplan resume {}", state.run), others: Vec::new() }
+    Standing { words, whose: None, command: format!("runplan resume {}", state.run), others: Vec::new() }
 }
 
 /// When the time was up in which a question could be answered. None: it is not up, or nothing is asked.
@@ -208,7 +229,12 @@ fn late(state: &State, step: &StepId, now: Timestamp) -> Option<Standing> {
     let words = format!(
         "nobody decided about step {step} in time: expired since {since}, which counts as no; a resume asks again"
     );
-    Some(Standing { words, command: format!("runplan resume {}", state.run), others: Vec::new() })
+    Some(Standing {
+        words,
+        whose: None,
+        command: format!("runplan resume {}", state.run),
+        others: Vec::new(),
+    })
 }
 
 /// `2026-11-22 03:11:07 UTC`
@@ -233,15 +259,15 @@ pub enum Course {
 }
 
 impl Course {
-    /// `is_held`: some process has the run.
-    pub fn of(state: &State, is_held: bool, now: Timestamp) -> Self {
+    /// `is_held`: some process has the run. `me`: who looks; None: anybody.
+    pub fn of(state: &State, is_held: bool, now: Timestamp, me: Option<&str>) -> Self {
         if state.moved.is_some() {
             return Self::Moved;
         }
         if let Some(result) = state.result {
             return Self::Over(result);
         }
-        if let Some(standing) = standing(state, now) {
+        if let Some(standing) = standing(state, now, me) {
             return Self::Parked(standing);
         }
         let is_rehearsal = state.started.as_ref().is_some_and(|started| started.rehearsal);

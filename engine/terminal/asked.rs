@@ -4,7 +4,7 @@
 use super::screen::Screen;
 use crate::plan::StepId;
 use crate::report::amount::{between, span};
-use crate::run::{Ask, Entry, Phase, State, Why, expired_at};
+use crate::run::{Answers, Ask, Entry, Phase, State, Why, answers, awaited, expired_at};
 use jiff::Timestamp;
 
 /// A block of lines for each question that is open, the first line without an indent.
@@ -51,8 +51,7 @@ fn question(
     let mut words = ask.message.lines().map(str::trim_end).filter(|line| !line.is_empty());
     let mut lines = vec![format!("{step}: {}", words.next().unwrap_or_default())];
     lines.extend(words.map(|line| format!("  {line}")));
-    let requester = state.requester.as_ref().map(|actor| actor.name.as_str());
-    let who = ask.who(requester).unwrap_or_else(|| "whoever reaches the state".to_owned());
+    let who = awaited(state, step).unwrap_or_else(|| "whoever reaches the state".to_owned());
     lines.push(format!("  who: {who}; {}", agreed(entry, ask)));
     let time = |at: Timestamp| at.to_zoned(screen.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
     if let Some(since) = expired_at(state, step, now) {
@@ -66,10 +65,10 @@ fn question(
         .expires_at
         .map(|at| format!("  until: {}, in {}; then it counts as no", time(at), span(between(now, at))));
     lines.push(until.unwrap_or_else(|| "  until: no limit".to_owned()));
-    let evidence = if ask.confirm { " --comment 'what was done'" } else { "" };
-    let yes = screen.command(&format!("runplan approve {run} {step}{evidence}"));
-    let no = screen.command(&format!("runplan reject {run} {step} --reason 'why not'"));
-    lines.push(format!("  yes: {yes}"));
-    lines.push(format!("  no: {no}"));
+    let Answers { whose, yes, ways, no } = answers(state, step, screen.me());
+    lines.extend(whose.map(|whose| format!("  {whose}:")));
+    lines.push(format!("  yes: {}", screen.command(&yes)));
+    lines.extend(ways.iter().map(|way| format!("  or: {}", screen.command(way))));
+    lines.push(format!("  no: {}", screen.command(&no)));
     lines.join("\n")
 }

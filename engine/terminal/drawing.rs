@@ -157,10 +157,10 @@ impl Easel<'_> {
     }
 
     fn people(&self, given: usize, count: u16, who: &str, task: bool, expires: Option<Timestamp>) -> String {
-        let by = if who.is_empty() { String::new() } else { format!(" by {who}") };
+        let named = |or: &str| if who.is_empty() { or.to_owned() } else { who.to_owned() };
         let mut text = match task {
-            true => format!("waits until somebody has done it{by}"),
-            false => format!("waits for people: {given} of {count} agreed{by}"),
+            true => format!("waits until {} has done it", named("somebody")),
+            false => format!("waits for {}: {given} of {count} agreed", named("people")),
         };
         if let Some(expires) = expires.filter(|expires| *expires <= self.now) {
             let ago = span(between(expires, self.now));

@@ -65,7 +65,8 @@ impl Prompts {
     /// Who can decide, how, and until when.
     fn tell(&self, question: &Question, why: &str) {
         let mut said = question.lines.clone();
-        said.push(format!("You are not asked: {why}. The run waits; whoever may decide types:"));
+        let whose = question.whose.as_deref().unwrap_or("to be typed in any terminal");
+        said.push(format!("You are not asked: {why}. The run waits; {whose}:"));
         self.surface.unpose(&question.step);
         self.surface.print(&written(&self.screen, &question.title, &said, &question.commands));
     }

@@ -4,7 +4,9 @@
 use super::line::clock;
 use crate::plan::StepId;
 use crate::run::approval::{self, Verdict};
-use crate::run::{Ask, Phase, Post, Resolution, State, StepState, deciders, may_answer, signers};
+use crate::run::{
+    Answers, Ask, Phase, Post, Resolution, State, StepState, answers, deciders, may_answer, signers,
+};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
@@ -26,6 +28,8 @@ pub struct Question {
     pub commands: Vec<String>,
     /// Why whoever sits here is not asked.
     pub barred: Option<String>,
+    /// Who answers with those commands, when it is somebody else.
+    pub whose: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,19 +94,16 @@ impl Question {
         for own in ["decision", "approver", "comment"] {
             decision.remove(own);
         }
-        let run = &state.run;
-        let said = if ask.confirm { " --comment 'what was done and seen'" } else { "" };
+        let Answers { whose, yes, ways, no } = answers(state, step, Some(me));
         Some(Self {
             step: step.clone(),
             kind: if ask.confirm { Kind::Task } else { Kind::Approval },
             title: headed(state, step, ask.message.lines().next().unwrap_or_default()),
             lines,
             whole: approval::shown(&decision),
-            commands: vec![
-                format!("runplan approve {run} {step}{said}"),
-                format!("runplan reject {run} {step} --reason 'why not'"),
-            ],
+            commands: [vec![yes], ways, vec![no]].concat(),
             barred: may_answer(state, step, me).err(),
+            whose,
         })
     }
 
@@ -126,6 +127,7 @@ impl Question {
             whole: Vec::new(),
             commands: answers.into_iter().map(command).collect(),
             barred: None,
+            whose: None,
         })
     }
 
@@ -314,8 +316,16 @@ mod tests {
     fn read(kind: Kind, line: &str) -> Answer {
         let none = Vec::new;
         let (step, title) = (StepId::from("s"), String::new());
-        let question =
-            Question { step, kind, title, lines: none(), whole: none(), commands: none(), barred: None };
+        let question = Question {
+            step,
+            kind,
+            title,
+            lines: none(),
+            whole: none(),
+            commands: none(),
+            barred: None,
+            whose: None,
+        };
         question.read(line)
     }
 

@@ -7,7 +7,7 @@ use super::screen::Screen;
 use crate::plan::StepId;
 use crate::report;
 use crate::review::Usual;
-use crate::run::{Phase, Shape, State, StepState, Why, due_at, standing};
+use crate::run::{Answers, Phase, Shape, State, StepState, Why, answers, awaited, due_at, standing};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 
@@ -191,8 +191,7 @@ impl Scenes {
             StepState::AwaitingApproval => {
                 let ask = entry.ask.as_ref()?;
                 let question = ask.message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-                let requester = state.requester.as_ref().map(|actor| actor.name.as_str());
-                let who = ask.who(requester).unwrap_or_default();
+                let who = awaited(state, id).unwrap_or_default();
                 let people = Wait::People {
                     given: entry.decisions.iter().filter(|decision| decision.approved).count(),
                     count: ask.count.max(1),
@@ -241,19 +240,21 @@ impl Scenes {
             command: Some(self.screen.command(&command)),
             asked: false,
         };
-        let stands = |command: String| {
+        let stands = |whose: Option<String>, command: String| {
             let leave = if self.watched { " (Ctrl-C leaves)" } else { "" };
-            Next { words: format!("to go on{leave}"), ..next("", command) }
+            let whose = whose.map(|whose| format!(", {whose}")).unwrap_or_default();
+            Next { words: format!("to go on{whose}{leave}"), ..next("", command) }
         };
-        if let Some(why) = standing(state, now) {
-            return stands(why.command);
+        if let Some(why) = standing(state, now, self.screen.me()) {
+            return stands(why.whose, why.command);
         }
         if self.orphaned {
-            return stands(format!("runplan resume {run}"));
+            return stands(None, format!("runplan resume {run}"));
         }
         if let Some(step) = state.awaiting().next() {
-            let command = format!("runplan approve {run} {step}");
-            return Next { asked: true, ..next("people decide (or `reject`)", command) };
+            let Answers { whose, yes, .. } = answers(state, step, self.screen.me());
+            let words = whose.unwrap_or_else(|| "people decide (or `reject`)".to_owned());
+            return Next { asked: true, ..next(&words, yes) };
         }
         if let Some(step) = state.unknown().next() {
             let command = format!("runplan resolve {run} {step} --done --reason 'seen'");
@@ -270,7 +271,7 @@ impl Scenes {
 
     /// What is going on, when it is not simply going forward.
     fn turn(&self, state: &State, now: Timestamp) -> Option<String> {
-        match (standing(state, now), state.phase, state.is_stopping()) {
+        match (standing(state, now, None), state.phase, state.is_stopping()) {
             (Some(why), ..) => Some(format!("PARKED: {}", why.words)),
             _ if self.orphaned => Some("INTERRUPTED: its process has died".to_owned()),
             (None, _, true) => Some("stopping: nothing new is started".to_owned()),

@@ -54,6 +54,8 @@ pub struct Look {
     pub plain: bool,
     /// The state directory as it is typed, when a command has to name it.
     pub place: Option<String>,
+    /// Who looks at it.
+    pub me: Option<String>,
 }
 
 /// The terminal, or what stands in its place.
@@ -73,6 +75,7 @@ pub struct Screen {
     err: Paint,
     /// Where the commands that are shown find their runs, when they have to say it.
     place: Option<Arc<str>>,
+    me: Option<Arc<str>>,
 }
 
 impl Screen {
@@ -99,7 +102,13 @@ impl Screen {
             out: Paint { colour: wanted(out_tty) && look.format == Format::Human },
             err: Paint { colour: wanted(err_tty) },
             place: look.place.map(Arc::from),
+            me: look.me.map(Arc::from),
         }
+    }
+
+    /// Who looks at it; None: anybody.
+    pub fn me(&self) -> Option<&str> {
+        self.me.as_deref()
     }
 
     /// Colours for stdout.

@@ -83,7 +83,7 @@ fn headline(state: &State, Times { last, now }: Times) -> (Tone, String) {
     let time = state.started_at.map(|began| format!(" after {}", amount::span(amount::between(began, end))));
     let time = time.unwrap_or_default();
     let run = &state.run;
-    let course = Course::of(state, false, now);
+    let course = Course::of(state, false, now, None);
     let tone = match course {
         Course::Over(Finish::Done) => Tone::Good,
         Course::Over(Finish::Failed) => Tone::Bad,
@@ -273,7 +273,7 @@ fn next(screen: &Screen, state: &State, now: Timestamp) -> String {
     let run = &state.run;
     let typed = |verb: &str| screen.command(&format!("runplan {verb} {run}"));
     let rehearsal = state.started.as_ref().is_some_and(|started| started.rehearsal);
-    match (standing(state, now), state.result) {
+    match (standing(state, now, screen.me()), state.result) {
         (None, None) if rehearsal => {
             "the next `runplan rehearse`, of any plan, removes what is left; this one cannot go on".to_owned()
         }
@@ -292,7 +292,7 @@ fn next(screen: &Screen, state: &State, now: Timestamp) -> String {
             };
             let others: String =
                 why.others.iter().map(|other| format!("\nor: {}", screen.command(other))).collect();
-            format!("{}{others}{back}", screen.command(&why.command))
+            format!("{}{others}{back}", screen.command(&why.typed()))
         }
         (None, Some(Finish::Failed)) if is_shut(state) => {
             format!("{}\nopens again what is closed", typed("undo"))
@@ -336,7 +336,7 @@ fn is_shut(state: &State) -> bool {
 }
 
 /// The last line of a run's output for programs.
-pub fn summary_json(state: &State, exit: u8, now: Timestamp) -> Value {
+pub fn summary_json(screen: &Screen, state: &State, exit: u8, now: Timestamp) -> Value {
     let failed = state.failed().next().or_else(|| state.unknown().next());
     json!({
         "format": 1,
@@ -347,6 +347,6 @@ pub fn summary_json(state: &State, exit: u8, now: Timestamp) -> Value {
         "exit": exit,
         "not_undone": passed_over(state).map(StepId::as_str).collect::<Vec<_>>(),
         "failed_step": failed.map(StepId::as_str),
-        "parked": standing(state, now).map(|why| json!({ "why": why.words, "command": why.command })),
+        "parked": standing(state, now, screen.me()).map(|standing| standing.as_json()),
     })
 }

@@ -5,7 +5,7 @@ use super::asked::agreed;
 use super::screen::Screen;
 use crate::plan::StepId;
 use crate::report::amount::{between, span};
-use crate::run::{State, expired_at};
+use crate::run::{State, answers, awaited, expired_at};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 
@@ -40,8 +40,7 @@ impl Waiting {
 fn line(screen: &Screen, state: &State, step: &StepId, since: Timestamp, now: Timestamp) -> Option<String> {
     let entry = state.entry(step)?;
     let ask = entry.ask.as_ref()?;
-    let requester = state.requester.as_ref().map(|actor| actor.name.as_str());
-    let who = ask.who(requester).unwrap_or_else(|| "whoever reaches the state".to_owned());
+    let who = awaited(state, step).unwrap_or_else(|| "whoever reaches the state".to_owned());
     let time = |at: Timestamp| at.to_zoned(screen.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
     let until = ask.expires_at.filter(|_| expired_at(state, step, now).is_none());
     let until = until.map(|at| format!(", until {}, then it counts as no", time(at))).unwrap_or_default();
@@ -50,6 +49,6 @@ fn line(screen: &Screen, state: &State, step: &StepId, since: Timestamp, now: Ti
         time(since),
         span(between(since, now)),
         agreed(entry, ask),
-        screen.command(&format!("runplan approve {} {step}", state.run)),
+        screen.command(&answers(state, step, screen.me()).yes),
     ))
 }

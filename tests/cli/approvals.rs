@@ -277,7 +277,10 @@ fn who_may_not_approve_is_not_named_as_who_is_waited_for() {
     sandbox
         .run("plan.yaml")
         .code(4)
-        .says(&format!("waits for an approval by lead (bob; not {me}, who started the run)"));
+        .says(&format!("waits for an approval by lead (bob; not {me}, who started the run)"))
+        .says("Next       to be typed by bob (lead): runplan approve plan-");
+    let parked = sandbox.run("runs --format json").json()["runs"][1]["parked"].clone();
+    assert_eq!(parked["whose"], "to be typed by bob (lead)", "{parked}");
 }
 
 /// Found before anything is closed and frozen: at the question there would be nobody to give it, and no glass to break.

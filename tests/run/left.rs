@@ -396,7 +396,7 @@ fn what_an_attempt_did_is_asked_about_whatever_came_of_the_next_one() {
 }
 
 fn next(run: &Run) -> Standing {
-    standing(&run.state, run.now).expect("parked")
+    standing(&run.state, run.now, None).expect("parked")
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The core and the loop that drives it, without a world: scripted outcomes, random plans, crashes at every event.
 
 mod amended;
+mod answers;
 mod consent;
 mod crash;
 mod left;

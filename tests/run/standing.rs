@@ -90,7 +90,7 @@ fn a_refused_undo_starts_nothing() {
     });
     assert!(said.as_ref().is_some_and(|said| said.contains(resolve)), "{said:?}");
     assert!(matches!(state.parked, Some(Why::Stopped { .. })), "{:?}", state.parked);
-    let standing = standing(&state, clock::now()).unwrap();
+    let standing = standing(&state, clock::now(), None).unwrap();
     assert!(standing.others.iter().any(|other| other.contains(resolve)), "{standing:?}");
     // Now it can be told, so the undo goes through.
     script.unclear.lock().unwrap().clear();
@@ -182,7 +182,7 @@ fn a_yes_after_the_time_is_up_is_no_yes() {
     let ask = Ask { expires_at: Some(core.now + SignedDuration::from_secs(3600)), ..ask("go?") };
     core.end("go", Outcome::Asked(Box::new(ask)));
     assert!(matches!(core.state.parked, Some(Why::Approval { .. })));
-    let stands = |core: &Core| runplan::run::standing(&core.state, core.now).unwrap();
+    let stands = |core: &Core| runplan::run::standing(&core.state, core.now, None).unwrap();
     assert_eq!(stands(&core).command, "runplan approve test-1 go");
     // Nobody holds the run, so no tick comes; whoever looks is told all the same.
     core.pass(3600);
@@ -192,7 +192,7 @@ fn a_yes_after_the_time_is_up_is_no_yes() {
         late.words.contains("expired since 1970-01-01 01:00:00 UTC") && late.words.contains("asks again"),
         "{late:?}"
     );
-    assert_eq!(Course::of(&core.state, false, core.now), Course::Parked(late));
+    assert_eq!(Course::of(&core.state, false, core.now, None), Course::Parked(late));
     let yes = Input::Post(Post::Approve { step: StepId::from("go"), comment: String::new() });
     let said = core.say(yes);
     assert!(matches!(said.as_slice(), [Event::DecisionRefused { .. }]), "{said:?}");

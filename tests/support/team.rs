@@ -76,6 +76,8 @@ impl<'s> Team<'s> {
             .run(&format!("approve {run} {step} --key {}", path("mine")))
             .code(2)
             .complains(&format!("{me} started the run and cannot approve it"));
+        let written = format!("approve {run} {step} --as bob --out decision.json");
+        self.sandbox.run(&format!("status {run}")).says(": runplan ").says(&written);
         let refused = self.sandbox.run(&format!("approve {run} {step}"));
         assert_ne!(refused.code, Some(0), "{}", refused.all());
         let asked = path("decision.json");
