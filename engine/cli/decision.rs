@@ -252,10 +252,13 @@ fn finish(
     let is_signed = signed.is_some();
     DecisionFile { signature: signed.map(|signed| signed.signature), ..file }.write(out)?;
     let out = out.display();
-    screen.say(&match is_signed {
-        true => format!("signed; next, where the run is: runplan approve --in {out}"),
-        false => format!("next, where the key is: runplan approve --in {out} --out signed.json"),
-    });
+    match is_signed {
+        true => screen.say(&format!("signed; next, where the run is: runplan approve --in {out}")),
+        false => {
+            let sign = format!("next, where the key is: runplan approve --in {out} --out signed.json");
+            screen.say_for_elsewhere(&sign);
+        }
+    }
     Ok(Exit::Done)
 }
 

@@ -62,7 +62,8 @@ impl Export {
         runtime.block_on(drive::record(held.journal(), &mut state, &actor::whoami(), input))?;
         held.export(&to)?;
         screen.say(&format!("{run} is in {}; here nothing more is done with it", to.display()));
-        screen.say(&format!("next, on the other machine: runplan import {} --takeover REASON", to.display()));
+        let import = format!("next, on the other machine: runplan import {} --takeover REASON", to.display());
+        screen.say_for_elsewhere(&import);
         Ok(Exit::Done)
     }
 }

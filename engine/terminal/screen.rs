@@ -191,6 +191,13 @@ impl Screen {
         }
     }
 
+    /// The same with a command that is typed on another machine, which has a state directory of its own.
+    pub fn say_for_elsewhere(&self, text: &str) {
+        if !self.quiet && self.format == Format::Human {
+            print(&tame(text), true);
+        }
+    }
+
     /// One JSON value, in a line of its own.
     pub fn json(&self, value: &Value) {
         print(&self.with_place(value).to_string(), true);

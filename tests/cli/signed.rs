@@ -160,7 +160,12 @@ fn a_decision_travels_as_a_file_and_is_signed_elsewhere() {
     let public = key(&sandbox, "id", &["ed25519"], "");
     key(&sandbox, "stray", &["ed25519"], "");
     waiting(&sandbox, &[public]);
-    sandbox.run("approve plan go --comment fine --out decision.json").code(0).says("next, where the key is");
+    // Where the key is there is another state directory, or none.
+    std::os::unix::fs::symlink(sandbox.state(), sandbox.path("linked")).unwrap();
+    sandbox
+        .run("--state linked approve plan go --comment fine --out decision.json")
+        .code(0)
+        .says("next, where the key is: runplan approve --in decision.json");
     sandbox.run("approve plan go --out decision.json").code(2).complains("is there already");
     sandbox.run("approve --in decision.json").code(2).complains("is not signed");
     sandbox.run("approve --in runplan.yaml").code(3).complains("it is not a decision");

@@ -213,4 +213,9 @@ fn what_is_to_be_typed_names_the_state_directory_where_it_must() {
     let exported = sandbox.path("exported").display().to_string();
     let ran = sandbox.start_with("run plan.yaml", &[("RUNPLAN_STATE", &exported)]).wait().code(4);
     ran.says(&format!("Next       runplan --state {exported} approve plan-"));
+    // The other machine has a directory of its own.
+    sandbox
+        .run(&format!("--state {exported} export plan --out moved.run"))
+        .code(0)
+        .says("next, on the other machine: runplan import ");
 }
