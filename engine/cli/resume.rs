@@ -5,6 +5,7 @@ use super::error::Error;
 use super::exit::Exit;
 use super::launch::{self, Launch};
 use super::past::Past;
+use super::run::absolute;
 use super::state_dir::{self, Meant};
 use super::stored::Stored;
 use super::surroundings::{self, Given, Missing};
@@ -57,7 +58,7 @@ pub struct GoOn {
     /// did is there; what they saw
     #[arg(long, value_name = "REASON")]
     reclaim: Option<String>,
-    /// Where PostgreSQL's client programs are [default: where the run was told that they are]
+    /// Where PostgreSQL's client programs are, from now on [default: where the run was told last that they are]
     #[arg(long, value_name = "DIR")]
     pg_bin: Option<PathBuf>,
     /// The file that tells which line of the journal was the last is gone or unusable, and nothing was cut off: how you know,
@@ -196,11 +197,22 @@ impl GoOn {
         runtime: &Runtime,
     ) -> Result<(), Error> {
         let Some(reason) = &self.reclaim else {
-            return runtime.block_on(surroundings::hold_again(world, state, Missing::Stops));
+            runtime.block_on(surroundings::hold_again(world, state, Missing::Stops))?;
+            return self.name_programs(held, state, runtime);
         };
         runtime.block_on(surroundings::hold_again(world, state, Missing::IsTakenOn))?;
         let positions = runtime.block_on(surroundings::positions(world, state))?;
         let input = Input::Reclaim { reason: reason.clone(), positions };
+        runtime.block_on(drive::record(held.journal(), state, &actor::whoami(), input))?;
+        self.name_programs(held, state, runtime)
+    }
+
+    /// Whoever goes on with it later need not say again where the programs are.
+    fn name_programs(&self, held: &Held, state: &mut State, runtime: &Runtime) -> Result<(), Error> {
+        let Some(pg_bin) = self.pg_bin.as_deref().filter(|directory| directory.is_dir()) else {
+            return Ok(());
+        };
+        let input = Input::Programs { pg_bin: absolute(pg_bin) };
         runtime.block_on(drive::record(held.journal(), state, &actor::whoami(), input))?;
         Ok(())
     }

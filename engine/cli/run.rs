@@ -234,7 +234,7 @@ fn told(store: &Store, error: Error) -> Error {
 }
 
 /// A path that means the same wherever the run goes on.
-fn absolute(path: &Path) -> String {
+pub(super) fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 

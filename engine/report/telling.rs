@@ -168,6 +168,9 @@ pub fn tell(record: &Record, state: &State) -> Told {
             with_help(told(Mark::Caution, format!("a handler failed: {}", failure.message)), failure)
         }
         Event::Warned { message, .. } => told(Mark::Caution, message.clone()),
+        Event::ProgramsNamed { pg_bin } => {
+            minor(format!("PostgreSQL's programs are those of {pg_bin} from now on"))
+        }
         Event::TargetsReclaimed { reason, .. } => told(Mark::Caution, reclaimed(reason)),
         Event::TargetsReleased => minor("its targets are let go".to_owned()),
         Event::RunExported { to } => {

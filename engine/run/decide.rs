@@ -39,6 +39,10 @@ pub fn decide(state: &State, actor: &Actor, input: Input, now: Timestamp) -> Vec
             false => Vec::new(),
         },
         Input::Reclaim { reason, positions } => vec![Event::TargetsReclaimed { reason, positions }],
+        Input::Programs { pg_bin } => {
+            let known = state.started.as_ref().and_then(|started| started.pg_bin.as_ref());
+            (known != Some(&pg_bin)).then_some(Event::ProgramsNamed { pg_bin }).into_iter().collect()
+        }
         // Also with something interrupted: it is settled where the run goes on.
         Input::Export { to } => match state.moved.is_none() {
             true => vec![Event::RunExported { to }],
@@ -71,7 +75,8 @@ fn drives(input: &Input) -> bool {
         | Input::Note { .. }
         | Input::Stop { .. }
         | Input::Amend(_)
-        | Input::Reclaim { .. } => true,
+        | Input::Reclaim { .. }
+        | Input::Programs { .. } => true,
         Input::Released
         | Input::Export { .. }
         | Input::TakeOver { .. }

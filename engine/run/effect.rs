@@ -84,6 +84,7 @@ impl Effect {
             | Event::HandlerFinished { .. }
             | Event::TargetsReleased
             | Event::TargetsReclaimed { .. }
+            | Event::ProgramsNamed { .. }
             | Event::RunExported { .. }
             | Event::RunTakenOver { .. }
             | Event::PlanAmended(_)

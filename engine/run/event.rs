@@ -176,6 +176,10 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         positions: BTreeMap<String, Value>,
     },
+    /// Whoever took it up named the directory of PostgreSQL's programs: it holds from now on.
+    ProgramsNamed {
+        pg_bin: String,
+    },
     /// The run was written to a file, to go on elsewhere: here nothing more is done.
     RunExported {
         to: String,
@@ -374,6 +378,7 @@ impl Event {
             Self::RunFinished { .. } => "run_finished",
             Self::TargetsReleased => "targets_released",
             Self::TargetsReclaimed { .. } => "targets_reclaimed",
+            Self::ProgramsNamed { .. } => "programs_named",
             Self::RunExported { .. } => "run_exported",
             Self::RunTakenOver { .. } => "run_taken_over",
             Self::PlanAmended(_) => "plan_amended",
@@ -415,6 +420,7 @@ impl Event {
             | Self::RunFinished { .. }
             | Self::TargetsReleased
             | Self::TargetsReclaimed { .. }
+            | Self::ProgramsNamed { .. }
             | Self::RunExported { .. }
             | Self::RunTakenOver { .. }
             | Self::PlanAmended(_) => None,

@@ -43,6 +43,10 @@ pub enum Input {
         reason: String,
         positions: BTreeMap<String, Value>,
     },
+    /// PostgreSQL's programs are in that directory.
+    Programs {
+        pg_bin: String,
+    },
     /// The run is written to that file, and goes on elsewhere.
     Export {
         to: String,

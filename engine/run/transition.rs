@@ -129,6 +129,7 @@ pub fn transition(state: StepState, event: &Event) -> Result<StepState, Impossib
         | Event::RunFinished { .. }
         | Event::TargetsReleased
         | Event::TargetsReclaimed { .. }
+        | Event::ProgramsNamed { .. }
         | Event::RunExported { .. }
         | Event::RunTakenOver { .. }
         | Event::PlanAmended(_) => Ok(state),

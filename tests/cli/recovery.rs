@@ -201,7 +201,9 @@ async fn a_run_goes_on_with_the_programs_that_it_was_told_of() {
          databases: { app: { url: \"{{ secrets.APP_URL }}\" } }\n\
          steps:\n\
          \x20 - { id: go, approve: { message: Go on? } }\n\
-         \x20 - { id: saved, backup: { database: app, to: ./backups, format: custom } }\n",
+         \x20 - { id: saved, backup: { database: app, to: ./backups, format: custom } }\n\
+         \x20 - { id: again, approve: { message: And on? } }\n\
+         \x20 - { id: kept, backup: { database: app, to: ./kept, format: custom } }\n",
     );
     let server = programs().server_programs(None).unwrap().directory;
     std::fs::create_dir(sandbox.path("bin")).unwrap();
@@ -212,5 +214,9 @@ async fn a_run_goes_on_with_the_programs_that_it_was_told_of() {
     sandbox.run("approve plan go --comment fine").code(0);
     std::fs::remove_file(sandbox.path("bin/pg_dump")).unwrap();
     sandbox.run("resume").code(4).says("pg_dump for PostgreSQL").says("is not on this machine");
-    sandbox.run(&format!("resume --pg-bin {}", server.display())).code(0);
+    sandbox.run(&format!("resume --pg-bin {}", server.display())).code(4).says("And on?");
+    // What was named last holds.
+    sandbox.run("approve plan again --comment fine").code(0);
+    sandbox.run("resume").code(0);
+    assert_eq!(sandbox.run("logs --format json").stdout.matches("programs_named").count(), 1);
 }

@@ -90,6 +90,11 @@ impl State {
                 self.positions.extend(positions.clone());
                 self.warnings.push(reclaimed(reason));
             }
+            Event::ProgramsNamed { pg_bin } => {
+                if let Some(started) = &mut self.started {
+                    Arc::make_mut(started).pg_bin = Some(pg_bin.clone());
+                }
+            }
             Event::RunExported { to } => {
                 self.moved = Some(Moved { to: to.clone(), by: record.actor.clone(), at: record.at });
             }
