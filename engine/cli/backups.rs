@@ -9,7 +9,7 @@ use super::stored::Stored;
 use crate::plan::{Action, RunId};
 use crate::postgres::Programs;
 use crate::run::{Failure, State};
-use crate::steps::{Inspection, Manifest, Reading, Shelved, Sort, inspect, readable_size, shelf};
+use crate::steps::{Inspection, Manifest, Proofs, Reading, Shelved, Sort, readable_size, shelf};
 use crate::store::Store;
 use crate::terminal::{self, Screen, Tone};
 use clap::{Args, Subcommand};
@@ -234,7 +234,7 @@ impl Verify {
             let proved = match &shelved.sort {
                 Sort::Backup { .. } => {
                     let reading = Reading::new(&programs, &cancelled);
-                    Some(runtime.block_on(inspect(&reading, &shelved.path)))
+                    Some(runtime.block_on(Proofs::default().anew(&reading, &shelved.path)))
                 }
                 Sort::Unfinished => None,
                 Sort::Broken(failure) => Some(Err(failure.clone())),

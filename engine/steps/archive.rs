@@ -7,15 +7,17 @@ mod header;
 mod inspect;
 mod manifest;
 mod needs;
+mod proofs;
 mod shelf;
 mod sums;
 mod unpack;
 
 pub use format::{Format, Packing, open, recognise, refuse_binary};
 pub use header::{Origin, read as origin};
-pub use inspect::{Inspection, Reading, blocking, inspect, read_back, restorer};
+pub use inspect::{Inspection, Reading, blocking, read_back, restorer};
 pub use manifest::{Manifest, sync_directory};
 pub use needs::Needs;
+pub use proofs::Proofs;
 pub use shelf::{Shelved, Sort, shelf};
 pub use sums::{FileSum, sums, whole};
 pub use unpack::unpack;

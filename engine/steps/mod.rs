@@ -44,7 +44,7 @@ mod verify;
 mod world;
 
 pub use archive::{
-    FileSum, Format, Inspection, Manifest, Origin, Packing, Reading, Shelved, Sort, inspect, recognise, shelf,
+    FileSum, Format, Inspection, Manifest, Origin, Packing, Proofs, Reading, Shelved, Sort, recognise, shelf,
 };
 pub use attempt::{Attempt, Ending, Noted, Progress, Sender, Sent, Unit, broken};
 pub use backup::readable_size;

@@ -13,7 +13,7 @@ mod unwritten;
 
 pub use in_place::standing;
 
-use super::archive::{self, Format, Inspection, Reading};
+use super::archive::{Format, Inspection, Reading};
 use super::attempt::{Attempt, Unit};
 use super::stop::{self, Stop};
 use crate::plan::action::Restore;
@@ -70,7 +70,7 @@ async fn source(attempt: &Attempt, action: &Restore) -> Result<Source, Stop> {
         progress: Arc::new(move |bytes| teller.progress("checking the backup", bytes, None, Unit::Bytes)),
         ..Reading::new(&attempt.world.programs, &attempt.cancelled)
     };
-    let found = archive::inspect(&reading, &path).await?;
+    let found = attempt.world.proofs.standing(&reading, &path).await?;
     if !found.complete {
         attempt.warn(format!(
             "{} was not written by pg_dump: it can be read to its end, but nothing proves that this is all of it",

@@ -1,5 +1,6 @@
 //! What all steps of a run share: places, programs, secrets, databases, the results so far.
 
+use super::archive::Proofs;
 use super::notify::courier::Courier;
 use super::secrets::Secrets;
 use super::targets::Targets;
@@ -38,6 +39,8 @@ pub struct World {
     pub place: Option<String>,
     /// Notifications under way.
     pub courier: Courier,
+    /// Backups that were proved since the process began.
+    pub proofs: Proofs,
 }
 
 /// What a world is made from.
@@ -79,6 +82,7 @@ impl World {
             run_values: RwLock::new(Value::Null),
             place: options.place,
             courier: Courier::default(),
+            proofs: Proofs::default(),
         })
     }
 

@@ -6,7 +6,8 @@ use crate::support::chance::Chance;
 use crate::support::cluster::{connect, programs};
 use crate::support::stage::{Stage, done, failed, plan};
 use runplan::postgres::Settings;
-use runplan::steps::{Reading, inspect};
+use runplan::run::Failure;
+use runplan::steps::{Inspection, Proofs, Reading};
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,10 @@ steps:
     .database("app", settings)
     .param("backup", "foreign")
     .set()
+}
+
+async fn inspect(reading: &Reading, path: &Path) -> Result<Inspection, Failure> {
+    Proofs::default().anew(reading, path).await
 }
 
 fn reading() -> Reading {

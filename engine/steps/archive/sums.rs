@@ -22,13 +22,7 @@ pub struct FileSum {
 /// Blocks; for a thread of its own.
 pub fn sums(path: &Path, durable: bool, go_on: &dyn Fn(u64) -> bool) -> Result<Vec<FileSum>, Failure> {
     let failed = |error: std::io::Error| unusable("unreadable", path, error);
-    let mut names = Vec::new();
-    if path.is_dir() {
-        list(path, Path::new(""), &mut names).map_err(failed)?;
-        names.sort();
-    } else {
-        names.push(PathBuf::new());
-    }
+    let names = names(path).map_err(failed)?;
     let mut found: Vec<FileSum> = Vec::with_capacity(names.len());
     let mut before = 0;
     for name in names {
@@ -41,6 +35,17 @@ pub fn sums(path: &Path, durable: bool, go_on: &dyn Fn(u64) -> bool) -> Result<V
         File::open(path).and_then(|directory| directory.sync_all()).map_err(failed)?;
     }
     Ok(found)
+}
+
+/// The files of a backup, relative to it, in order; an empty name for a backup that is one file.
+pub fn names(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![PathBuf::new()]);
+    }
+    let mut names = Vec::new();
+    list(path, Path::new(""), &mut names)?;
+    names.sort();
+    Ok(names)
 }
 
 fn list(root: &Path, below: &Path, names: &mut Vec<PathBuf>) -> std::io::Result<()> {

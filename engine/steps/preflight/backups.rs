@@ -64,7 +64,8 @@ async fn prove(world: &World, options: &Options, path: &Path) -> Result<Inspecti
         told(&whose, bytes);
     };
     let reading = Reading { progress: Arc::new(progress), ..Reading::new(&world.programs, &cancelled) };
-    if let Some(found) = moving(archive::inspect(&reading, path), &moved, options.limit, &cancelled).await {
+    let reads = world.proofs.standing(&reading, path);
+    if let Some(found) = moving(reads, &moved, options.limit, &cancelled).await {
         return found;
     }
     let why = format!("nothing more of it could be read within {} s", options.limit.as_secs());

@@ -1,6 +1,6 @@
 //! `backup`: a backup read whole: whether it is one, how old it is, what it holds.
 
-use super::super::archive::{Inspection, Reading, inspect};
+use super::super::archive::{Inspection, Reading};
 use super::super::attempt::Attempt;
 use super::super::expectation::Answer;
 use super::{Unanswered, plain_list};
@@ -14,7 +14,8 @@ pub async fn ask(attempt: &Attempt, check: &BackupCheck) -> Result<Answer, Unans
     let path = attempt.path(&check.path).await?;
     let tables = plain_list(attempt, check.tables.as_deref()).await?.unwrap_or_default();
     let reading = Reading::new(&attempt.world.programs, &attempt.cancelled);
-    let found = match inspect(&reading, &path).await {
+    // Who asks for it has it read, whatever is known of it.
+    let found = match attempt.world.proofs.anew(&reading, &path).await {
         Ok(found) => found,
         Err(_) if attempt.cancelled.is_cancelled() => return Err(Unanswered::Cancelled),
         // A backup that cannot be used is what was asked about.

@@ -1,6 +1,6 @@
 //! `counts`: the rows of every table, in one snapshot, against those of a backup.
 
-use super::super::archive::{Manifest, Reading, inspect};
+use super::super::archive::{Manifest, Reading};
 use super::super::attempt::Attempt;
 use super::super::expectation::{Answer, Doubt, Tolerance};
 use super::super::sql::rows::Rows;
@@ -74,7 +74,7 @@ async fn of_backup(attempt: &Attempt, text: &Text) -> Result<Map<String, Value>,
         return Ok(manifest.tables);
     }
     let reading = Reading::new(&attempt.world.programs, &attempt.cancelled);
-    Ok(inspect(&reading, &path).await?.tables)
+    Ok(attempt.world.proofs.standing(&reading, &path).await?.tables)
 }
 
 /// None: there is no such table.
