@@ -351,6 +351,26 @@ fn a_step_that_may_have_left_an_invalid_index_is_asked_about_whatever_came_of_it
 }
 
 #[test]
+fn an_index_that_was_built_at_the_second_try_is_undone_without_a_question() {
+    let step = "  - { id: i, sql: { database: app, transaction: false, statement: \"CREATE INDEX CONCURRENTLY i ON t (a)\", \
+                probe: { sql: SELECT 1, expect: 1 } }, undo: { shell: { argv: [\"true\"], changes: none } } }\n";
+    let mut run = Run::begin(step);
+    let fact = |attempt| {
+        let fact = Fact { name: "index_intended".to_owned(), data: json!({}) };
+        Input::Note { step: StepId::new("i"), attempt, fact }
+    };
+    run.say(fact(1));
+    run.end("i", broken("runplan::postgres::refused"));
+    run.resolve("i", Resolution::Retry);
+    run.say(fact(2));
+    let done = Outcome::Done(Default::default());
+    run.say(Input::Outcome { step: StepId::new("i"), attempt: 2, outcome: done });
+    assert_eq!(run.at("i"), StepState::Done);
+    run.undo();
+    assert_eq!((run.at("i"), run.state.parked.as_ref()), (StepState::Undoing, None));
+}
+
+#[test]
 fn what_an_attempt_did_is_asked_about_whatever_came_of_the_next_one() {
     let sql = "  - { id: i, sql: { database: app, transaction: false, statement: VACUUM, probe: { sql: SELECT 1, expect: 1 } }, \
                undo: { shell: { argv: [\"true\"], changes: none } } }\n";
