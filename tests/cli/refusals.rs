@@ -56,6 +56,7 @@ fn keys() -> Vec<(&'static str, String)> {
     said.push(("file_there", why(&sandbox, "approve plan go --out decision.json")));
     said.push(("not_signed", why(&sandbox, "approve --in decision.json")));
     said.push(("no_file", why(&sandbox, "approve --in runplan.yaml")));
+    said.push(("other_meant", why(&sandbox, "approve plan end --in decision.json")));
     said.push(("key_not_listed", why(&sandbox, "approve --in decision.json --key stray --out signed.json")));
     sandbox.run("approve plan go --key id").code(0);
     said.push(("does_not_wait", why(&sandbox, "approve plan go --key id")));
