@@ -83,7 +83,7 @@ impl Manifest {
                     Err(unusable("manifest", &path, format!("format {} is not known", manifest.format))
                         .help("it was written by a newer runplan; use that one"))
                 }
-                Err(error) => Err(unusable("manifest", &path, error)
+                Err(error) => Err(unusable("manifest", &path, format!("it is no manifest: {error}"))
                     .help("it is damaged; move it away to have the backup read as one without a manifest")),
             },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -81,11 +81,26 @@ fn one(path: &Path) -> Option<Shelved> {
         (Ok(Some(manifest)), Ok(format)) => {
             found(Sort::Backup { format, manifest: Some(Box::new(manifest)) })
         }
+        (Ok(Some(_)), Err(_)) if !path.exists() => {
+            let why = "its manifest is here, the backup itself is not";
+            found(Sort::Broken(unusable("unreadable", path, why).help("look for where it was moved to")))
+        }
         (Ok(Some(_)), Err(failure)) => found(Sort::Broken(failure)),
         (Ok(None), Ok(Format::Plain(Packing::None))) if !is_dump(path) => None,
         (Ok(None), Ok(format)) => found(Sort::Backup { format, manifest: None }),
-        (Ok(None), Err(_)) => None,
+        (Ok(None), Err(failure)) => {
+            let passes_for_one = !failure.code.ends_with("::not_a_backup") && is_called_like_one(path);
+            passes_for_one.then_some(()).and_then(|()| found(Sort::Broken(failure)))
+        }
     }
+}
+
+/// Somebody who looks for a backup would take it for one.
+fn is_called_like_one(path: &Path) -> bool {
+    const ENDINGS: [&str; 11] =
+        ["sql", "dump", "backup", "pgdump", "custom", "tar", "gz", "zst", "lz4", "bz2", "xz"];
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    ENDINGS.contains(&ending.as_str()) || path.is_dir()
 }
 
 /// Any text could be SQL; pg_dump's begins with a title.
@@ -98,7 +113,7 @@ fn is_dump(path: &Path) -> bool {
 
 /// The bytes of a file, or of everything in a directory.
 pub fn size(path: &Path) -> u64 {
-    match std::fs::symlink_metadata(path) {
+    match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => std::fs::read_dir(path)
             .into_iter()
             .flatten()
@@ -123,8 +138,16 @@ mod tests {
         write("b.dump", b"PGDMP\x01\x0e\x00");
         write("c.dump.partial", b"PGDMP");
         write("d.sql.gz.manifest.json", b"{}");
-        let names: Vec<(String, &str)> = shelf(directory.path())
-            .unwrap()
+        // What is called like one and is none that can be used is not left out.
+        write("e.sql", b"");
+        write("empty", b"");
+        write("f.sql", b"--\n-- PostgreSQL database cluster dump\n--\n");
+        std::os::unix::fs::symlink("b.dump", directory.path().join("g.dump")).unwrap();
+        std::os::unix::fs::symlink("nowhere", directory.path().join("h.dump")).unwrap();
+        let shelved = shelf(directory.path()).unwrap();
+        let linked = shelved.iter().find(|found| found.path.ends_with("g.dump")).unwrap();
+        assert_eq!(linked.bytes, 8, "of the file, not of the link");
+        let names: Vec<(String, &str)> = shelved
             .into_iter()
             .map(|found| {
                 let sort = match found.sort {
@@ -139,6 +162,10 @@ mod tests {
             ("a.sql", "backup"),
             ("b.dump", "backup"),
             ("c.dump.partial", "unfinished"),
+            ("e.sql", "broken"),
+            ("f.sql", "broken"),
+            ("g.dump", "backup"),
+            ("h.dump", "broken"),
             ("d.sql.gz", "broken"),
         ];
         assert_eq!(names, expected.map(|(name, sort)| (name.to_owned(), sort)));
