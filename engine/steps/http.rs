@@ -6,7 +6,7 @@ pub mod exchange;
 pub mod graphql;
 pub mod pace;
 pub mod request;
-mod trust;
+pub mod trust;
 
 use super::attempt::Attempt;
 use super::changes;

@@ -3,7 +3,7 @@
 
 mod command;
 pub mod courier;
-mod deliver;
+pub mod deliver;
 pub mod email;
 mod message;
 pub mod pagerduty;

@@ -1,5 +1,6 @@
 //! What people are told without a plan asking for it, on every kind of channel, by receivers that check what they get.
 
+use crate::support::authority::Authority;
 use crate::support::mail::MailServer;
 use crate::support::sandbox::Sandbox;
 use crate::support::server::{Asked, Server};
@@ -179,6 +180,56 @@ fn a_mail_is_sent_with_tls_and_password_and_only_to_a_trusted_server() {
     let refused = sandbox.run("plan.yaml").code(4);
     refused.says("the mail server refused it (535)");
     assert!(server.mails().is_empty());
+}
+
+/// Not only when something is to be told at night.
+#[test]
+fn a_channel_that_is_not_trusted_is_found_before_it_is_needed() {
+    let authority = Authority::new();
+    authority.signed("good", "/CN=localhost", Some("DNS:localhost"));
+    let hook = Server::secure(authority.server("good"), |_| Some((200, Vec::new(), "ok".to_owned())));
+    let (mail, over_tls) = (MailServer::start("starttls"), MailServer::start("tls"));
+    let mut sandbox = Sandbox::new().variable("HOOK", &hook.url).variable("KEY", "wrong-password");
+    let email = |name: &str, port: u16, tls: &str| {
+        format!(
+            "  {name}: {{ type: email, server: localhost, port: {port}, tls: {tls}, user: runplan, password: \"{{{{ secrets.KEY }}}}\", from: r@example.com, to: [a@example.com] }}\n"
+        )
+    };
+    let channels = [
+        "  hook: { type: webhook, url: \"{{ secrets.HOOK }}/secret-path\" }\n".to_owned(),
+        email("mail", mail.port, "starttls"),
+        email("wrapped", over_tls.port, "tls"),
+        email("mistaken", mail.port, "tls"),
+    ];
+    sandbox.write("runplan.yaml", &site(&channels.concat()));
+    let distrusted = |port: u16| {
+        format!(
+            "is not trusted: localhost:{port}: its certificate is not signed by an authority that this machine trusts"
+        )
+    };
+    let hook_port: u16 = hook.url.rsplit(':').next().unwrap().parse().unwrap();
+    let ports = [hook_port, mail.port, over_tls.port];
+    let authorities = [authority.path("ca.crt"), mail.certificate(), over_tls.certificate()];
+    for (trusted, path) in authorities.iter().enumerate() {
+        sandbox.set("SSL_CERT_FILE", &path.display().to_string());
+        let mut ran = sandbox.run("doctor");
+        for (at, port) in ports.into_iter().enumerate() {
+            ran = match at == trusted {
+                true => ran.says(&format!("localhost:{port} answers, and its certificate is trusted")),
+                false => ran.says(&distrusted(port)),
+            };
+        }
+        ran = ran
+            .says("> nothing is told there until this machine trusts the authority")
+            .says("SSL_CERT_FILE=FILE");
+        ran = ran.says(&format!("the channel mistaken cannot be reached: localhost:{}: ", mail.port));
+        assert!(
+            !ran.stdout.contains("secret-path") && !ran.stdout.contains("wrong-password"),
+            "{}",
+            ran.stdout
+        );
+    }
+    assert!(told(&hook).is_empty() && mail.mails().is_empty() && over_tls.mails().is_empty());
 }
 
 #[test]

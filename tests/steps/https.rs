@@ -3,21 +3,6 @@
 use crate::support::authority::Authority;
 use crate::support::sandbox::Sandbox;
 use crate::support::server::{Asked, Server, Told};
-use rustls::ServerConfig;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use std::sync::Arc;
-
-fn config(authority: &Authority, name: &str) -> ServerConfig {
-    let certificate = CertificateDer::from_pem_file(authority.path(&format!("{name}.crt"))).unwrap();
-    let key = PrivateKeyDer::from_pem_file(authority.path(&format!("{name}.key"))).unwrap();
-    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap()
-}
 
 fn fine(_: &Asked) -> Option<Told> {
     Some((200, Vec::new(), "{\"status\": \"healthy\"}".to_owned()))
@@ -40,7 +25,7 @@ fn sandbox(authority: &Authority, url: &str) -> Sandbox {
 fn the_companys_own_authority_is_trusted_when_it_is_named() {
     let authority = Authority::new();
     authority.signed("good", "/CN=localhost", Some("DNS:localhost"));
-    let server = Server::secure(config(&authority, "good"), fine);
+    let server = Server::secure(authority.server("good"), fine);
     sandbox(&authority, &server.url).run("plan.yaml --plain").code(0);
     assert_eq!(server.asked()[0].header("authorization"), Some("Bearer hunter2-long"));
     // Others are not trusted in place of a file that is not there, and nothing is sent.
@@ -72,7 +57,7 @@ fn a_wrong_certificate_is_refused_in_words_and_gets_nothing() {
         ("old", "its certificate has expired, or this machine's clock is wrong"),
         ("strange", "its certificate is not signed by an authority that this machine trusts"),
     ] {
-        let server = Server::secure(config(&authority, name), fine);
+        let server = Server::secure(authority.server(name), fine);
         let sandbox = sandbox(&authority, &server.url);
         sandbox.run("plan.yaml --plain").code(4).says("is not trusted: ").says(words);
         // It certainly changed nothing, though it may not be sent twice.
@@ -89,7 +74,7 @@ fn a_server_without_tls_gets_nothing_and_none_is_redirected_to() {
     let url = plain.url.replace("http://127.0.0.1", "https://localhost");
     sandbox(&authority, &url).run("plan.yaml --plain").code(4);
     let away = format!("{}/there", plain.url);
-    let server = Server::secure(config(&authority, "good"), move |_| {
+    let server = Server::secure(authority.server("good"), move |_| {
         Some((302, vec![("Location".to_owned(), away.clone())], String::new()))
     });
     let sandbox = sandbox(&authority, &server.url);

@@ -1,7 +1,12 @@
 //! Authorities and the certificates that they sign, made by the `openssl` program in a directory of their own.
 
 use runplan::process::plain;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// `ca`, and `other-ca`, which nobody is told to trust.
 pub struct Authority {
@@ -23,6 +28,18 @@ impl Authority {
 
     pub fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path(name)).unwrap()
+    }
+
+    /// A server that shows that certificate.
+    pub fn server(&self, name: &str) -> ServerConfig {
+        let certificate = CertificateDer::from_pem_file(self.path(&format!("{name}.crt"))).unwrap();
+        let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap();
+        ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap()
     }
 
     pub fn openssl(&self, args: &[&str]) {

@@ -1,7 +1,11 @@
 //! Whom an exchange trusts, and why somebody is not trusted, in words. Must never trust anybody for lack of authorities.
 
-use rustls::{CertificateError, Error};
+use rustls::crypto::ring;
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName};
 use std::sync::{Arc, OnceLock};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use ureq::tls::{Certificate, RootCerts};
 
 /// The authorities that this machine trusts; the company's own are among them. `SSL_CERT_FILE` names others instead.
@@ -30,6 +34,40 @@ pub fn roots() -> Result<RootCerts, String> {
             Err(format!("{} has no certificate to trust ({why})", set.join(" and ")))
         })
         .clone()
+}
+
+/// Why an exchange over a connection would come to nothing.
+#[derive(Debug)]
+pub enum Distrust {
+    /// Who answers is not who is meant, as far as anybody can tell.
+    Refused(String),
+    /// It came to no certificate.
+    Broken(String),
+}
+
+/// Asks who answers, as an exchange would, and says nothing else. False: this machine has no authorities of its own, and
+/// whom an exchange would trust is not tried.
+///
+/// # Errors
+/// It would not be trusted, or does not speak TLS.
+pub async fn prove(host: &str, stream: TcpStream) -> Result<bool, Distrust> {
+    let RootCerts::Specific(authorities) = roots().map_err(Distrust::Refused)? else { return Ok(false) };
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(authorities.iter().map(|one| CertificateDer::from(one.der().to_vec())));
+    let broken = |error: &dyn std::fmt::Display| Distrust::Broken(error.to_string());
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| broken(&error))?;
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| broken(&error))?
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
+        Ok(_) => Ok(true),
+        Err(error) => Err(match within(&error).and_then(refusal) {
+            Some(why) => Distrust::Refused(why),
+            None => Distrust::Broken(words(&error)),
+        }),
+    }
 }
 
 /// What TLS says inside an error of the connection.

@@ -4,13 +4,16 @@ use super::deliver::{LIMIT, Refused, text};
 use super::message::Message;
 use crate::plan::action::notify::Level;
 use crate::plan::site::{Channel, Tls as Wanted};
+use crate::steps::http::trust::{self, Distrust};
 use crate::steps::world::World;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Mailboxes};
+use lettre::transport::smtp::SmtpTransportBuilder;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{Message as Mail, SmtpTransport, Transport};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// Read once, for however many mails.
 static AUTHORITIES: OnceLock<Vec<Certificate>> = OnceLock::new();
@@ -33,25 +36,53 @@ pub async fn send(world: &World, channel: &Channel, message: &Message) -> Result
     }
 }
 
+/// Asks the mail server of a channel who it is, as a mail would, and sends none.
+///
+/// # Errors
+/// It would not be trusted, or takes no mail.
+pub async fn prove(world: &World, channel: &Channel, limit: Duration) -> Result<(), Distrust> {
+    let broken = |refused: Refused| Distrust::Broken(refused.why);
+    // Whose name and password it takes is not tried: some servers lock an account for that.
+    let transport = bare(world, channel, limit).await.map_err(broken)?.build();
+    let redactor = world.secrets.redactor();
+    match tokio::task::spawn_blocking(move || transport.test_connection()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if is_distrusted(&error) => Err(Distrust::Refused(distrust(&error))),
+        Ok(Err(error)) => Err(Distrust::Broken(redactor.clean(&words(&error)))),
+        Err(error) => Err(Distrust::Broken(format!("it ended oddly: {error}"))),
+    }
+}
+
 /// Its certificate was refused: another try meets the same one.
 fn is_distrusted(error: &lettre::transport::smtp::Error) -> bool {
+    error.is_tls() || refusal(error).is_some()
+}
+
+fn refusal(error: &lettre::transport::smtp::Error) -> Option<String> {
     let mut cause = std::error::Error::source(error);
     while let Some(found) = cause {
-        let io = found.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let inner = io.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if matches!(inner.or_else(|| found.downcast_ref()), Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
+        let io = found.downcast_ref::<std::io::Error>().and_then(trust::within);
+        if let Some(why) = io.or_else(|| found.downcast_ref()).and_then(trust::refusal) {
+            return Some(why);
         }
         cause = found.source();
     }
-    error.is_tls()
+    None
+}
+
+/// Why it is not trusted.
+fn distrust(error: &lettre::transport::smtp::Error) -> String {
+    let cause = || std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    refusal(error).unwrap_or_else(cause)
 }
 
 fn words(error: &lettre::transport::smtp::Error) -> String {
+    if is_distrusted(error) {
+        return format!("the mail server is not trusted: {}", distrust(error));
+    }
     let mut text = match error.status() {
         Some(code) => format!("the mail server refused it ({code})"),
         None if error.is_timeout() => "the mail server did not answer in time".to_owned(),
-        None if is_distrusted(error) => "the mail server is not trusted".to_owned(),
         None => "the mail could not be sent".to_owned(),
     };
     if let Some(cause) = std::error::Error::source(error) {
@@ -61,6 +92,14 @@ fn words(error: &lettre::transport::smtp::Error) -> String {
 }
 
 async fn transport(world: &World, channel: &Channel) -> Result<SmtpTransport, Refused> {
+    let builder = bare(world, channel, LIMIT).await?;
+    let (Some(user), Some(password)) = (&channel.user, &channel.password) else { return Ok(builder.build()) };
+    let account = Credentials::new(text(world, user).await?, text(world, password).await?);
+    Ok(builder.credentials(account).build())
+}
+
+/// Without an account.
+async fn bare(world: &World, channel: &Channel, limit: Duration) -> Result<SmtpTransportBuilder, Refused> {
     let Some(server) = &channel.server else { return Err(Refused::never("the channel has no `server`")) };
     let server = text(world, server).await?;
     let port = port(channel);
@@ -69,12 +108,7 @@ async fn transport(world: &World, channel: &Channel) -> Result<SmtpTransport, Re
         Wanted::Starttls => Tls::Required(trust(&server)?),
         Wanted::None => Tls::None,
     };
-    let mut builder = SmtpTransport::builder_dangerous(server).port(port).tls(tls).timeout(Some(LIMIT));
-    if let (Some(user), Some(password)) = (&channel.user, &channel.password) {
-        builder =
-            builder.credentials(Credentials::new(text(world, user).await?, text(world, password).await?));
-    }
-    Ok(builder.build())
+    Ok(SmtpTransport::builder_dangerous(server).port(port).tls(tls).timeout(Some(limit)))
 }
 
 /// The port of the channel's mail server.
