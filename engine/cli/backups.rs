@@ -14,6 +14,7 @@ use crate::store::Store;
 use crate::terminal::{self, Screen, Tone};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
@@ -161,7 +162,7 @@ fn list(screen: &Screen, found: &[Shelved]) {
         let here = found.iter().filter(|shelved| shelved.path.parent() == Some(place));
         let rows = here.map(|shelved| {
             let (what, taken, rows, kept) = words(shelved);
-            let name = shelved.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = in_line(shelved.path.file_name().unwrap_or_default().to_string_lossy());
             let database = shelved.database().unwrap_or_default();
             vec![name, what, database, taken, readable_size(shelved.bytes), rows, kept]
         });
@@ -256,13 +257,18 @@ impl Verify {
 
 fn tell(screen: &Screen, shelved: &Shelved, proved: Option<&Result<Inspection, Failure>>) {
     let paint = screen.paint();
-    let path = shelved.path.display();
+    let path = in_line(shelved.path.to_string_lossy());
     let (tone, words) = match proved {
         Some(Ok(found)) => proof(shelved, found),
         Some(Err(failure)) => (Tone::Bad, fault(shelved, failure)),
         None => (Tone::Faint, "unfinished: written by a backup that did not end".to_owned()),
     };
     screen.text(&format!("{path}\n    {}\n", paint.of(tone, &words)));
+}
+
+/// A name that ends no line and hides nothing, wherever the output goes: anybody may have put the file there.
+fn in_line(name: Cow<'_, str>) -> String {
+    name.replace(char::is_control, "\u{fffd}")
 }
 
 /// What is wrong with it: which one it is was said before.

@@ -364,17 +364,18 @@ fn remove<'f>(
         store.record_pruned(&line(leftover, "removing"))?;
         let removed = runtime.block_on(async {
             match asked {
-                Some(asked) => steps::drop_database(asked, leftover).await,
+                Some(asked) => steps::drop_database(asked, leftover).await.map(|()| true),
                 None => steps::remove(leftover).await,
             }
         });
         let (event, failure) = match removed {
-            Ok(()) => ("removed".to_owned(), None),
+            Ok(true) => ("removed".to_owned(), None),
+            Ok(false) => ("gone already".to_owned(), None),
             Err(failure) => (format!("not removed: {}", failure.message), Some(failure)),
         };
         store.record_pruned(&line(leftover, &event))?;
         match &failure {
-            None if !screen.is_json() => screen.say(&format!("removed {}", leftover.name)),
+            None if !screen.is_json() => screen.say(&format!("{event} {}", leftover.name)),
             None => {}
             Some(failure) => screen.warn(&failure.message),
         }

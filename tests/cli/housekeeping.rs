@@ -86,6 +86,18 @@ fn backups_are_listed_and_read_and_a_damaged_one_is_named() {
     let json = sandbox.run(&format!("backups verify '{}' --format json", path.display())).code(1).json();
     assert_eq!((&json["damaged"], &json["backups"][0]["state"]), (&1.into(), &"damaged".into()));
     assert_eq!(json["backups"][0]["problem"]["code"], "runplan::archive::damaged");
+    // A name ends no line, so that it forges none.
+    let forged = sandbox.path("backups/a\nb: whole\u{1b}[2J.sql");
+    std::fs::write(&forged, "").unwrap();
+    for (command, code) in [("backups list", 0), ("backups verify", 1)] {
+        let shown = sandbox
+            .run(command)
+            .code(code)
+            .says("a\u{fffd}b: whole\u{fffd}[2J.sql")
+            .says("the file is empty");
+        assert!(!shown.stdout.contains('\u{1b}'), "{}", shown.stdout);
+    }
+    std::fs::remove_file(&forged).unwrap();
     // What cannot be used does not keep the others from being read.
     let archive = sandbox.path("foreign.custom");
     dump_to(&settings, &archive);

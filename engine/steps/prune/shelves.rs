@@ -6,6 +6,7 @@ use crate::run::Failure;
 use crate::steps::archive::{Manifest, Shelved, Sort, blocking, shelf};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Judges what is in directories of backups. Reads the newest backups whole, as far as something older could go.
@@ -79,7 +80,7 @@ async fn of_one_database(mut group: Vec<(Shelved, Manifest)>, runs: &Runs, now: 
             }
             (Ok(why), Some(_)) => Verdict::Remove { why, last_copy: false },
             (Ok(_), None) => Verdict::Keep(format!(
-                "no good backup of {} is younger, and this one is damaged too ({})",
+                "no good backup of {} is younger; that this one is damaged too is for somebody to see ({})",
                 manifest.server.database,
                 damage.unwrap_or_default()
             )),
@@ -126,33 +127,45 @@ fn unfinished(shelved: &Shelved, runs: &Runs) -> Leftover {
     leftover(shelved, Leaving::Unfinished, of.map(|(run, _)| run.clone()), verdict)
 }
 
-/// Removes a backup that `judge` let go, if it is still that one.
+/// Removes a backup that `judge` let go, if it is still that one. False: somebody else removed it meanwhile.
 ///
 /// # Errors
 /// It has changed, or cannot be removed.
-pub async fn remove(leftover: &Leftover) -> Result<(), Failure> {
+pub async fn remove(leftover: &Leftover) -> Result<bool, Failure> {
     let (path, sort) = (std::path::PathBuf::from(&leftover.name), leftover.sort.clone());
     blocking(move || remove_file(&path, &sort)).await
 }
 
-fn remove_file(path: &Path, sort: &Leaving) -> Result<(), Failure> {
+fn remove_file(path: &Path, sort: &Leaving) -> Result<bool, Failure> {
+    let is_gone =
+        |path: &Path| std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if is_gone(path) {
+        return Ok(false);
+    }
     let stuck = |error: std::io::Error| {
         Failure::new("runplan::prune::remove", format!("{}: {error}", path.display()))
             .help("look at the permissions of its directory")
     };
     match sort {
-        Leaving::Unfinished => crate::steps::backup::delete(path).map_err(stuck),
+        Leaving::Unfinished => crate::steps::backup::delete(path).map_err(stuck)?,
         Leaving::Backup { sha256 } => {
             let now = Manifest::read(path)?;
+            if now.is_none() && is_gone(path) {
+                return Ok(false);
+            }
             if now.is_none_or(|now| now.sha256 != *sha256) {
                 return Err(changed(path.display(), "it is another backup than a moment ago"));
             }
             // From the rename on it is no backup any more, also when this is interrupted.
             let grave = crate::steps::backup::with(path, ".partial");
-            std::fs::rename(path, &grave).map_err(stuck)?;
+            match std::fs::rename(path, &grave) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+                renamed => renamed.map_err(stuck)?,
+            }
             crate::steps::backup::delete(&grave).map_err(stuck)?;
-            crate::steps::backup::delete(&Manifest::path(path)).map_err(stuck)
+            crate::steps::backup::delete(&Manifest::path(path)).map_err(stuck)?;
         }
-        Leaving::Database { .. } => Err(changed(path.display(), "it is no file")),
+        Leaving::Database { .. } => return Err(changed(path.display(), "it is no file")),
     }
+    Ok(true)
 }
