@@ -3,7 +3,7 @@
 use super::error::Error;
 use crate::clock::{self, Timestamp};
 use crate::plan::Duration;
-use crate::report::amount::{between, span};
+use crate::report::amount::{between, span, time};
 use crate::run::{self, Overdue, State};
 use crate::terminal::Screen;
 
@@ -21,9 +21,10 @@ pub fn began(text: &str) -> Result<Timestamp, Error> {
     })?;
     match began <= now {
         true => Ok(began),
-        false => {
-            Err(Error::usage(format!("the incident cannot have begun at {began}: that is still to come")))
-        }
+        false => Err(Error::usage(format!(
+            "the incident cannot have begun at {}: that is still to come",
+            time(began)
+        ))),
     }
 }
 
@@ -94,6 +95,11 @@ mod tests {
         assert_eq!(at("02:40"), "2026-11-22T01:40:00Z");
         assert_eq!(at("23:50"), "2026-11-21T22:50:00Z");
         assert!(began("00:00").is_ok() && began("23:59:59").is_ok());
-        assert!(began("2999-01-01T00:00:00Z").unwrap_err().to_string().contains("still to come"));
+        assert!(
+            began("2999-01-01T00:00:00Z")
+                .unwrap_err()
+                .to_string()
+                .contains("2999-01-01 00:00:00 UTC: that is still")
+        );
     }
 }

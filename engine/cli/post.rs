@@ -14,7 +14,7 @@ use super::telling;
 use crate::clock;
 use crate::drive;
 use crate::plan::{RunId, StepId, finding};
-use crate::report::{self, tell};
+use crate::report::{self, amount, tell};
 use crate::run::{Actor, Event, Phase, Post, Record, Resolution, State, standing};
 use crate::store::{self, Held, Store};
 use crate::terminal::{Lines, Screen};
@@ -197,7 +197,7 @@ pub fn stay(state: &State) -> Result<(), Error> {
             run: state.run.clone(),
             to: moved.to.clone(),
             by: format!("{} on {}", moved.by.name, moved.by.host),
-            at: moved.at.to_string(),
+            at: amount::time(moved.at),
         }),
     }
 }

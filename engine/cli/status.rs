@@ -132,8 +132,11 @@ fn show(screen: &Screen, store: &Store, stored: &Stored, holder: Option<&Holder>
     screen.text(&terminal::table(screen, &columns, rows.collect::<Vec<_>>()));
     if let Some(moved) = &state.moved {
         let (by, host) = (&moved.by.name, &moved.by.host);
-        let words =
-            format!("Moved: {by} on {host} wrote it to {} at {}, to go on elsewhere", moved.to, moved.at);
+        let words = format!(
+            "Moved: {by} on {host} wrote it to {} at {}, to go on elsewhere",
+            moved.to,
+            amount::time(moved.at)
+        );
         return screen.line(&format!("\n{}  ({})", screen.paint().of(Tone::Caution, &words), state.run));
     }
     match (holder, course) {

@@ -9,6 +9,7 @@ use super::surroundings::{self, Given};
 use crate::drive::{self, DELIVERY, Delivery, Far, Observer};
 use crate::plan::action::notify::Level;
 use crate::plan::{RunId, StepId};
+use crate::report::amount::time;
 use crate::report::tell;
 use crate::run::{Actor, Input, Phase, Record, State};
 use crate::steps::{self, Hands, Progress};
@@ -24,7 +25,7 @@ pub const GRACE: Duration = Duration::from_millis(500);
 /// What is in a run's outbox, a line each.
 pub fn untold(state: &State) -> Vec<String> {
     let one = |untold: &crate::run::Untold| {
-        let at = untold.at.strftime("%Y-%m-%d %H:%M:%S UTC");
+        let at = time(untold.at);
         let tried = match untold.rounds {
             0 => String::new(),
             1 => ", given up once".to_owned(),

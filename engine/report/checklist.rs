@@ -1,6 +1,7 @@
 //! The rollback procedure's checklist, ticked by evidence and never by hand. Must never tick what the journal does not
 //! prove: an empty box is a question to people.
 
+use super::amount::time;
 use super::downtime::{Downtime, windows};
 use super::evidence::checks;
 use crate::plan::site::ChannelType;
@@ -104,7 +105,7 @@ fn heard(state: &State, records: &[Record]) -> Option<Proof> {
             return None;
         };
         let channel = &all.get(usize::try_from(*index).ok()?)?.channel;
-        let words = format!("the channel {channel} at {}", second(record.at));
+        let words = format!("the channel {channel} at {}", time(record.at));
         (!is_console(state, channel)).then(|| Proof { words, steps: Vec::new() })
     })
 }
@@ -133,7 +134,7 @@ fn maintenance(state: &State) -> Option<Proof> {
     let windows = windows(state);
     let first = windows.first()?;
     Some(Proof {
-        words: format!("window {} opened at {}", first.window, second(first.opened_at)),
+        words: format!("window {} opened at {}", first.window, time(first.opened_at)),
         steps: vec![StepId::new(format!("{}.open", first.window))],
     })
 }
@@ -147,11 +148,7 @@ fn reopened(state: &State) -> Option<Proof> {
     let ends = ["close", "open"].map(|end| StepId::new(format!("{window}.{end}")));
     let is_closed = state.entry(&ends[0]).is_some_and(|entry| entry.state.stands());
     let step = ends.into_iter().nth(usize::from(!is_closed))?;
-    Some(Proof { words: format!("at {}", second(last)), steps: vec![step] })
-}
-
-fn second(at: jiff::Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    Some(Proof { words: format!("at {}", time(last)), steps: vec![step] })
 }
 
 /// Checks of a kind that passed after the last step that changed a database.

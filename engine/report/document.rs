@@ -1,5 +1,6 @@
 //! A run as one value: everything the report shows, in whatever form it is shown.
 
+use super::amount::time;
 use super::checklist::{Item, checklist};
 use super::downtime::{Downtime, swaps, windows};
 use super::evidence::{
@@ -189,7 +190,7 @@ fn asked(state: &State) -> Vec<String> {
     let asks = state.awaiting().filter_map(|step| Some((step, state.entry(step)?.ask.as_ref()?)));
     asks.map(|(step, ask)| {
         let who = awaited(state, step).map(|who| format!(", by {who}")).unwrap_or_default();
-        let until = ask.expires_at.map(|at| at.strftime(", until %Y-%m-%d %H:%M:%S UTC").to_string());
+        let until = ask.expires_at.map(|at| format!(", until {}", time(at)));
         format!("{step}{who}{}: {}", until.unwrap_or_default(), ask.message)
     })
     .collect()

@@ -1,9 +1,8 @@
 //! The report in Markdown: for a ticket, a wiki, a post-mortem. Must never let a value break out of its table or fence.
 
-use super::amount::{between, bytes, count, span};
+use super::amount::{between, bytes, count, span, time};
 use super::document::Report;
 use super::seal::Seal;
-use jiff::Timestamp;
 use std::fmt::Write;
 
 /// Longer timelines are shortened in the middle; the journal has all of it.
@@ -414,11 +413,6 @@ pub fn steps(report: &Report) -> String {
 pub fn elapsed(report: &Report) -> Option<String> {
     let end = report.finished_at.or(report.last_at)?;
     Some(span(between(report.started_at?, end)))
-}
-
-/// To the second, in UTC.
-fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 pub fn plain(value: &serde_json::Value) -> String {

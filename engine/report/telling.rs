@@ -1,7 +1,7 @@
 //! An event as a line for people. The live view, the plain log, `logs` and the report's timeline all tell it this way.
 //! Must never hide a failure's help: what to do next belongs to what went wrong.
 
-use super::amount::{between, span};
+use super::amount::{between, span, time};
 use super::outcome::details;
 use super::{evidence, rows};
 use crate::plan::{Action, StepId};
@@ -92,7 +92,6 @@ pub fn tell(record: &Record, state: &State) -> Told {
             told(Mark::Caution, "everybody is told that the glass was broken".to_owned())
         }
         Event::DeadlinePassed { severity, due_at, role, roles } => {
-            let due_at = due_at.round(jiff::Unit::Second).unwrap_or(*due_at);
             let role = match roles.as_slice() {
                 [] | [_] => role.as_ref().map(|role| format!("; {role} is told")).unwrap_or_default(),
                 several => {
@@ -100,7 +99,7 @@ pub fn tell(record: &Record, state: &State) -> Told {
                     format!("; {} are told", names.join(", "))
                 }
             };
-            told(Mark::Caution, format!("the deadline of {severity} ({due_at}) has passed{role}"))
+            told(Mark::Caution, format!("the deadline of {severity} ({}) has passed{role}", time(*due_at)))
         }
         Event::ApprovalRejected { by, reason, .. } => {
             let how = if matches!(&record.event, Event::ApprovalRejected { signed: Some(_), .. }) {

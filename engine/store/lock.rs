@@ -42,7 +42,7 @@ impl Holder {
         }
     }
 
-    /// `process 4711 of ann on db1 since 2026-11-22T03:11:04Z`
+    /// `process 4711 of ann on db1 since 2026-11-22 03:11:04 UTC`
     pub(super) fn words(holder: Option<&Self>) -> String {
         holder.map_or_else(|| "another process".to_owned(), ToString::to_string)
     }
@@ -59,7 +59,7 @@ impl Holder {
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { pid, host, uid, user, since } = self;
-        let since = since.strftime("%Y-%m-%dT%H:%M:%SZ");
+        let since = since.strftime("%Y-%m-%d %H:%M:%S UTC");
         match user {
             Some(user) => write!(f, "process {pid} of {user} on {host} since {since}"),
             None => write!(f, "process {pid} of uid {uid} on {host} since {since}"),

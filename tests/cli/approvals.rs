@@ -155,7 +155,7 @@ fn a_deadline_that_has_passed_is_told_to_the_next_role_once() {
     let line = "plan.yaml --reason r --override 'the release train is closed' --incident-started";
     sandbox.run(&format!("{line} tomorrow")).code(2).complains("does not say when the incident began");
     let ran = sandbox.run(&format!("{line} 90m")).code(4);
-    ran.says("has passed; head is told").says("waits for an approval by lead (nobody_here)");
+    ran.says(" UTC) has passed; head is told").says("waits for an approval by lead (nobody_here)");
     let told = sandbox.read("told");
     assert!(told.contains("is late: the deadline of medium (1h) has passed"), "{told}");
     assert!(told.contains("it is now for: head (zoe)"), "{told}");

@@ -35,7 +35,7 @@ async fn a_run_goes_on_where_it_was_imported_and_nowhere_else() {
     copy(&sandbox.state(), &sandbox.path("lost"));
     sandbox.run("export plan --out moved.run").code(0).says("here nothing more is done").says("--takeover");
     for line in ["resume", "undo plan --yes", "approve plan go", "stop plan --for-good"] {
-        sandbox.run(line).code(5).complains("was moved:").complains("moved.run");
+        sandbox.run(line).code(5).complains("was moved:").complains("moved.run").complains(" UTC, to go on");
     }
     sandbox.run("status").says("to go on elsewhere");
     sandbox.run("--state new import moved.run").code(2).complains("--takeover");

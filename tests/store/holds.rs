@@ -57,7 +57,9 @@ fn another_process_is_named() {
     assert!(age.as_secs() < 60 && !age.is_negative(), "{age:?}");
     let text = error.to_string();
     assert!(
-        text.contains(&format!("held by process {}", other.pid())) && text.contains(" since 2"),
+        text.contains(&format!("held by process {}", other.pid()))
+            && text.contains(" since 2")
+            && text.contains(" UTC"),
         "{text}"
     );
     assert_eq!(state.store.holder(&run_id()).unwrap().unwrap().pid, other.pid());
