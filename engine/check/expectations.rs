@@ -139,6 +139,15 @@ fn conditions(expect: &Expect, kind: &str, span: Span, findings: &mut Vec<Findin
             "escape what shall be taken as it is with `\\`",
         );
     }
+    if let Some(earlier) = &conditions.unchanged_since
+        && !earlier.texts().iter().any(|text| text.has_template())
+    {
+        let at = earlier.texts().first().map_or(span, |text| text.span);
+        let message = "`unchanged_since` is given a fixed value, and not what a step recorded".to_owned();
+        let help = "write `{{ steps.before.results }}` of a `verify`, or `{{ steps.saved.record }}` of a `backup`; a fixed \
+                    value is for `equals`";
+        wrong(findings, "runplan::check::wrong_condition", at, message, help);
+    }
     if let Some(text) = &conditions.tolerance {
         tolerance(text, findings);
         if conditions.equals.is_none() && conditions.unchanged_since.is_none() {
