@@ -126,6 +126,16 @@ fn give_up(screen: &Screen, store: &Store, run: &RunId, reason: String) -> Resul
     let held = take(screen, store, run)?;
     let mut stored = Stored::read(store, run)?;
     stay(&stored.state)?;
+    let under_way: Vec<&str> = stored.state.running().map(|step| step.as_str()).collect();
+    if !under_way.is_empty() {
+        let steps = under_way.join(", ");
+        return Err(Error::usage_with(
+            format!(
+                "{run} cannot be given up: nobody knows yet what became of {steps} when its process died"
+            ),
+            format!("runplan resume {run} finds that out; give it up when it stands still"),
+        ));
+    }
     prove_open(&stored.state, &reason)?;
     let started = stored.started()?.clone();
     let directory = PathBuf::from(&started.directory);

@@ -311,6 +311,10 @@ fn a_death_is_told_by_the_log_and_the_report() {
     sandbox.run("report --verify dead.md").code(0).says("unchanged");
     sandbox.run("report --format html --out dead.html").code(0);
     assert!(sandbox.read("dead.html").contains("Not over when its last line was written"));
+    let refused = sandbox.run("stop plan --for-good").code(2);
+    refused
+        .complains("what became of one when its process died")
+        .complains(&format!("runplan resume {run} finds"));
     sandbox.write("go", "");
     sandbox.run("resume").code(0);
     assert!(!sandbox.run("logs").code(0).stderr.contains("died"));
