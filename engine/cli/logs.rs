@@ -4,7 +4,7 @@ use super::command::Globals;
 use super::death;
 use super::error::Error;
 use super::exit::Exit;
-use super::post::step_of;
+use super::named::step_of;
 use super::state_dir;
 use super::stored::Stored;
 use crate::clock;

@@ -34,6 +34,7 @@ mod likeness;
 mod logs;
 mod man;
 mod matrix;
+mod named;
 mod new;
 mod panic;
 mod past;

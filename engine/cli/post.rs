@@ -7,13 +7,13 @@ use super::error::Error;
 use super::exit::Exit;
 use super::incident;
 use super::launch;
-use super::state_dir;
+use super::named::{find, find_in_order, step_of};
 use super::stored::Stored;
 use super::surroundings::{self, Given, Missing};
 use super::telling;
 use crate::clock;
 use crate::drive;
-use crate::plan::{RunId, StepId, finding};
+use crate::plan::RunId;
 use crate::report::{self, amount, tell};
 use crate::run::{Actor, Event, Phase, Post, Record, Resolution, State, standing};
 use crate::store::{self, Held, Store};
@@ -218,73 +218,6 @@ pub fn to(state: &State, post: Post) -> Post {
     match attempt {
         Some(attempt) => Post::Answer { attempt, answer: Box::new(post) },
         None => post,
-    }
-}
-
-/// A run by what was typed.
-///
-/// # Errors
-/// There is none, or several are meant.
-pub fn find(globals: &Globals, run: &str) -> Result<(Store, RunId), Error> {
-    let store = state_dir::open(globals)?;
-    let run = store.find(run)?;
-    Ok((store, run))
-}
-
-/// The same of a command that names a step too: whoever typed them the other way round is told.
-///
-/// # Errors
-/// There is none, or several are meant.
-pub fn find_in_order(
-    globals: &Globals,
-    verb: &str,
-    run: &str,
-    step: Option<&str>,
-) -> Result<(Store, RunId), Error> {
-    let store = state_dir::open(globals)?;
-    match store.find(run) {
-        Ok(found) => Ok((store, found)),
-        Err(error) => match step.map(|step| store.find(step)) {
-            Some(Ok(other)) => Err(Error::usage_with(
-                format!("there is no run `{run}`; the run comes first, then the step"),
-                format!("type: runplan {verb} {other} {run}"),
-            )),
-            _ => Err(error.into()),
-        },
-    }
-}
-
-/// A step of the run.
-///
-/// # Errors
-/// There is none of that name.
-pub fn step_of(state: &State, name: &str) -> Result<StepId, Error> {
-    let flow = &state.shape.flow;
-    match flow.step(name) {
-        Some(step) => Ok(step.id.value.clone()),
-        None => Err(Error::usage_with(
-            format!("{} has no step `{name}`", state.run),
-            finding::suggest(name, flow.steps().iter().map(|step| step.id.value.as_str())),
-        )),
-    }
-}
-
-/// The step that was named, or the only one that waits.
-///
-/// # Errors
-/// There is none, or several wait.
-pub fn waiting(state: &State, named: Option<&str>) -> Result<StepId, Error> {
-    if let Some(name) = named {
-        return step_of(state, name);
-    }
-    let waiting: Vec<&StepId> = state.awaiting().collect();
-    match waiting.as_slice() {
-        [one] => Ok((*one).clone()),
-        [] => Err(Error::usage(format!("no step of {} waits for an approval", state.run))),
-        several => {
-            let names: Vec<&str> = several.iter().map(|id| id.as_str()).collect();
-            Err(Error::usage(format!("several steps wait for an approval: {}; name one", names.join(", "))))
-        }
     }
 }
 

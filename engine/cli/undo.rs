@@ -53,7 +53,7 @@ impl Undo {
         let store = state_dir::open(globals)?;
         let run = store.find(&self.run)?;
         let state = Stored::read(&store, &run)?.state;
-        let to = self.to.as_deref().map(|to| super::post::step_of(&state, to)).transpose()?;
+        let to = self.to.as_deref().map(|to| super::named::step_of(&state, to)).transpose()?;
         if let Some(step) = to.as_ref().filter(|step| !state.done().any(|done| done == *step)) {
             let message = format!("{step} is not done, so nothing can be undone back to it");
             return Err(Error::usage_with(message, format!("`runplan status {run}` shows what is done")));
