@@ -338,6 +338,8 @@ async fn go_back(attempt: &Attempt, target: &Target, swapping: &Swapping) -> Res
     let now = Database::expect(&sessions.other, &swapping.live).await?;
     refusals::check_back(attempt, target, &sessions.other, &now, &old).await?;
     let hold = world.targets.claim(world, target).await?;
+    // Read again: the claim may stand in its comment.
+    let now = Database::expect(&sessions.other, &swapping.live).await?;
     let counters = loss::expect_agreed(attempt, target, &sessions, swapping, &old).await?;
     let mut after =
         vec![comment_sql(&swapping.live, &now.comment), comment_sql(&swapping.side, &swapping.side_comment)];

@@ -378,7 +378,7 @@ async fn an_owner_without_superuser_rights_can_do_it_all() {
     let (settings, owner) = owned("swap_owner").await;
     let name = settings.database().to_owned();
     let server = maintenance(&settings).await;
-    let stage = stage(&owner);
+    let mut stage = stage(&owner);
     for id in ["saved", "restored", "frozen", "switched"] {
         stage.done(id).await;
     }
@@ -388,6 +388,10 @@ async fn an_owner_without_superuser_rights_can_do_it_all() {
         server.one(&about).await.unwrap().starts_with("the shop\nrunplan.claim="),
         "the claim went with the name"
     );
+    // The run was over and let go of its target: whoever undoes it claims it anew, in the comment that is carried over.
+    assert_eq!(stage.world.targets.release(&stage.world).await, Vec::<String>::new());
+    assert_eq!(server.one(&about).await.unwrap(), "the shop");
+    stage.restart().await;
     for id in ["switched", "frozen", "restored", "saved"] {
         done(stage.undo(id).await);
     }

@@ -228,6 +228,7 @@ impl Exchange<'_> {
                     "runplan::postgres::lock_lost",
                     "the lock on the target is lost; nothing was renamed",
                 )
+                .help("see whether another run has the target (`runplan runs --open`); tried again, it is taken anew")
                 .into(),
             )),
         }
