@@ -19,6 +19,7 @@ use crate::run::{Actor, Event, Phase, Post, Record, Resolution, State, standing}
 use crate::store::{self, Held, Store};
 use crate::terminal::{Lines, Screen};
 use clap::{ArgGroup, Args};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -308,9 +309,9 @@ fn wait(store: &Store, run: &RunId, post: &Post) -> Result<Option<Answer>, Error
     let watch = clock::Stopwatch::start();
     let mut is_held = true;
     while watch.elapsed() < PATIENCE {
-        if let Some(from) = store.outcome_of(run, id)? {
+        if let Some(lines) = store.outcome_of(run, id)? {
             let stored = Stored::read(store, run)?;
-            let records = led_to(&stored.records, from, &actor::whoami());
+            let records = led_to(&stored.records, &lines, &actor::whoami());
             // Who only delivers its last messages does nothing with the answer.
             let is_held = is_held && !stands_still(&stored.state);
             return Ok(Some(Answer { records, state: stored.state, is_held }));
@@ -328,11 +329,11 @@ fn wait(store: &Store, run: &RunId, post: &Post) -> Result<Option<Answer>, Error
     Ok(None)
 }
 
-/// The lines that one message of that actor led to: those that were decided with the first. None when that one is somebody
-/// else's, for then nothing came of the message.
-fn led_to(records: &[Record], first: u64, by: &Actor) -> Vec<Record> {
-    let at = records.iter().find(|record| record.seq == first).map(|record| record.at);
-    let later = records.iter().skip_while(|record| record.seq < first);
+/// Those of the lines that one message of that actor led to: those that were decided with the first. None when that one is
+/// somebody else's, for then nothing came of the message.
+fn led_to(records: &[Record], lines: &Range<u64>, by: &Actor) -> Vec<Record> {
+    let at = records.iter().find(|record| record.seq == lines.start).map(|record| record.at);
+    let later = records.iter().filter(|record| lines.contains(&record.seq));
     later.take_while(|record| record.actor == *by && Some(record.at) == at).cloned().collect()
 }
 

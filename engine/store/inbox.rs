@@ -4,6 +4,7 @@ use super::{Error, PostId, Posted, database};
 use crate::clock;
 use crate::run::{Actor, Post};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use std::ops::Range;
 use std::path::Path;
 
 /// Messages that may wait at once.
@@ -40,11 +41,16 @@ pub(super) fn post(directory: &Path, actor: &Actor, post: &Post) -> Result<PostI
     add().map_err(|error| Error::sqlite(&path, &error))?
 }
 
-/// The number of the first line that was appended with it; nothing while it waits.
-pub(super) fn outcome(directory: &Path, id: PostId) -> Result<Option<u64>, Error> {
+/// The lines among which those are that were appended with it: they end where those of a later message begin. Nothing while
+/// it waits.
+pub(super) fn outcome(directory: &Path, id: PostId) -> Result<Option<Range<u64>>, Error> {
     let found = database::read(directory, |connection| {
-        let columns = "SELECT taken, refused FROM inbox WHERE id = ?1";
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<u64>>(0)?, row.get(1)?));
+        let columns = "SELECT taken, refused, (SELECT min(later.taken) FROM inbox AS later WHERE later.id > inbox.id) \
+                       FROM inbox WHERE id = ?1";
+        let row = |row: &rusqlite::Row<'_>| {
+            let (first, next) = (row.get::<_, Option<u64>>(0)?, row.get::<_, Option<u64>>(2)?);
+            Ok((first.map(|first| first..next.unwrap_or(u64::MAX)), row.get(1)?))
+        };
         connection.query_row(columns, [id.0], row).optional()
     })?;
     match found {

@@ -5,6 +5,7 @@ use super::journal::prove_sequence;
 use super::{Error, Journal, PostId, Posted};
 use crate::run::{Actor, Post, Record};
 use jiff::Timestamp;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,14 +63,16 @@ impl MemoryJournal {
         id
     }
 
-    /// The number of the first line that the message led to; nothing while it waits.
+    /// As that of the real one.
     ///
     /// # Errors
     /// `NoPost`.
-    pub fn outcome_of(&self, id: PostId) -> Result<Option<u64>, Error> {
+    pub fn outcome_of(&self, id: PostId) -> Result<Option<Range<u64>>, Error> {
         let shared = self.lock();
         let found = shared.inbox.iter().find(|(posted, _)| posted.id == id);
-        found.map(|(_, taken)| *taken).ok_or(Error::NoPost { id: id.0 })
+        let later = shared.inbox.iter().filter(|(posted, _)| posted.id > id);
+        let next = later.filter_map(|(_, taken)| *taken).min().unwrap_or(u64::MAX);
+        found.map(|(_, taken)| taken.map(|first| first..next)).ok_or(Error::NoPost { id: id.0 })
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {

@@ -47,6 +47,7 @@ use crate::run::{Actor, Post};
 use lock::Lock;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -271,11 +272,12 @@ impl Store {
         inbox::post(&self.there(run)?, actor, post)
     }
 
-    /// The number of the first line that the message led to; nothing while it waits.
+    /// The lines among which are those that the message led to: they begin with the first of its own, or where that would
+    /// be if it led to none, and end where a later message's begin. Nothing while it waits.
     ///
     /// # Errors
     /// `Refused` by a runner of another version; `NoPost`.
-    pub fn outcome_of(&self, run: &RunId, id: PostId) -> Result<Option<u64>, Error> {
+    pub fn outcome_of(&self, run: &RunId, id: PostId) -> Result<Option<Range<u64>>, Error> {
         inbox::outcome(&self.there(run)?, id)
     }
 

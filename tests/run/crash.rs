@@ -272,7 +272,7 @@ steps:
         tokio::join!(go(&shape, &journal, &script, start), approving)
     });
     let kinds = ids.map(|id| {
-        let line = journal.outcome_of(id).unwrap().unwrap();
+        let line = journal.outcome_of(id).unwrap().unwrap().start;
         journal.records()[usize::try_from(line).unwrap() - 1].event.kind()
     });
     assert_eq!(kinds, ["approval_given", "decision_refused"]);

@@ -4,6 +4,7 @@ use super::support::{Chain, State, ann, at, block, run_id};
 use runplan::plan::StepId;
 use runplan::run::{Actor, Post, Record};
 use runplan::store::{Error, Fault, Held, Journal, MemoryJournal, PostId, Posted, SqliteJournal};
+use std::ops::Range;
 
 /// A journal, and the world around it.
 trait Subject {
@@ -13,7 +14,7 @@ trait Subject {
     /// The holder ends, and another takes the journal up.
     fn again(&mut self);
     fn post(&self, actor: &Actor, post: &Post) -> PostId;
-    fn outcome(&self, id: PostId) -> Result<Option<u64>, Error>;
+    fn outcome(&self, id: PostId) -> Result<Option<Range<u64>>, Error>;
     fn records(&self) -> Vec<Record>;
 }
 
@@ -33,7 +34,7 @@ impl Subject for Memory {
     fn post(&self, actor: &Actor, post: &Post) -> PostId {
         self.0.post(at(0), actor, post)
     }
-    fn outcome(&self, id: PostId) -> Result<Option<u64>, Error> {
+    fn outcome(&self, id: PostId) -> Result<Option<Range<u64>>, Error> {
         self.0.outcome_of(id)
     }
     fn records(&self) -> Vec<Record> {
@@ -63,7 +64,7 @@ impl Subject for Sqlite {
     fn post(&self, actor: &Actor, post: &Post) -> PostId {
         self.state.store.post(&run_id(), actor, post).unwrap()
     }
-    fn outcome(&self, id: PostId) -> Result<Option<u64>, Error> {
+    fn outcome(&self, id: PostId) -> Result<Option<Range<u64>>, Error> {
         self.state.store.outcome_of(&run_id(), id)
     }
     fn records(&self) -> Vec<Record> {
@@ -199,7 +200,7 @@ fn a_post_is_taken_with_the_append<S: Subject>() {
     block(subject.journal().append_taking(4, &chain.take(3), &[first])).unwrap();
     let left = |inbox: Vec<Posted>| inbox.into_iter().map(|posted| posted.id).collect::<Vec<_>>();
     assert_eq!(left(block(subject.journal().inbox()).unwrap()), [second]);
-    assert_eq!(subject.outcome(first).unwrap(), Some(5));
+    assert_eq!(subject.outcome(first).unwrap(), Some(5..u64::MAX));
     assert_eq!(subject.outcome(second).unwrap(), None);
     subject.again();
     assert_eq!(left(block(subject.journal().inbox()).unwrap()), [second]);
@@ -234,8 +235,15 @@ fn a_post_can_be_taken_without_a_record<S: Subject>() {
     let id = subject.post(&ann(), &stop("1"));
     block(subject.journal().append_taking(0, &[], &[id])).unwrap();
     assert_eq!(block(subject.journal().inbox()).unwrap(), []);
-    assert_eq!(subject.outcome(id).unwrap(), Some(1));
+    assert_eq!(subject.outcome(id).unwrap(), Some(1..u64::MAX));
     assert_eq!(subject.records(), []);
+    // What the next one leads to is not the first one's.
+    let next = subject.post(&ann(), &stop("2"));
+    block(subject.journal().append_taking(0, &Chain::new().take(2), &[next])).unwrap();
+    assert_eq!(
+        (subject.outcome(id).unwrap(), subject.outcome(next).unwrap()),
+        (Some(1..1), Some(1..u64::MAX))
+    );
 }
 
 fn an_empty_append_proves_the_place<S: Subject>() {
