@@ -80,16 +80,19 @@ fn one_bad_run_hides_no_other() {
 #[test]
 fn a_list_is_sorted_by_time_and_leaves_no_trace() {
     let state = State::new();
-    let chain = |run: &str, second| {
+    let chain = |run: &str, when| {
         let run = RunId::parse(run).unwrap();
         let held = state.store.create(&run).unwrap();
         let actor = runplan::run::Actor::engine();
-        let record = runplan::run::Record::seal(&run, 1, at(second), &actor, started("a"), "");
+        let record = runplan::run::Record::seal(&run, 1, when, &actor, started("a"), "");
         block(held.journal().append(0, &[record])).unwrap();
     };
-    chain("b", 5);
-    chain("a", 9);
-    chain("c", 1);
+    // Two begin in the same second.
+    let later = at(5).checked_add(std::time::Duration::from_micros(1)).unwrap();
+    chain("b", later);
+    chain("a", at(9));
+    chain("e", at(5));
+    chain("c", at(1));
     let files = || {
         let mut files: Vec<_> = walk(&state.root());
         files.sort();
@@ -97,7 +100,7 @@ fn a_list_is_sorted_by_time_and_leaves_no_trace() {
     };
     let before = files();
     let names: Vec<_> = state.store.list().unwrap().iter().map(|brief| brief.run.to_string()).collect();
-    assert_eq!(names, ["c", "b", "a"]);
+    assert_eq!(names, ["c", "e", "b", "a"]);
     assert_eq!(files(), before);
 }
 
