@@ -272,8 +272,9 @@ impl Settings {
         if let Some(password) = self.password() {
             set("PGPASSWORD", password.expose().to_owned());
         }
-        // Whatever is known is said above: no second opinion from the user's files.
-        set("PGPASSFILE", "/dev/null".to_owned());
+        // Whatever is known is said above: no second opinion from the user's files. libpq complains of a device, and says nothing
+        // of a file that cannot be there.
+        set("PGPASSFILE", "/dev/null/none".to_owned());
         environment::tls_environment(&self.tls, &mut set);
         environment::session_environment(self, &mut set);
         variables

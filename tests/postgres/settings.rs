@@ -191,7 +191,7 @@ fn client_programs_get_everything_by_the_environment() {
         ("PGOPTIONS", "-c x=1"),
         ("PGAPPNAME", "n"),
         ("PGTARGETSESSIONATTRS", "primary"),
-        ("PGPASSFILE", "/dev/null"),
+        ("PGPASSFILE", "/dev/null/none"),
     ];
     assert_eq!(environment, expected.into_iter().collect());
     for (name, _) in expected {
