@@ -3,6 +3,7 @@
 //! their own.
 
 use super::amount::{between, bytes, count, span};
+use super::direction::straight;
 use super::document::Report;
 use super::gantt::gantt;
 use super::markdown;
@@ -50,7 +51,7 @@ pub fn html(report: &Report, state: &State) -> Result<String, minijinja::Error> 
     environment.add_filter("anchor", move |id: String| anchors.get(&id).cloned().unwrap_or_default());
     let timeline = gantt(report);
     let moments = moments(report);
-    environment.template_from_str(PAGE)?.render(context! {
+    let page = environment.template_from_str(PAGE)?.render(context! {
         report => Value::from(Serde(report)),
         style => STYLE,
         verdict => markdown::verdict(report),
@@ -60,6 +61,8 @@ pub fn html(report: &Report, state: &State) -> Result<String, minijinja::Error> 
         took => markdown::elapsed(report),
         open => markdown::is_open(report),
         params => params(report),
+        // For people alone: JSON has the rows.
+        tables => report.checks.iter().map(|check| check.table.clone()).collect::<Vec<_>>(),
         graph => graph(report, state),
         gantt => timeline.as_ref().map(|(picture, _)| picture.as_str()),
         bars => timeline.as_ref().map(|(_, drawn)| drawn.bars),
@@ -70,7 +73,8 @@ pub fn html(report: &Report, state: &State) -> Result<String, minijinja::Error> 
         parts => [("before", "Before the rollback"), ("after", "After the rollback")],
         questions => markdown::QUESTIONS,
         seal => Seal::of(report).comment(),
-    })
+    })?;
+    Ok(straight(page))
 }
 
 /// The colour of the whole page's head.

@@ -1,6 +1,7 @@
 //! The report in Markdown: for a ticket, a wiki, a post-mortem. Must never let a value break out of its table or fence.
 
 use super::amount::{between, bytes, count, span, time};
+use super::direction::straight;
 use super::document::Report;
 use super::seal::Seal;
 use std::fmt::Write;
@@ -29,7 +30,7 @@ pub fn markdown(report: &Report) -> String {
     page.timeline(report);
     page.people(report);
     page.seal(report);
-    page.0
+    straight(page.0)
 }
 
 #[derive(Default)]

@@ -4,6 +4,7 @@
 pub mod amount;
 mod axis;
 mod checklist;
+mod direction;
 mod document;
 mod downtime;
 mod drawing;

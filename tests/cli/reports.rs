@@ -104,16 +104,42 @@ fn the_checks_of_a_failed_step_are_in_it_too() {
     sandbox.run("report").code(0).says("| `proof` | the flag is there | **failed** |");
 }
 
+/// Rows that should not be there are what somebody has to look at, on paper as in a browser.
+#[tokio::test]
+async fn the_rows_that_a_check_found_stand_in_every_report() {
+    let settings = database("found_rows").await;
+    let sandbox = Sandbox::new().variable("APP_URL", shared().url(settings.database()).expose());
+    sandbox.plan(
+        "secrets: { APP_URL: { env: APP_URL } }\n\
+         databases: { app: { url: \"{{ secrets.APP_URL }}\" } }\n\
+         steps:\n\
+         \x20 - id: proof\n\
+         \x20   verify:\n\
+         \x20     database: app\n\
+         \x20     checks: [ { name: orphans, sql: \"SELECT g AS id, '<b>' || g AS owner FROM generate_series(1, 30) g\", expect: empty } ]\n",
+    );
+    sandbox.run("plan.yaml --reason r").code(4);
+    for (format, row) in [("markdown", "7   <b>7"), ("html", "7   &lt;b&gt;7"), ("json", "<b>7")] {
+        let report = sandbox.run(&format!("report --format {format}")).code(0).says("30 rows").stdout;
+        assert!(report.contains(row), "{format}: {report}");
+        assert!(format == "json" || report.contains("and 10 more"), "{format}: {report}");
+    }
+}
+
 #[test]
 fn no_value_breaks_out_of_its_table() {
     let sandbox = Sandbox::new();
     sandbox.plan(
-        "title: \"a | b <script>\"\nsteps:\n  - { id: a, notify: { channels: [console], message: m } }\n",
+        "title: \"a | b <script>\u{202e}\"\nsteps:\n  - { id: a, notify: { channels: [console], message: m } }\n",
     );
     sandbox.run("plan.yaml --reason 'one | two\n# three <img>'").code(0);
     let report = sandbox.run("report").code(0).stdout;
     assert!(report.contains("| Reason | one \\| two # three &lt;img> |"), "{report}");
     assert!(!report.contains("<script>") && !report.contains("\n# three"), "{report}");
+    // Nor does it turn the direction of reading.
+    let page = sandbox.run("report --format html").code(0).stdout;
+    assert!(report.contains('\u{fffd}') && page.contains('\u{fffd}'));
+    assert!(!report.contains('\u{202e}') && !page.contains('\u{202e}'), "{report}");
 }
 
 #[test]
