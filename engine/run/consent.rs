@@ -96,7 +96,12 @@ const NOT_ASKED: &str = "it does not wait for an approval";
 fn asked<'s>(state: &'s State, step: &StepId) -> Result<(&'s Entry, &'s Ask), String> {
     let entry = state.entry(step).filter(|entry| entry.state == StepState::AwaitingApproval);
     let asked = entry.and_then(|entry| Some((entry, entry.ask.as_ref()?)));
-    asked.ok_or_else(|| NOT_ASKED.to_owned())
+    asked.ok_or_else(|| {
+        match state.entry(step).and_then(|entry| entry.outputs.get("approved_by")?.as_str()) {
+            Some(names) => format!("it is approved already, by {names}"),
+            None => NOT_ASKED.to_owned(),
+        }
+    })
 }
 
 pub(super) fn is_expired(entry: &Entry, now: Timestamp) -> bool {

@@ -81,9 +81,11 @@ fn spoken(name: &str, value: &str, is_prose: bool) -> String {
 fn headline(state: &State, Times { last, now }: Times) -> (Tone, String) {
     let end = state.finished_at.unwrap_or(last);
     let time = state.started_at.map(|began| format!(" after {}", amount::span(amount::between(began, end))));
-    let time = time.unwrap_or_default();
     let run = &state.run;
     let course = Course::of(state, false, now, None);
+    // When it died nobody knows: only when it last said something.
+    let is_dead = matches!(course, Course::Interrupted | Course::Killed);
+    let time = time.filter(|_| !is_dead).unwrap_or_default();
     let tone = match course {
         Course::Over(Finish::Done) => Tone::Good,
         Course::Over(Finish::Failed) => Tone::Bad,
@@ -95,7 +97,11 @@ fn headline(state: &State, Times { last, now }: Times) -> (Tone, String) {
         Course::Killed => "The rehearsal was killed".to_owned(),
         _ => capital(head),
     };
-    let rest = rest.map(|rest| format!(": {rest}")).unwrap_or_default();
+    let mut rest = rest.map(|rest| format!(": {rest}")).unwrap_or_default();
+    if is_dead {
+        let ago = amount::span(amount::between(last, now));
+        rest.push_str(&format!("; its last line was written {ago} ago"));
+    }
     (tone, format!("{head}{time}{rest}  ({run})"))
 }
 

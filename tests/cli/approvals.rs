@@ -21,7 +21,7 @@ fn it_parks_is_approved_elsewhere_and_goes_on() {
     sandbox.run("approve plan --comment fine").code(0).says(&format!("next: runplan resume {run}"));
     sandbox.run("resume").code(4).says("Call support");
     sandbox.run("approve plan second").code(2).complains("wants its evidence");
-    sandbox.run("approve plan first --comment again").code(2).complains("does not wait for an approval");
+    sandbox.run("approve plan first --comment again").code(2).complains("it is approved already, by");
     sandbox.run("approve plan nothing").code(2).complains("no step `nothing`");
     sandbox.run("approve plan second --comment 'ticket 4711'").code(0);
     sandbox.run("resume").code(0).says("Done after");
@@ -74,7 +74,7 @@ fn of_two_answers_at_one_instant_each_hears_its_own() {
     let (one, two) = (one.wait(), two.wait());
     let (yes, no) = if one.code == Some(0) { (one, two) } else { (two, one) };
     yes.code(0).says("approved by");
-    no.code(2).complains("does not wait for an approval");
+    no.code(2).complains("it is approved already, by");
     sandbox.run("approve plan second --comment done").code(0);
     started.wait().code(0);
 }

@@ -352,7 +352,7 @@ fn a_parked_run_that_still_delivers_hears_a_yes_and_is_let_go_of() {
         .says("approved by")
         .says(&format!("next: runplan resume {run}"));
     assert!(!holder.ends_within(Duration::ZERO), "it still delivers");
-    sandbox.run("approve plan go").code(2).complains("does not wait for an approval");
+    sandbox.run("approve plan go").code(2).complains("it is approved already, by");
     sandbox.run("stop plan").code(0).says("nothing to stop");
     let resumed = sandbox.start("resume");
     holder

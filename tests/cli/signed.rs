@@ -199,7 +199,7 @@ fn a_decision_travels_as_a_file_and_is_signed_elsewhere() {
         refused.complains(&format!("not on `{other}`")).complains("runplan approve --in signed.json");
     }
     sandbox.run("approve plan go --in signed.json").code(0).says("approved by bob, signed: \"fine\"");
-    sandbox.run("approve --in signed.json").code(2).complains("does not wait for an approval");
+    sandbox.run("approve --in signed.json").code(2).complains("it is approved already, by bob");
     goes_on(&sandbox, "ssh-ed25519");
 }
 

@@ -239,7 +239,8 @@ fn who_stays_is_told_that_the_process_has_died() {
     assert!(!watching.text().contains("▸ held"), "{}", watching.text());
     let runs = sandbox.run("runs --format json").json();
     assert_eq!(runs["runs"][0]["state"], "interrupted: its process has died");
-    let status = sandbox.run("status").code(0).says("Interrupted after").says("its process has died");
+    let status =
+        sandbox.run("status").code(0).says("Interrupted: its process has died; its last line was written");
     let status = status.says("1 interrupted (held)").says("finds out what became of held, then goes on");
     let status = status.says("until then nobody works on it");
     assert!(!status.stdout.contains("running") && !status.stdout.contains("under way"), "{}", status.stdout);

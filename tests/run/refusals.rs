@@ -122,7 +122,7 @@ fn when() -> Vec<(&'static str, String)> {
     core.bring(yes.clone());
     let mut said = vec![("twice", brought(&mut core, yes))];
     core.give_as(&actor("dave"), Input::Post(word("go")));
-    said.push(("not_asked", word_of(&mut core, "dave")));
+    said.push(("approved", word_of(&mut core, "dave")));
 
     let mut core = open();
     let old = core.yes("bob", 1);
