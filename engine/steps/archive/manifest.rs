@@ -107,7 +107,7 @@ impl Manifest {
     }
 
     /// Every byte of the backup is what it was. Blocks; for a thread of its own.
-    pub fn prove(&self, backup: &Path, go_on: &dyn Fn(u64) -> bool) -> Result<(), Failure> {
+    pub fn prove(&self, backup: &Path, go_on: &(dyn Fn(u64) -> bool + Sync)) -> Result<(), Failure> {
         let now = sums::sums(backup, false, go_on)?;
         let damaged = |why: String| {
             unusable("damaged", backup, why)
