@@ -276,7 +276,7 @@ impl<J: Journal, H: Hands, O: Observer, A: Asker> Driver<J, H, O, A> {
                 inputs.push_back((engine, Input::HandlerFinished { occasion, index, failure, line: None }));
             }
             Message::Told { occasion, index, failure, line } => {
-                self.telling.end(line, index);
+                self.telling.end((line, occasion, index));
                 let line = Some(line);
                 inputs.push_back((engine, Input::HandlerFinished { occasion, index, failure, line }));
             }

@@ -7,10 +7,10 @@ use super::post::{read_inbox, record};
 use super::{INBOX, Inputs, Observer, Stop};
 use crate::clock;
 use crate::clock::Stopwatch;
-use crate::run::{Actor, Input, State};
+use crate::run::{Actor, Input, Occasion, State, Untold};
 use crate::steps::{Hands, Sent};
 use crate::store::Journal;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -33,11 +33,18 @@ impl Far {
     }
 }
 
+/// Which message: one line may be of several occasions, and each numbers its own.
+pub(super) type Id = (u64, Occasion, u32);
+
+fn id(untold: &Untold) -> Id {
+    (untold.line, untold.occasion, untold.index)
+}
+
 /// What this process tells, and told: nothing is begun twice.
 #[derive(Default)]
 pub(super) struct Telling {
-    begun: BTreeSet<(u64, u32)>,
-    under_way: Vec<(u64, u32, String)>,
+    begun: HashSet<Id>,
+    under_way: Vec<(Id, String)>,
     done: usize,
 }
 
@@ -45,15 +52,15 @@ impl Telling {
     /// Begins with everything that was not begun here.
     pub(super) fn begin<H: Hands>(&mut self, state: &State, jobs: &Jobs<H>) {
         for untold in &state.untold {
-            if self.begun.insert((untold.line, untold.index)) {
-                self.under_way.push((untold.line, untold.index, untold.notice.channel.clone()));
+            if self.begun.insert(id(untold)) {
+                self.under_way.push((id(untold), untold.notice.channel.clone()));
                 jobs.tell(untold, state);
             }
         }
     }
 
-    pub(super) fn end(&mut self, line: u64, index: u32) {
-        self.under_way.retain(|(at, number, _)| (*at, *number) != (line, index));
+    pub(super) fn end(&mut self, ended: Id) {
+        self.under_way.retain(|(one, _)| *one != ended);
         self.done += 1;
     }
 }
@@ -85,7 +92,7 @@ impl<J: Journal, H: Hands> Delivery<J, H> {
 
     pub fn far(&self) -> Far {
         let Telling { under_way, done, .. } = &self.telling;
-        let channels: BTreeSet<&String> = under_way.iter().map(|(_, _, channel)| channel).collect();
+        let channels: BTreeSet<&String> = under_way.iter().map(|(_, channel)| channel).collect();
         Far { channels: channels.into_iter().cloned().collect(), done: *done, all: done + under_way.len() }
     }
 
@@ -125,7 +132,7 @@ impl<J: Journal, H: Hands> Delivery<J, H> {
         let engine = Actor::engine();
         match message {
             Message::Told { occasion, index, failure, line } => {
-                self.telling.end(line, index);
+                self.telling.end((line, occasion, index));
                 let line = Some(line);
                 inputs.push_back((engine, Input::HandlerFinished { occasion, index, failure, line }));
             }
@@ -177,6 +184,6 @@ impl<J: Journal, H: Hands> Delivery<J, H> {
 impl Telling {
     /// Nothing came in that was not begun.
     fn has_all(&self, state: &State) -> bool {
-        state.untold.iter().all(|one| self.begun.contains(&(one.line, one.index)))
+        state.untold.iter().all(|one| self.begun.contains(&id(one)))
     }
 }

@@ -87,11 +87,14 @@ fn kind(occasion: Occasion) -> (Option<site::Occasion>, Loud) {
     }
 }
 
-/// A run that parks for an approval has just said that it waits for one.
+/// A run that parks for an approval has just said that it waits for one, and one that parks for a failure that it failed.
 fn said_already(state: &State, channel: &Channel, occasion: Occasion) -> bool {
-    occasion == Occasion::Parked
-        && matches!(state.parked, Some(Why::Approval { .. }))
-        && channel.events.contains(&site::Occasion::Waiting)
+    let before = match &state.parked {
+        Some(Why::Approval { .. }) => site::Occasion::Waiting,
+        Some(Why::Failed { .. } | Why::UndoFailed { .. }) => site::Occasion::Failed,
+        Some(Why::Unknown { .. } | Why::Stopped { .. }) | None => return false,
+    };
+    occasion == Occasion::Parked && channel.events.contains(&before)
 }
 
 /// What happened, what to type, whom to call.

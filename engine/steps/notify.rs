@@ -45,10 +45,14 @@ pub async fn act(attempt: &Attempt, action: &Notify) -> Outcome {
     let arrivals = tell(attempt, &channels, &message, patience).await;
     let mut late = Vec::new();
     let mut lost = Vec::new();
+    let mut busy = Vec::new();
     for (channel, arrival) in channels.iter().zip(arrivals) {
         match arrival {
             Arrival::Delivered => {}
             Arrival::StillTried => late.push((*channel).to_owned()),
+            Arrival::Lost(Lost { why, again: true }) if !action.required => {
+                busy.push(((*channel).to_owned(), format!("{channel}: {why}")));
+            }
             Arrival::Lost(Lost { why, .. }) => lost.push(format!("{channel}: {why}")),
         }
     }
@@ -61,9 +65,9 @@ pub async fn act(attempt: &Attempt, action: &Notify) -> Outcome {
         return Outcome::Failed(Failure::new("runplan::step::cancelled", why).help(help));
     }
     let mut outputs = Outputs::new();
-    outputs.insert("delivered".to_owned(), (lost.is_empty() && late.is_empty()).into());
+    let is_delivered = lost.is_empty() && late.is_empty() && busy.is_empty();
+    outputs.insert("delivered".to_owned(), is_delivered.into());
     if !late.is_empty() {
-        let Message { level, text, details, key, .. } = message;
         let silent = late.join(", ");
         attempt.warn(match attempt.cancelled.is_cancelled() {
             true => format!("cancelled before {silent} answered: the message is still tried"),
@@ -72,6 +76,14 @@ pub async fn act(attempt: &Attempt, action: &Notify) -> Outcome {
                 PATIENCE.as_secs()
             ),
         });
+    }
+    if !busy.is_empty() {
+        let (names, whys): (Vec<String>, Vec<String>) = busy.into_iter().unzip();
+        attempt.warn(format!("not delivered yet, the message is still tried: {}", whys.join("; ")));
+        late.extend(names);
+    }
+    if !late.is_empty() {
+        let Message { level, text, details, key, .. } = message;
         let late = Late { channels: late, level, text, details, key };
         // Whoever takes the run up after a crash tells it. The driver is gone: so does the step's next attempt.
         if attempt.note(LATE, json!(late)).await.is_err() {

@@ -281,6 +281,71 @@ fn a_busy_receiver_is_tried_again_when_it_wants_to_be() {
     assert_eq!(first.header("idempotency-key"), second.header("idempotency-key"));
 }
 
+/// That a step failed and that the run stands still is one line of the journal, and two things to be told.
+#[test]
+fn a_failure_is_told_to_those_who_want_to_hear_of_it_and_a_standstill_to_the_others() {
+    let server = ok();
+    let sandbox = Sandbox::new().variable("HOOK", &server.url).variable("KEY", "x-long-enough");
+    let channel = |name: &str, events: &str| {
+        format!("  {name}: {{ type: webhook, url: \"{{{{ secrets.HOOK }}}}/{name}\", events: [{events}] }}\n")
+    };
+    let channels =
+        [channel("oncall", "failed"), channel("team", "parked"), channel("both", "failed, parked")].concat();
+    sandbox.write(
+        "runplan.yaml",
+        &site(&format!("{channels}  by_plan: {{ type: webhook, url: \"{{{{ secrets.HOOK }}}}/by_plan\" }}")),
+    );
+    sandbox.plan(
+        "steps:\n  - { id: bad, shell: { argv: ['false'], repeatable: true, changes: none } }\n\
+         handlers:\n  failed: [ { notify: { channels: [by_plan], message: it failed } } ]\n\
+         \x20 parked: [ { notify: { channels: [by_plan], message: it stands } } ]\n",
+    );
+    sandbox.run("plan.yaml").code(4);
+    let mut told: Vec<String> = told(&server)
+        .iter()
+        .map(|asked| {
+            let body = asked.json();
+            let what = body["event"].as_str().or(body["message"].as_str()).unwrap();
+            format!("{} {what}", asked.path)
+        })
+        .collect();
+    told.sort();
+    assert_eq!(
+        told,
+        ["/both failed", "/by_plan it failed", "/by_plan it stands", "/oncall failed", "/team parked"]
+    );
+}
+
+/// What a step says to a receiver that wants to be left alone is kept, as what the site says to it is.
+#[test]
+fn what_a_step_says_to_a_busy_receiver_is_told_by_whoever_takes_the_run_up() {
+    let is_busy = Arc::new(AtomicBool::new(true));
+    let busy = is_busy.clone();
+    let server = Server::with_headers(move |_| {
+        let wait = vec![("Retry-After".to_owned(), "3600".to_owned())];
+        let is_busy = busy.load(Ordering::SeqCst);
+        Some(if is_busy { (429, wait, String::new()) } else { (200, Vec::new(), String::new()) })
+    });
+    let sandbox = Sandbox::new().variable("HOOK", &server.url).variable("KEY", "x-long-enough");
+    sandbox.write("runplan.yaml", &site("  hook: { type: webhook, url: \"{{ secrets.HOOK }}\" }"));
+    sandbox.plan(
+        "steps:\n  - { id: told, notify: { channels: [hook], message: m } }\n  - { id: go, needs: [told], approve: { message: m } }\n",
+    );
+    sandbox.run("plan.yaml").code(4).says("not delivered yet, the message is still tried: hook: it answered with status 429");
+    sandbox.run("status").code(0).says("Not told yet");
+    is_busy.store(false, Ordering::SeqCst);
+    sandbox.run("approve plan go").code(0);
+    sandbox.run("resume").code(0);
+    let all = told(&server);
+    let keys: Vec<_> = all.iter().map(|asked| asked.header("idempotency-key")).collect();
+    assert!(keys.windows(2).all(|two| two[0] == two[1]), "{keys:?}");
+    let sent = all.len();
+    sandbox.run("status").code(0);
+    assert!(!sandbox.run("status").stdout.contains("Not told yet"));
+    sandbox.run("report").code(0);
+    assert_eq!(told(&server).len(), sent);
+}
+
 #[test]
 fn what_comes_too_soon_is_put_together() {
     let server = ok();

@@ -24,7 +24,11 @@ pub async fn send(world: &World, channel: &Channel, message: &Message) -> Result
     let mail = mail(world, channel, message).await?;
     let transport = transport(world, channel).await?;
     let redactor = world.secrets.redactor();
-    let sent = tokio::task::spawn_blocking(move || transport.send(&mail)).await;
+    // Its own limit is for each answer, of which there are many.
+    let sending = tokio::task::spawn_blocking(move || transport.send(&mail));
+    let Ok(sent) = tokio::time::timeout(LIMIT, sending).await else {
+        return Err(Refused::now("the mail server did not answer in time"));
+    };
     match sent {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(Refused {
