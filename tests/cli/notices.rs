@@ -331,7 +331,10 @@ fn what_a_step_says_to_a_busy_receiver_is_told_by_whoever_takes_the_run_up() {
     sandbox.plan(
         "steps:\n  - { id: told, notify: { channels: [hook], message: m } }\n  - { id: go, needs: [told], approve: { message: m } }\n",
     );
-    sandbox.run("plan.yaml").code(4).says("not delivered yet, the message is still tried: hook: it answered with status 429");
+    sandbox
+        .run("plan.yaml")
+        .code(4)
+        .says("not delivered yet, the message is still tried: hook: it answered with status 429");
     sandbox.run("status").code(0).says("Not told yet");
     is_busy.store(false, Ordering::SeqCst);
     sandbox.run("approve plan go").code(0);
