@@ -134,7 +134,7 @@ fn words(state: &State, site: &Site, occasion: Occasion) -> String {
             lines.push(format!("{run} is late: the deadline of {severity} ({limit}) has passed: {title}"));
             if !state.told.is_empty() {
                 let roles: Vec<String> = state.told.iter().map(|role| whole_role(site, role)).collect();
-                lines.push(format!("it is now for: {}", roles.join(", ")));
+                lines.push(format!("told too: {}", roles.join(", ")));
             }
             for step in state.awaiting() {
                 lines.push(format!("it waits for an approval: {step}"));

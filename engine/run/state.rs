@@ -226,6 +226,11 @@ impl State {
         self.done_order.iter().filter_map(|at| self.id_at(*at))
     }
 
+    /// Why it stops after what runs.
+    pub fn stop_reason(&self) -> Option<&str> {
+        self.stopping.as_deref()
+    }
+
     pub fn is_stopping(&self) -> bool {
         self.stopping.is_some()
     }

@@ -114,7 +114,9 @@ impl Live {
         if is_wanted(&self.screen, &told) && (!started || self.screen.verbose > 0) {
             board.print(&self.lines.of(record.at, &told));
         }
-        if matches!(&record.event, Event::StopRequested { hard: false, reason } if reason == Stop::CTRL_C) {
+        let by_hand =
+            matches!(&record.event, Event::StopRequested { hard: false, reason } if reason == Stop::CTRL_C);
+        if by_hand && self.role == Role::Drives {
             board.print("Ctrl-C again cancels what runs");
         }
     }

@@ -4,6 +4,7 @@
 use super::gauge::Gauge;
 use super::safety::Safety;
 use super::screen::Screen;
+use crate::drive::Stop;
 use crate::plan::StepId;
 use crate::report;
 use crate::review::Usual;
@@ -263,9 +264,12 @@ impl Scenes {
         if state.failed().any(|id| !may_fail(state, id)) {
             return next("it parks when what runs is done, then", format!("runplan resume {run}"));
         }
-        match self.watched {
-            false => Next { words: "Ctrl-C stops after what runs".to_owned(), ..Next::default() },
-            true => next("to stop after what runs", format!("runplan stop {run}")),
+        let by_hand = |words: &str| Next { words: words.to_owned(), ..Next::default() };
+        match (self.watched, state.stop_reason()) {
+            (false, None) => by_hand("Ctrl-C stops after what runs"),
+            (false, Some(Stop::CTRL_C)) => by_hand("Ctrl-C again cancels what runs"),
+            (true, None) => next("to stop after what runs", format!("runplan stop {run}")),
+            (_, Some(_)) => next("to cancel what runs", format!("runplan stop {run} --now")),
         }
     }
 

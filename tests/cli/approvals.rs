@@ -158,7 +158,7 @@ fn a_deadline_that_has_passed_is_told_to_the_next_role_once() {
     ran.says(" UTC) has passed; head is told").says("waits for an approval by lead (nobody_here)");
     let told = sandbox.read("told");
     assert!(told.contains("is late: the deadline of medium (1h) has passed"), "{told}");
-    assert!(told.contains("it is now for: head (zoe)"), "{told}");
+    assert!(told.contains("told too: head (zoe)"), "{told}");
     sandbox.run("resume").code(4);
     assert_eq!(sandbox.read("told"), told, "once");
     sandbox.run("approve plan").code(2).complains("is none of: nobody_here");
@@ -226,7 +226,7 @@ severities:
     late.write("runplan.yaml", site).plan(&format!("severity: medium\n{ASKS}"));
     let ran = late.run("plan.yaml --reason r --incident-started 3h").code(4);
     ran.says("head, board are told");
-    assert!(late.read("chief").contains("it is now for: head (zoe), board (cleo)"), "{}", late.read("chief"));
+    assert!(late.read("chief").contains("told too: head (zoe), board (cleo)"), "{}", late.read("chief"));
     assert_eq!(late.read("boss").matches("is late").count(), 1, "once");
     late.run("resume plan").code(4);
     assert_eq!(late.read("chief").matches("is late").count(), 1, "once");

@@ -80,7 +80,7 @@ fn ctrl_c_twice_at_a_terminal_cancels_what_runs() {
     let mut terminal = sandbox.terminal("plan.yaml", 40, 100);
     begun(&sandbox);
     terminal.press("\u{3}");
-    terminal.until("Ctrl-C again cancels");
+    terminal.until("next: Ctrl-C again cancels what runs");
     terminal.press("\u{3}");
     assert_eq!(terminal.wait(), 4, "{}", terminal.text());
     was_cancelled(&sandbox);

@@ -477,7 +477,7 @@ fn a_passed_deadline_is_told_once_to_the_next_role() {
     let notices = notices(&core.state, Occasion::Deadline);
     let channels: Vec<&str> = notices.iter().map(|notice| notice.channel.as_str()).collect();
     assert_eq!(channels, ["leads", "bosses"], "who wants to hear of deadlines, and the role's own");
-    assert!(notices[0].text.contains("it is now for: boss (zoe)"), "{}", notices[0].text);
+    assert!(notices[0].text.contains("told too: boss (zoe)"), "{}", notices[0].text);
     assert!(core.take(&Actor::engine(), Input::Tick).is_empty(), "once");
     assert_eq!(next_wakeup(&core.state), None);
 }
