@@ -55,6 +55,11 @@ impl Report {
             Format::Html => page(&report, &stored)?,
             _ => markdown(&report),
         };
+        // One document, wherever it goes: its commands are those that can be typed.
+        let text = match screen.format {
+            Format::Json => text,
+            _ => screen.placed(&text).into_owned(),
+        };
         if let Some(died) = death::words(screen, &store, &stored) {
             screen.warn(&died);
         }

@@ -8,6 +8,7 @@ use super::stored::Stored;
 use crate::plan::RunId;
 use crate::report::amount::count;
 use crate::report::{Report, Seal, markdown};
+use crate::run::placed;
 use crate::store::Store;
 use crate::terminal::Screen;
 use serde_json::json;
@@ -110,6 +111,9 @@ fn compare(text: &str, seal: &Seal, stored: Stored) -> Result<Finding, Error> {
         }
         _ => (markdown(&report), Some(("## Post-mortem", "## Proof"))),
     };
+    // Its commands may name the state directory, as somebody types them who has another one.
+    let place = place_in(text);
+    let made = placed(&made, place.as_deref());
     let tidy = |text: &str| text.replace("\r\n", "\n").trim_end().to_owned();
     let (text, made) = (tidy(text), tidy(&made));
     if text == made {
@@ -134,6 +138,16 @@ fn compare(text: &str, seal: &Seal, stored: Stored) -> Result<Finding, Error> {
         Some(format!("{sign} {line}"))
     });
     Ok(Finding::Changed(lines.collect()))
+}
+
+/// The state directory that the first command of a text names, as it stands there.
+fn place_in(text: &str) -> Option<String> {
+    let named = text.split_once("runplan --state ")?.1;
+    let end = match named.strip_prefix('\'') {
+        Some(quoted) => quoted.find("' ")? + 2,
+        None => named.find(char::is_whitespace)?,
+    };
+    Some(named[..end].to_owned())
 }
 
 /// A text without the part that people fill in: from the last place where it begins to where it ends.

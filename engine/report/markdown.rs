@@ -420,9 +420,9 @@ pub fn plain(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Text that stays in its line and is taken as text.
+/// Text that stays in its line and is taken as text: it is no tag, no link and no picture from elsewhere.
 fn in_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('<', "&lt;")
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('<', "&lt;").replace("](", r"]\(")
 }
 
 /// Text that stays in its cell.

@@ -132,9 +132,10 @@ fn no_value_breaks_out_of_its_table() {
     sandbox.plan(
         "title: \"a | b <script>\u{202e}\"\nsteps:\n  - { id: a, notify: { channels: [console], message: m } }\n",
     );
-    sandbox.run("plan.yaml --reason 'one | two\n# three <img>'").code(0);
+    sandbox.run("plan.yaml --reason 'one | two\n# three <img> ![x](http://127.0.0.1/x)'").code(0);
     let report = sandbox.run("report").code(0).stdout;
-    assert!(report.contains("| Reason | one \\| two # three &lt;img> |"), "{report}");
+    let reason = "| Reason | one \\| two # three &lt;img> ![x]\\(http://127.0.0.1/x) |";
+    assert!(report.contains(reason), "{report}");
     assert!(!report.contains("<script>") && !report.contains("\n# three"), "{report}");
     // Nor does it turn the direction of reading.
     let page = sandbox.run("report --format html").code(0).stdout;
@@ -241,4 +242,27 @@ fn a_step_that_failed_and_was_left_by_the_undo_is_not_said_to_wait() {
     assert!(!page.contains("waiting in ") && page.contains("begun, and not done"), "{page}");
     // The legend's word for a time in which the run was parked.
     assert!(page.contains("url(#hatched)") && page.contains("<pattern id=\"hatched\""));
+}
+
+/// Its commands name the state directory where somebody has another one; that is no change to it.
+#[test]
+fn a_report_of_another_state_directory_is_one_document_on_every_way() {
+    for place in ["other", "'an other'"] {
+        let sandbox = Sandbox::new();
+        sandbox.plan("steps:\n  - { id: go, approve: { message: m } }\n");
+        sandbox.run(&format!("plan.yaml --state {place}")).code(4);
+        for (format, name) in [("markdown", "a.md"), ("html", "a.html")] {
+            let told = sandbox.run(&format!("report --state {place} --format {format}")).code(0).stdout;
+            sandbox.run(&format!("report --state {place} --format {format} --out {name}")).code(0);
+            assert_eq!(sandbox.read(name).trim_end(), told.trim_end());
+            assert!(told.contains("runplan --state "), "{told}");
+            sandbox.run(&format!("report --state {place} --verify {name}")).code(0).says("unchanged");
+            sandbox.write(name, &told.replace("Not over", "Over").replace("Parked", "Done"));
+            sandbox.run(&format!("report --state {place} --verify {name}")).code(1).says("CHANGED");
+        }
+        let run =
+            sandbox.run(&format!("runs --state {place} --format json")).json()["runs"][0]["run"].clone();
+        let kept = format!("{}/runs/{}/report.md", place.trim_matches('\''), run.as_str().unwrap());
+        sandbox.run(&format!("report --state {place} --verify '{kept}'")).code(0).says("unchanged");
+    }
 }
