@@ -23,6 +23,7 @@ mod shape;
 mod telling;
 
 pub use checklist::Item;
+pub use direction::turns;
 pub use document::Report;
 pub use downtime::{Downtime, frozen, shut_by, swaps, windows};
 pub use drawing::{mermaid, waves};

@@ -1,6 +1,7 @@
 //! Text from outside (plans, parameters, databases, programs) made harmless for a terminal: nothing in it may move the
 //! cursor, hide what stands beside it or turn the direction of reading. Must never drop a character without a trace.
 
+use crate::report::turns;
 use std::borrow::Cow;
 
 /// What stands for a character that has no picture of its own.
@@ -32,7 +33,7 @@ pub fn tame(text: &str) -> Cow<'_, str> {
 }
 
 fn is_wild(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control() || turns(c)
 }
 
 fn picture(c: char) -> char {

@@ -112,8 +112,8 @@ fn look(path: &Path) -> std::io::Result<(PathBuf, Fingerprint)> {
     let real = path.canonicalize()?;
     let mut files = Vec::new();
     for name in sums::names(path)? {
-        let file = if name.as_os_str().is_empty() { path.to_owned() } else { path.join(&name) };
-        files.push((name, stamp(&std::fs::metadata(file)?)));
+        let found = stamp(&std::fs::metadata(sums::file_of(path, &name))?);
+        files.push((name, found));
     }
     let manifest = Manifest::path(path);
     match std::fs::metadata(&manifest) {

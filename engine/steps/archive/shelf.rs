@@ -88,10 +88,10 @@ fn one(path: &Path) -> Option<Shelved> {
         (Ok(Some(_)), Err(failure)) => found(Sort::Broken(failure)),
         (Ok(None), Ok(Format::Plain(Packing::None))) if !is_dump(path) => None,
         (Ok(None), Ok(format)) => found(Sort::Backup { format, manifest: None }),
-        (Ok(None), Err(failure)) => {
-            let passes_for_one = !failure.code.ends_with("::not_a_backup") && is_called_like_one(path);
-            passes_for_one.then_some(()).and_then(|()| found(Sort::Broken(failure)))
+        (Ok(None), Err(failure)) if !failure.code.ends_with("::not_a_backup") && is_called_like_one(path) => {
+            found(Sort::Broken(failure))
         }
+        (Ok(None), Err(_)) => None,
     }
 }
 

@@ -38,9 +38,8 @@ pub fn sums(
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(name) = names.get(at) else { return Ok(found) };
-            let file = if name.as_os_str().is_empty() { path.to_owned() } else { path.join(name) };
             let more = |bytes: u64| go_on(far.fetch_add(bytes, Ordering::Relaxed) + bytes);
-            let (bytes, sha256) = sum(&file, durable, &more)?;
+            let (bytes, sha256) = sum(&file_of(path, name), durable, &more)?;
             found.push((at, FileSum { name: name.to_string_lossy().into_owned(), bytes, sha256 }));
         }
     };
@@ -71,6 +70,11 @@ pub fn names(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     list(path, Path::new(""), &mut names)?;
     names.sort();
     Ok(names)
+}
+
+/// Where a file of a backup is, by its name in `names`.
+pub fn file_of(path: &Path, name: &Path) -> PathBuf {
+    if name.as_os_str().is_empty() { path.to_owned() } else { path.join(name) }
 }
 
 fn list(root: &Path, below: &Path, names: &mut Vec<PathBuf>) -> std::io::Result<()> {

@@ -137,20 +137,18 @@ pub async fn remove(leftover: &Leftover) -> Result<bool, Failure> {
 }
 
 fn remove_file(path: &Path, sort: &Leaving) -> Result<bool, Failure> {
-    let is_gone =
-        |path: &Path| std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
-    if is_gone(path) {
-        return Ok(false);
-    }
+    let is_gone = || std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
     let stuck = |error: std::io::Error| {
         Failure::new("runplan::prune::remove", format!("{}: {error}", path.display()))
             .help("look at the permissions of its directory")
     };
     match sort {
+        Leaving::Unfinished if is_gone() => return Ok(false),
         Leaving::Unfinished => crate::steps::backup::delete(path).map_err(stuck)?,
         Leaving::Backup { sha256 } => {
+            // Before the backup is looked at: whoever removes both takes it last.
             let now = Manifest::read(path)?;
-            if now.is_none() && is_gone(path) {
+            if is_gone() {
                 return Ok(false);
             }
             if now.is_none_or(|now| now.sha256 != *sha256) {
